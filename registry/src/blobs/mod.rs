@@ -1,0 +1,1 @@
+//! The rules of blobs and upload sessions. No axum, no sqlx here.

@@ -1,0 +1,7 @@
+//! The registry: stores OCI images and artifacts and serves them by the distribution
+//! specification. See ARCHITECTURE.md for who may import whom in here.
+
+pub mod blobs;
+pub mod catalog;
+pub mod clock;
+pub mod storage;

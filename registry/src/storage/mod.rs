@@ -1,0 +1,83 @@
+//! Storage: the bytes of blobs, in a folder or an S3-compatible bucket. It knows nothing of
+//! repositories; which object holds which blob is the catalog's to say.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use berth_oci::Digest;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::catalog::{BoxError, ObjectKey, UploadId};
+
+/// A failure of storage.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// No space is left: 507.
+    #[error("storage is full")]
+    Full,
+    /// Storage does not answer, or answered with an error after retries: 503.
+    #[error("storage failed: {0}")]
+    Unavailable(#[source] BoxError),
+    /// What is stored is not what was stored: an object has another size, or is gone. 500.
+    #[error("storage holds other bytes than the catalog says: {0}")]
+    Corrupt(String),
+}
+
+/// Storage's answer.
+pub type Result<T> = std::result::Result<T, StorageError>;
+
+/// Blob bytes on their way out.
+pub enum BlobBody {
+    /// A range of an open file: the server sends it with sendfile(2) where it can, else by pread.
+    File {
+        /// The open file; immutable, its size was checked when it was opened.
+        file: std::sync::Arc<std::fs::File>,
+        /// Which bytes of it.
+        range: Range<u64>,
+    },
+    /// Bytes from elsewhere.
+    Stream(BoxStream<'static, Result<Bytes>>),
+}
+
+/// What storage wrote down about a session's bytes, to go on in another request or process.
+pub type Staging = Vec<u8>;
+
+/// Where blobs live.
+#[async_trait]
+pub trait BlobStore: Send + Sync + std::fmt::Debug + 'static {
+    /// Opens the staged bytes of a session for appending at `offset`. `staging` is what the last
+    /// flush gave, empty for a new session. Bytes staged after `offset` (of a request that died
+    /// before it saved) are thrown away.
+    async fn stage(&self, id: UploadId, staging: &[u8], offset: u64) -> Result<Box<dyn StageWriter>>;
+
+    /// Throws the staged bytes of a session away. Safe to repeat.
+    async fn discard(&self, id: UploadId, staging: &[u8]) -> Result<()>;
+
+    /// Opens `range` of an object that has `size` bytes. `None` when there is no such object.
+    async fn open(&self, key: &ObjectKey, size: u64, range: Range<u64>) -> Result<Option<BlobBody>>;
+
+    /// Writes a whole small object, durably, under a key of the caller's.
+    async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<()>;
+
+    /// Deletes an object. Safe to repeat.
+    async fn delete(&self, key: &ObjectKey) -> Result<()>;
+
+    /// Answers when storage can be written to; for readiness.
+    async fn ping(&self) -> Result<()>;
+}
+
+/// The one writer of a session's bytes.
+#[async_trait]
+pub trait StageWriter: Send {
+    /// Appends. Waits when storage is slower than the sender.
+    async fn write(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// Makes everything written so far durable enough for another request, in this process or
+    /// another, to go on from, and says how.
+    async fn flush(&mut self) -> Result<Staging>;
+
+    /// Makes the session's bytes a durable object (its file and its folder are fsynced, or the
+    /// multipart upload is complete) under a key of its own.
+    async fn finish(self: Box<Self>, digest: &Digest) -> Result<ObjectKey>;
+}
