@@ -5,3 +5,4 @@ pub mod blobs;
 pub mod catalog;
 pub mod clock;
 pub mod storage;
+pub mod tags;

@@ -125,6 +125,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug + 'static {
     /// Tags after `after` in byte order, `limit` at most; `None` when there is no such repository.
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>>;
 
+    /// The tags of `repo` that point at `digest`.
+    async fn tags_of(&self, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>>;
+
     /// Manifests of `repo` whose subject is `subject`, in order of their digest after `after`,
     /// `limit` at most. Empty when there are none, whether or not the subject or repository exists.
     async fn referrers(

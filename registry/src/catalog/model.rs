@@ -166,6 +166,10 @@ pub struct NewManifest {
     pub annotations: BTreeMap<String, String>,
     /// Tags that are to point at it.
     pub tags: Vec<Tag>,
+    /// Those of `tags` that, where they exist, must point at this very manifest already.
+    pub fixed: Vec<Tag>,
+    /// How deep indexes may be nested: an image is 0, an index one more than its deepest child.
+    pub max_depth: usize,
 }
 
 /// How [`super::Catalog::put_manifest`] ended.
@@ -178,6 +182,10 @@ pub enum ManifestPut {
     },
     /// Nothing was stored, since these are missing (the first hundred).
     Missing(Vec<ManifestRef>),
+    /// Nothing was stored, since the index would be nested deeper than it may.
+    TooDeep,
+    /// Nothing was stored, since this tag points at another manifest and must not move.
+    TagFixed(Tag),
 }
 
 /// A stored manifest.

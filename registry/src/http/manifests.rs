@@ -1,0 +1,180 @@
+//! end-3, end-7, end-9: manifests by tag and by digest.
+
+use axum::{body::Body, response::Response};
+use berth_oci::{ManifestReference, MediaType, Tag, name::ReferenceError};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use http_body_util::BodyExt;
+
+use super::{
+    Api,
+    access::{Access, Delete, Pull, Push},
+    error::ApiError,
+    headers,
+    page::query,
+};
+use crate::manifests::{DeleteError, PutError};
+
+/// So much of a body that is too large is read and dropped, for the client to come to read the
+/// answer; past that the connection is cut.
+const DISCARD_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many tags one push by digest may set.
+const MAX_TAGS: usize = 100;
+
+/// Reading: what can be no tag names no manifest.
+pub(super) fn to_read(
+    reference: Result<ManifestReference, ReferenceError>,
+    text: String,
+) -> Result<ManifestReference, ApiError> {
+    reference.map_err(|error| match error {
+        ReferenceError::Digest(e) => ApiError::DigestMalformed(e),
+        ReferenceError::Tag(_) => ApiError::ManifestUnknown(text),
+    })
+}
+
+/// Writing: what can be no tag is told why.
+pub(super) fn to_write(
+    reference: Result<ManifestReference, ReferenceError>,
+) -> Result<ManifestReference, ApiError> {
+    reference.map_err(|error| match error {
+        ReferenceError::Digest(e) => ApiError::DigestMalformed(e),
+        ReferenceError::Tag(e) => ApiError::TagInvalid(e),
+    })
+}
+
+/// `GET` and `HEAD /v2/<name>/manifests/<reference>`. The manifest is answered whatever `Accept`
+/// says: Berth converts nothing, and a client that asked by digest wants those bytes.
+pub(super) async fn get(
+    api: &Api,
+    access: &Access<Pull>,
+    reference: ManifestReference,
+    parts: &Parts,
+) -> Result<Response, ApiError> {
+    let manifest = api.inner.manifests.get(access.repo(), &reference).await?;
+    let manifest = manifest.ok_or_else(|| ApiError::manifest_unknown(&reference))?;
+    if headers::none_match(&parts.headers, &manifest.digest) {
+        return Ok(headers::not_modified(&manifest.digest));
+    }
+    let length = manifest.body.len();
+    let body = if parts.method == http::Method::HEAD { Body::empty() } else { Body::from(manifest.body) };
+    let mut response = Response::new(body);
+    let to = response.headers_mut();
+    headers::insert(to, header::CONTENT_TYPE, manifest.media_type.as_str());
+    to.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers::content_digest(to, &manifest.digest);
+    Ok(response)
+}
+
+/// `PUT /v2/<name>/manifests/<reference>[?tag=…]`: 201 with `Location`, `OCI-Subject` when it has
+/// a subject, `OCI-Tag` for each tag of the query.
+pub(super) async fn put(
+    api: &Api,
+    access: &Access<Push>,
+    reference: ManifestReference,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let tags = query(&parts.uri, "tag")
+        .map(|tag| tag.parse::<Tag>().map_err(ApiError::TagInvalid))
+        .collect::<Result<Vec<_>, _>>()?;
+    if tags.len() > MAX_TAGS {
+        return Err(ApiError::TooManyTags(MAX_TAGS));
+    }
+    let content_type = match parts.headers.get(header::CONTENT_TYPE) {
+        Some(value) => {
+            let text = value.to_str().map_err(|_| ApiError::ContentTypeInvalid)?;
+            Some(MediaType::new(text)).filter(|media_type| !media_type.as_str().is_empty())
+        }
+        None => None,
+    };
+    let body = read_limited(body, parts, api.inner.settings.max_manifest_bytes).await?;
+    let repo = access.repo();
+    let stored = api
+        .inner
+        .manifests
+        .put(repo, reference, tags.clone(), content_type.as_ref(), body)
+        .await
+        .map_err(put_error)?;
+
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::CREATED;
+    let to = response.headers_mut();
+    headers::insert(to, header::LOCATION, &format!("/v2/{repo}/manifests/{}", stored.digest));
+    headers::insert(to, headers::DOCKER_CONTENT_DIGEST, stored.digest.as_str());
+    if let Some(subject) = &stored.subject {
+        headers::insert(to, headers::OCI_SUBJECT, subject.as_str());
+    }
+    for tag in &tags {
+        if let Ok(value) = HeaderValue::from_str(tag.as_str()) {
+            to.append(headers::OCI_TAG, value);
+        }
+    }
+    if stored.deprecated_layers {
+        to.insert(
+            header::WARNING,
+            HeaderValue::from_static(
+                "299 - \"non-distributable layers are deprecated; this registry may not hold their content\"",
+            ),
+        );
+    }
+    Ok(response)
+}
+
+/// `DELETE /v2/<name>/manifests/<reference>`: 202.
+pub(super) async fn delete(
+    api: &Api,
+    access: &Access<Delete>,
+    reference: ManifestReference,
+) -> Result<Response, ApiError> {
+    if !api.inner.settings.deletes {
+        return Err(ApiError::DeletesOff);
+    }
+    let deleted =
+        api.inner.manifests.delete(access.repo(), &reference).await.map_err(|error| match error {
+            DeleteError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
+            DeleteError::Catalog(e) => ApiError::Catalog(e),
+        })?;
+    if !deleted {
+        return Err(ApiError::manifest_unknown(&reference));
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}
+
+fn put_error(error: PutError) -> ApiError {
+    match error {
+        PutError::Invalid(e) => ApiError::ManifestInvalid(e),
+        PutError::DigestMismatch { expected, actual } => ApiError::DigestMismatch { expected, actual },
+        PutError::Missing(missing) => ApiError::ManifestReferencesMissing(missing),
+        PutError::TooDeep(limit) => ApiError::ManifestTooDeep(limit),
+        PutError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
+        PutError::Catalog(e) => ApiError::Catalog(e),
+    }
+}
+
+/// Reads a body of at most `limit` bytes, and never holds more (R13).
+async fn read_limited(mut body: Body, parts: &Parts, limit: usize) -> Result<Bytes, ApiError> {
+    let announced =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let too_large = announced.is_some_and(|length| length > limit as u64);
+    let mut bytes = BytesMut::new();
+    let mut discarded = 0;
+    let mut over = too_large;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(super::body::body_error)?;
+        let Ok(data) = frame.into_data() else { continue };
+        over |= bytes.len() + data.len() > limit;
+        if !over {
+            bytes.extend_from_slice(&data);
+            continue;
+        }
+        bytes = BytesMut::new();
+        discarded += data.len();
+        if discarded > DISCARD_BYTES {
+            break;
+        }
+    }
+    if over { Err(ApiError::ManifestTooLarge(limit)) } else { Ok(bytes.freeze()) }
+}

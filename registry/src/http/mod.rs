@@ -1,0 +1,124 @@
+//! The distribution specification over HTTP: paths to typed requests, typed answers to the wire.
+
+pub mod access;
+mod body;
+pub mod error;
+pub mod headers;
+mod lists;
+mod manifests;
+pub mod page;
+pub mod path;
+mod referrers;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use http::{HeaderValue, Method, header, request::Parts};
+
+use self::{
+    access::{Delete, Gate, Pull, Push},
+    error::ApiError,
+    path::Endpoint,
+};
+use crate::{blobs::Blobs, catalog::Catalog, manifests::Manifests};
+
+/// What the configuration says about the HTTP surface.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Manifests may have so many bytes.
+    pub max_manifest_bytes: usize,
+    /// Whether DELETE of manifests, tags and blobs is served.
+    pub deletes: bool,
+}
+
+/// Everything that handlers use.
+#[derive(Clone, Debug)]
+pub struct Api {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    catalog: Arc<dyn Catalog>,
+    blobs: Blobs,
+    manifests: Manifests,
+    gate: Gate,
+    settings: Settings,
+}
+
+impl Api {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        catalog: Arc<dyn Catalog>,
+        blobs: Blobs,
+        manifests: Manifests,
+        gate: Gate,
+        settings: Settings,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { catalog, blobs, manifests, gate, settings }) }
+    }
+}
+
+/// The routes under `/v2/`.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v2", any(dispatch))
+        .route("/v2/", any(dispatch))
+        .route("/v2/{*rest}", any(dispatch))
+        .with_state(api)
+}
+
+async fn dispatch(State(api): State<Api>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut response = match answer(&api, parts, body).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(headers::DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
+    // Whatever a browser makes of a blob, it must not run it.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiError> {
+    let endpoint = path::parse(parts.uri.path())?;
+    let gate = &api.inner.gate;
+    let method = parts.method.clone();
+    match (endpoint, method) {
+        (Endpoint::Base, Method::GET | Method::HEAD) => Ok(lists::base()),
+        (Endpoint::Catalog, Method::GET | Method::HEAD) => lists::repositories(api, &parts).await,
+        (Endpoint::Tags(repo), Method::GET | Method::HEAD) => {
+            lists::tags(api, &gate.admit::<Pull>(&parts, repo)?, &parts).await
+        }
+        (Endpoint::Referrers(repo, subject), Method::GET | Method::HEAD) => {
+            referrers::list(api, &gate.admit::<Pull>(&parts, repo)?, subject?, &parts).await
+        }
+        (Endpoint::Manifest(repo, reference, text), Method::GET | Method::HEAD) => {
+            let access = gate.admit::<Pull>(&parts, repo)?;
+            manifests::get(api, &access, manifests::to_read(reference, text)?, &parts).await
+        }
+        (Endpoint::Manifest(repo, reference, _), Method::PUT) => {
+            let access = gate.admit::<Push>(&parts, repo)?;
+            manifests::put(api, &access, manifests::to_write(reference)?, &parts, body).await
+        }
+        (Endpoint::Manifest(repo, reference, text), Method::DELETE) => {
+            let access = gate.admit::<Delete>(&parts, repo)?;
+            manifests::delete(api, &access, manifests::to_read(reference, text)?).await
+        }
+        (Endpoint::Base | Endpoint::Catalog | Endpoint::Tags(_) | Endpoint::Referrers(..), _) => {
+            Err(ApiError::MethodNotAllowed("GET, HEAD"))
+        }
+        (Endpoint::Manifest(..), _) => Err(ApiError::MethodNotAllowed("GET, HEAD, PUT, DELETE")),
+        (Endpoint::Blob(..), _) => Err(ApiError::MethodNotAllowed("GET, HEAD, DELETE")),
+        (Endpoint::Uploads(_), _) => Err(ApiError::MethodNotAllowed("POST")),
+        (Endpoint::Upload(..), _) => Err(ApiError::MethodNotAllowed("GET, PATCH, PUT, DELETE")),
+    }
+}

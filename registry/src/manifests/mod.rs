@@ -1,0 +1,217 @@
+//! The rules of manifests: what may be stored, under which tags, and what it must refer to.
+//! No axum, no sqlx here.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use berth_oci::{
+    Digest, ManifestReference, MediaType, RepoName, Tag,
+    manifest::{Manifest, ManifestError},
+};
+use bytes::Bytes;
+
+use crate::{
+    catalog::{Catalog, CatalogError, Lease, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind},
+    clock::Clock,
+    tags::Immutable,
+};
+
+/// What the configuration says about manifests.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// An index may be stored though children of it are missing.
+    pub sparse_indexes: bool,
+    /// Indexes may be nested so deep.
+    pub max_depth: usize,
+    /// Tags that never move or go.
+    pub immutable: Immutable,
+    /// How long blobs are kept after something named them.
+    pub blob_lease: Duration,
+}
+
+/// Why a manifest was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// It breaks a rule of its own format.
+    #[error(transparent)]
+    Invalid(#[from] ManifestError),
+    /// Its digest is not the one that it was pushed under.
+    #[error("the manifest is {actual}, not {expected}")]
+    DigestMismatch {
+        /// What the client said.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// It refers to what is not there.
+    #[error("{} references are missing", .0.len())]
+    Missing(Vec<ManifestRef>),
+    /// It is nested too deep.
+    #[error("the index is nested deeper than {0} levels")]
+    TooDeep(usize),
+    /// A tag that must not move points elsewhere.
+    #[error("tag {0} is immutable")]
+    Immutable(Tag),
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// Why a manifest or tag was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// A tag that must not go.
+    #[error("tag {0} is immutable")]
+    Immutable(Tag),
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// A manifest that was stored.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its subject, for `OCI-Subject`.
+    pub subject: Option<Digest>,
+    /// It has layers of a type that the specification has deprecated.
+    pub deprecated_layers: bool,
+}
+
+/// Reads and writes manifests.
+#[derive(Clone, Debug)]
+pub struct Manifests {
+    catalog: Arc<dyn Catalog>,
+    clock: Arc<dyn Clock>,
+    settings: Arc<Settings>,
+}
+
+impl Manifests {
+    /// Rules over a catalog.
+    #[must_use]
+    pub fn new(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+        Self { catalog, clock, settings: Arc::new(settings) }
+    }
+
+    fn lease(&self) -> Lease {
+        Lease { now: self.clock.now(), length: self.settings.blob_lease }
+    }
+
+    /// Stores `body` verbatim under `reference` and `tags`. Safe to repeat.
+    ///
+    /// # Errors
+    /// See [`PutError`]; nothing is stored then, no tag has moved.
+    pub async fn put(
+        &self,
+        repo: &RepoName,
+        reference: ManifestReference,
+        tags: Vec<Tag>,
+        content_type: Option<&MediaType>,
+        body: Bytes,
+    ) -> Result<Stored, PutError> {
+        let manifest = Manifest::parse(body.clone(), content_type)?;
+        let (digest, tags) = match reference {
+            ManifestReference::Digest(expected) => {
+                let actual = Digest::of(expected.algorithm(), &body);
+                if actual != expected {
+                    return Err(PutError::DigestMismatch { expected, actual });
+                }
+                (expected, tags)
+            }
+            ManifestReference::Tag(tag) => {
+                let tags = std::iter::once(tag).chain(tags).collect();
+                (Digest::of(berth_oci::Algorithm::Sha256, &body), tags)
+            }
+        };
+        let fixed = tags.iter().filter(|tag| self.settings.immutable.covers(repo, tag)).cloned().collect();
+        let references = self.references(&manifest);
+        let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
+        let deprecated_layers = manifest.layers.iter().any(|layer| layer.media_type.is_non_distributable());
+        let new = NewManifest {
+            repo: repo.clone(),
+            digest: digest.clone(),
+            media_type: manifest.media_type.clone(),
+            references,
+            subject: subject.clone(),
+            artifact_type: manifest.referrer_type().cloned(),
+            annotations: manifest.annotations.clone(),
+            tags,
+            fixed,
+            max_depth: self.settings.max_depth,
+            body,
+        };
+        match self.catalog.put_manifest(&new, self.clock.now(), self.lease()).await? {
+            ManifestPut::Stored { .. } => Ok(Stored { digest, subject, deprecated_layers }),
+            ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
+            ManifestPut::TagFixed(tag) => Err(PutError::Immutable(tag)),
+            ManifestPut::TooDeep => Err(PutError::TooDeep(self.settings.max_depth)),
+        }
+    }
+
+    /// What must be in the repository before the manifest is.
+    fn references(&self, manifest: &Manifest) -> Vec<ManifestRef> {
+        let blobs = manifest.config.iter().chain(&manifest.layers).map(|descriptor| ManifestRef {
+            digest: descriptor.digest.clone(),
+            kind: RefKind::Blob,
+            optional: descriptor.media_type.is_non_distributable() || !descriptor.urls.is_empty(),
+        });
+        let children = manifest.manifests.iter().map(|descriptor| ManifestRef {
+            digest: descriptor.digest.clone(),
+            kind: RefKind::Child,
+            optional: self.settings.sparse_indexes,
+        });
+        // A layer may stand in a manifest twice (empty layers do); once is enough to know, and it
+        // is optional only where every mention of it is.
+        let mut seen = HashMap::new();
+        let mut references: Vec<ManifestRef> = Vec::new();
+        for reference in blobs.chain(children) {
+            let at = *seen.entry((reference.digest.clone(), reference.kind)).or_insert(references.len());
+            match references.get_mut(at) {
+                Some(earlier) => earlier.optional &= reference.optional,
+                None => references.push(reference),
+            }
+        }
+        references
+    }
+
+    /// The manifest that `reference` stands for.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn get(
+        &self,
+        repo: &RepoName,
+        reference: &ManifestReference,
+    ) -> Result<Option<ManifestRow>, CatalogError> {
+        self.catalog.manifest(repo, reference).await
+    }
+
+    /// Deletes a tag alone, or a manifest with all its tags. `false` when there was none.
+    ///
+    /// # Errors
+    /// When an immutable tag would go, or the catalog fails.
+    pub async fn delete(&self, repo: &RepoName, reference: &ManifestReference) -> Result<bool, DeleteError> {
+        match reference {
+            ManifestReference::Tag(tag) => {
+                if self.settings.immutable.covers(repo, tag) {
+                    return Err(DeleteError::Immutable(tag.clone()));
+                }
+                Ok(self.catalog.delete_tag(repo, tag).await?)
+            }
+            ManifestReference::Digest(digest) => {
+                if let Some(tag) = self.immutable_tag_of(repo, digest).await? {
+                    return Err(DeleteError::Immutable(tag));
+                }
+                Ok(self.catalog.delete_manifest(repo, digest).await?)
+            }
+        }
+    }
+
+    async fn immutable_tag_of(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Tag>, CatalogError> {
+        if self.settings.immutable.is_empty() {
+            return Ok(None);
+        }
+        let tags = self.catalog.tags_of(repo, digest).await?;
+        Ok(tags.into_iter().find(|tag| self.settings.immutable.covers(repo, tag)))
+    }
+}
