@@ -4,5 +4,7 @@
 pub mod blobs;
 pub mod catalog;
 pub mod clock;
+pub mod http;
+pub mod manifests;
 pub mod storage;
 pub mod tags;

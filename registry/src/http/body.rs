@@ -6,7 +6,7 @@ use super::error::ApiError;
 
 /// What an error in the middle of a body means for the answer, if there is still somebody to
 /// answer. The reasons that the connection itself gives lie somewhere in the chain of sources.
-pub fn body_error(error: axum::Error) -> ApiError {
+pub(super) fn body_error(error: axum::Error) -> ApiError {
     let mut source: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(reason) = source {
         if reason.is::<super::serve::BodyTooSlow>() {

@@ -9,6 +9,7 @@ mod manifests;
 pub mod page;
 pub mod path;
 mod referrers;
+pub mod serve;
 
 use std::sync::Arc;
 
