@@ -10,9 +10,20 @@ use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 
 use crate::clock::Timestamp;
 
+mod database;
 mod model;
+mod open;
+mod ops;
+//pub mod postgres;
+mod sql;
+pub mod sqlite;
+#[cfg(test)]
+mod suite;
 
 pub use model::*;
+pub use open::OpenError;
+//pub use postgres::{PostgresCatalog, PostgresOptions};
+pub use sqlite::{SqliteCatalog, SqliteOptions};
 
 /// A failure of the catalog itself. Absence is never an error, and neither is a rule that was
 /// broken: those are in the answers.
@@ -30,7 +41,7 @@ pub enum CatalogError {
 /// Any error, boxed.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A catalog's answer.
-pub type Result<T> = std::result::Result<T, CatalogError>;
+pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 
 /// What every implementation promises: each method is one transaction, durable when it returns
 /// (but for upload sessions, see [`Catalog::save_upload`]), visible at once to every later call on

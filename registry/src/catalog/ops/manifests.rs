@@ -1,0 +1,199 @@
+//! Manifests, what they refer to, and the tags that point at them.
+
+use berth_oci::{Digest, ManifestReference, MediaType, RepoName, Tag};
+use bytes::Bytes;
+
+use super::{
+    Columns, Result, Statements, Value, blobs::renewed_before, corrupt, ensure_repository, overtaken, parsed,
+    sql,
+};
+use crate::{
+    catalog::{Lease, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind},
+    clock::Timestamp,
+};
+
+/// How many missing references are named.
+const MISSING_LIMIT: i64 = 100;
+
+/// What [`RefKind`] is in a row.
+const fn kind_number(kind: RefKind) -> i64 {
+    match kind {
+        RefKind::Blob => 0,
+        RefKind::Child => 1,
+    }
+}
+
+fn kind_of(number: i64) -> Result<RefKind> {
+    match number {
+        0 => Ok(RefKind::Blob),
+        1 => Ok(RefKind::Child),
+        other => Err(corrupt(format!("{other} is no kind of reference"))),
+    }
+}
+
+/// All references as one value, `[[digest, kind, optional], …]`: one statement takes ten thousand.
+fn as_json(references: &[ManifestRef]) -> Result<String> {
+    let rows: Vec<_> =
+        references.iter().map(|r| (&r.digest, kind_number(r.kind), i64::from(r.optional))).collect();
+    serde_json::to_string(&rows).map_err(corrupt)
+}
+
+/// See [`crate::catalog::Catalog::put_manifest`]. Checks before it writes: when something is
+/// missing, the transaction holds nothing that would have to be undone.
+pub(crate) async fn put<D: Statements>(
+    db: &mut D,
+    new: &NewManifest,
+    now: Timestamp,
+    lease: Lease,
+) -> Result<ManifestPut> {
+    let references = as_json(&new.references)?;
+    if new.references.iter().any(|r| !r.optional) {
+        let missing = missing(db, &new.repo, &references).await?;
+        if !missing.is_empty() {
+            return Ok(ManifestPut::Missing(missing));
+        }
+    }
+    let repo = ensure_repository(db, &new.repo).await?;
+    let (id, created) = insert_or_touch(db, repo, new, now).await?;
+    if !new.references.is_empty() {
+        if created {
+            db.execute(D::ADD_REFERENCES, &[id.into(), (&references).into()]).await?;
+        }
+        let leases = [lease.until().into(), (&references).into(), renewed_before(lease).into()];
+        db.execute(D::RENEW_LEASES, &leases).await?;
+    }
+    // In one order, so that two pushes of several tags never wait for each other.
+    let mut tags: Vec<&Tag> = new.tags.iter().collect();
+    tags.sort_unstable();
+    tags.dedup();
+    for tag in tags {
+        db.execute(sql::SET_TAG, &[repo.into(), tag.into(), id.into(), now.into()]).await?;
+    }
+    Ok(ManifestPut::Stored { created })
+}
+
+async fn missing<D: Statements>(
+    db: &mut D,
+    repo: &RepoName,
+    references: &String,
+) -> Result<Vec<ManifestRef>> {
+    let values = [repo.into(), references.into(), MISSING_LIMIT.into()];
+    let rows = db.rows(D::MISSING_REFERENCES, &values).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ManifestRef { digest: parsed(&row.text(0)?)?, kind: kind_of(row.int(1)?)?, optional: false })
+        })
+        .collect()
+}
+
+/// The manifest's id in its repository, and whether it is new there.
+async fn insert_or_touch(
+    db: &mut impl Statements,
+    repo: i64,
+    new: &NewManifest,
+    now: Timestamp,
+) -> Result<(i64, bool)> {
+    let digest = (&new.digest).into();
+    let annotations = serde_json::to_string(&new.annotations).map_err(corrupt)?;
+    db.execute(sql::ADD_BODY, &[digest, Value::Bytes(&new.body)]).await?;
+    let row = [
+        repo.into(),
+        digest,
+        new.media_type.as_str().into(),
+        new.artifact_type.as_ref().map(MediaType::as_str).into(),
+        i64::try_from(new.body.len()).map_err(corrupt)?.into(),
+        new.subject.as_ref().map(Digest::as_str).into(),
+        (&annotations).into(),
+        now.into(),
+    ];
+    if let Some(row) = db.row(sql::ADD_MANIFEST, &row).await? {
+        return Ok((row.int(0)?, true));
+    }
+    let touch = [repo.into(), digest, new.media_type.as_str().into(), now.into()];
+    match db.row(sql::PUSH_MANIFEST_AGAIN, &touch).await? {
+        Some(row) => Ok((row.int(0)?, false)),
+        None => Err(overtaken(&new.digest)),
+    }
+}
+
+/// A manifest without its bytes.
+pub(crate) struct Resolved {
+    pub(crate) digest: Digest,
+    pub(crate) media_type: MediaType,
+    pub(crate) subject: Option<Digest>,
+}
+
+impl Resolved {
+    fn read(row: &impl Columns) -> Result<Self> {
+        Ok(Self {
+            digest: parsed(&row.text(0)?)?,
+            media_type: MediaType::new(&row.text(1)?),
+            subject: row.maybe_text(2)?.map(|text| parsed(&text)).transpose()?,
+        })
+    }
+
+    /// Adds the bytes.
+    pub(crate) fn with(self, body: Bytes) -> ManifestRow {
+        let Self { digest, media_type, subject } = self;
+        ManifestRow { digest, media_type, body, subject }
+    }
+}
+
+/// See [`crate::catalog::Catalog::manifest`].
+pub(crate) async fn get(
+    db: &mut impl Statements,
+    repo: &RepoName,
+    reference: &ManifestReference,
+) -> Result<Option<ManifestRow>> {
+    let row = match reference {
+        ManifestReference::Tag(tag) => db.row(sql::WHOLE_MANIFEST_BY_TAG, &[repo.into(), tag.into()]).await?,
+        ManifestReference::Digest(digest) => {
+            db.row(sql::WHOLE_MANIFEST_BY_DIGEST, &[repo.into(), digest.into()]).await?
+        }
+    };
+    row.map(|row| Ok(Resolved::read(&row)?.with(row.bytes(3)?.into()))).transpose()
+}
+
+/// What a reference stands for, without its bytes.
+pub(crate) async fn resolve(
+    db: &mut impl Statements,
+    repo: &RepoName,
+    reference: &ManifestReference,
+) -> Result<Option<Resolved>> {
+    let row = match reference {
+        ManifestReference::Tag(tag) => db.row(sql::MANIFEST_BY_TAG, &[repo.into(), tag.into()]).await?,
+        ManifestReference::Digest(digest) => {
+            db.row(sql::MANIFEST_BY_DIGEST, &[repo.into(), digest.into()]).await?
+        }
+    };
+    row.as_ref().map(Resolved::read).transpose()
+}
+
+/// A manifest's bytes, wherever it is.
+pub(crate) async fn body(db: &mut impl Statements, digest: &Digest) -> Result<Option<Bytes>> {
+    let row = db.row(sql::BODY, &[digest.into()]).await?;
+    row.map(|row| Ok(row.bytes(0)?.into())).transpose()
+}
+
+/// Deletes a manifest, its references and its tags; the tags that went with it, or `None` when
+/// there was none.
+pub(crate) async fn delete(
+    db: &mut impl Statements,
+    repo: &RepoName,
+    digest: &Digest,
+) -> Result<Option<Vec<Tag>>> {
+    let Some(row) = db.row(sql::MANIFEST_ID, &[repo.into(), digest.into()]).await? else { return Ok(None) };
+    let id = row.int(0)?;
+    let tags = db.rows(sql::DELETE_TAGS_OF, &[id.into()]).await?;
+    let deleted = db.execute(sql::DELETE_MANIFEST, &[id.into()]).await?;
+    db.execute(sql::DROP_BODY_IF_LAST, &[digest.into()]).await?;
+    if deleted == 0 {
+        return Ok(None);
+    }
+    tags.iter().map(|row| parsed(&row.text(0)?)).collect::<Result<_>>().map(Some)
+}
+
+/// See [`crate::catalog::Catalog::delete_tag`].
+pub(crate) async fn delete_tag(db: &mut impl Statements, repo: &RepoName, tag: &Tag) -> Result<bool> {
+    Ok(db.execute(sql::DELETE_TAG, &[repo.into(), tag.into()]).await? > 0)
+}

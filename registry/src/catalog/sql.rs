@@ -1,0 +1,95 @@
+//! Every statement that both databases understand. Parameters are `$n`; numbers are 64 bits,
+//! times microseconds. What only one of them has is in [`super::database::Statements`].
+
+/// Answers when the database does.
+pub(super) const PING: &str = "SELECT CAST(1 AS BIGINT)";
+
+// Repositories.
+
+pub(super) const REPOSITORY: &str = "SELECT id FROM repositories WHERE name = $1";
+pub(super) const ADD_REPOSITORY: &str =
+    "INSERT INTO repositories (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETURNING id";
+/// One that has lost everything it held is not listed.
+pub(super) const REPOSITORIES: &str = "SELECT name FROM repositories r WHERE name > $1 \
+     AND (EXISTS (SELECT 1 FROM manifests m WHERE m.repo_id = r.id) \
+          OR EXISTS (SELECT 1 FROM blob_links l WHERE l.repo_id = r.id)) \
+     ORDER BY name LIMIT $2";
+
+// Blobs.
+
+pub(super) const LINKED_BLOB: &str = "SELECT b.size, b.object_key, b.lease_until \
+     FROM blob_links l JOIN blobs b ON b.digest = l.digest \
+     WHERE l.repo_id = (SELECT id FROM repositories WHERE name = $1) AND l.digest = $2";
+pub(super) const BLOB_LINKED_ANYWHERE: &str = "SELECT b.size, b.object_key, b.lease_until FROM blobs b \
+     WHERE b.digest = $1 AND EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = b.digest)";
+pub(super) const BLOB: &str = "SELECT size, object_key, lease_until FROM blobs WHERE digest = $1";
+pub(super) const ADD_BLOB: &str = "INSERT INTO blobs (digest, size, object_key, lease_until, created_at) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO NOTHING";
+/// Never shortens a lease.
+pub(super) const RENEW_BLOB: &str = "UPDATE blobs \
+     SET lease_until = CASE WHEN lease_until < $2 THEN $2 ELSE lease_until END \
+     WHERE digest = $1 RETURNING size, object_key, lease_until";
+pub(super) const LINK_BLOB: &str =
+    "INSERT INTO blob_links (repo_id, digest) VALUES ($1, $2) ON CONFLICT (repo_id, digest) DO NOTHING";
+pub(super) const UNLINK_BLOB: &str = "DELETE FROM blob_links \
+     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND digest = $2";
+
+// Upload sessions.
+
+pub(super) const ADD_UPLOAD: &str = "INSERT INTO uploads (id, repo, principal, created_at, received, hash, staging, expires_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
+pub(super) const UPLOAD: &str = "SELECT id, repo, principal, created_at, received, hash, staging, expires_at FROM uploads \
+     WHERE id = $1 AND repo = $2";
+pub(super) const END_UPLOAD: &str = "DELETE FROM uploads WHERE id = $1";
+pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE id = $1 AND repo = $2 \
+     RETURNING id, repo, principal, created_at, received, hash, staging, expires_at";
+
+// Manifests.
+
+pub(super) const ADD_BODY: &str =
+    "INSERT INTO manifest_bodies (digest, body) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
+pub(super) const BODY: &str = "SELECT body FROM manifest_bodies WHERE digest = $1";
+pub(super) const DROP_BODY_IF_LAST: &str = "DELETE FROM manifest_bodies WHERE digest = $1 \
+     AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest = $1)";
+pub(super) const ADD_MANIFEST: &str = "INSERT INTO manifests \
+     (repo_id, digest, media_type, artifact_type, size, subject, annotations, pushed_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (repo_id, digest) DO NOTHING RETURNING id";
+/// The same bytes again: what a push may say differently, and that it was pushed now.
+pub(super) const PUSH_MANIFEST_AGAIN: &str = "UPDATE manifests SET media_type = $3, pushed_at = $4 \
+     WHERE repo_id = $1 AND digest = $2 RETURNING id";
+pub(super) const MANIFEST_ID: &str = "SELECT id FROM manifests \
+     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND digest = $2";
+pub(super) const DELETE_MANIFEST: &str = "DELETE FROM manifests WHERE id = $1";
+
+pub(super) const MANIFEST_BY_TAG: &str = "SELECT m.digest, m.media_type, m.subject \
+     FROM tags t JOIN manifests m ON m.id = t.manifest \
+     WHERE t.repo_id = (SELECT id FROM repositories WHERE name = $1) AND t.name = $2";
+pub(super) const MANIFEST_BY_DIGEST: &str = "SELECT m.digest, m.media_type, m.subject FROM manifests m \
+     WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $2";
+pub(super) const WHOLE_MANIFEST_BY_TAG: &str = "SELECT m.digest, m.media_type, m.subject, b.body \
+     FROM tags t JOIN manifests m ON m.id = t.manifest JOIN manifest_bodies b ON b.digest = m.digest \
+     WHERE t.repo_id = (SELECT id FROM repositories WHERE name = $1) AND t.name = $2";
+pub(super) const WHOLE_MANIFEST_BY_DIGEST: &str = "SELECT m.digest, m.media_type, m.subject, b.body \
+     FROM manifests m JOIN manifest_bodies b ON b.digest = m.digest \
+     WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $2";
+
+// Tags.
+
+pub(super) const SET_TAG: &str = "INSERT INTO tags (repo_id, name, manifest, updated_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (repo_id, name) \
+     DO UPDATE SET manifest = excluded.manifest, updated_at = excluded.updated_at";
+pub(super) const DELETE_TAG: &str = "DELETE FROM tags \
+     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name = $2";
+pub(super) const DELETE_TAGS_OF: &str = "DELETE FROM tags WHERE manifest = $1 RETURNING name";
+pub(super) const TAGS: &str = "SELECT name FROM tags \
+     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name > $2 ORDER BY name LIMIT $3";
+
+// Referrers. The type is asked for twice, since the index holds only its first 255 characters.
+
+pub(super) const REFERRERS: &str = "SELECT digest, media_type, size, artifact_type, annotations FROM manifests \
+     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND subject = $2 AND digest > $3 \
+     ORDER BY digest LIMIT $4";
+pub(super) const REFERRERS_OF_TYPE: &str = "SELECT digest, media_type, size, artifact_type, annotations FROM manifests \
+     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND subject = $2 \
+     AND substr(artifact_type, 1, 255) = substr($5, 1, 255) AND artifact_type = $5 \
+     AND digest > $3 ORDER BY digest LIMIT $4";

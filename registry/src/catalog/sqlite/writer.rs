@@ -1,0 +1,299 @@
+//! The one connection that writes, and the task that owns it.
+//!
+//! Callers hand in closures. While one transaction is being made durable the next writes gather;
+//! up to [`BATCH`] of them then share one transaction and one fsync, and each is answered when it is
+//! durable. When one of a batch fails before the commit, the transaction is rolled back and
+//! each is run alone, so that no write suffers from another's failure. When the commit itself
+//! fails, all of it fails, and none is tried again: what a failed fsync has lost stays lost.
+//!
+//! Batches that hold only [`Durability::Process`] writes commit without an fsync
+//! (`synchronous=NORMAL`): the next durable commit fsyncs them as well, since they are earlier in
+//! the same log. They survive the death of the process; power may fail before.
+
+use std::{
+    fs::File,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::future::{BoxFuture, OptionFuture};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+use tracing::{error, warn};
+
+use crate::catalog::{
+    BoxError, CatalogError, Result,
+    database::{Columns, Statements},
+};
+
+/// Writes that share one transaction at most.
+const BATCH: usize = 64;
+/// Writes that wait at most; more make their callers wait.
+const QUEUE: usize = 1024;
+/// Writes after which the length of the log is looked at.
+const LOOK_EVERY: usize = 32;
+/// Pages of 4 KiB that the log may hold before they are copied into the database.
+const LOG_PAGES: i64 = 2000;
+
+/// What a write has to survive once it was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Durability {
+    /// The death of the process.
+    Process,
+    /// A power failure.
+    Full,
+}
+
+/// A write in the queue.
+trait Job: Send {
+    fn durability(&self) -> Durability;
+    /// Runs it in the open transaction and keeps what it gave. Can be run again after a rollback.
+    fn run<'c>(&'c mut self, db: &'c mut SqliteConnection) -> BoxFuture<'c, Result<()>>;
+    /// Tells the caller, after the transaction's end.
+    fn answer(self: Box<Self>, outcome: Result<()>);
+}
+
+struct Write<T, R, A> {
+    durability: Durability,
+    run: R,
+    given: Option<T>,
+    after: A,
+    caller: oneshot::Sender<Result<T>>,
+}
+
+impl<T, R, A> Job for Write<T, R, A>
+where
+    T: Send,
+    R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send,
+    A: FnOnce(Option<&T>) + Send,
+{
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    fn run<'c>(&'c mut self, db: &'c mut SqliteConnection) -> BoxFuture<'c, Result<()>> {
+        self.given = None;
+        let work = (self.run)(db);
+        Box::pin(async {
+            self.given = Some(work.await?);
+            Ok(())
+        })
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<()>) {
+        let Self { given, after, caller, .. } = *self;
+        let given = outcome.and_then(|()| given.ok_or_else(closed));
+        after(given.as_ref().ok());
+        // A caller that went away has its write all the same.
+        let _ = caller.send(given);
+    }
+}
+
+fn closed() -> CatalogError {
+    CatalogError::Unavailable("the catalog is closed".into())
+}
+
+/// The way to the writer task.
+pub(super) struct Writer {
+    // Empty once closed.
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the task. `lock` is let go when its connection is closed.
+    pub(super) fn start(options: SqliteConnectOptions, connection: SqliteConnection, lock: File) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let owner = Owner {
+            options,
+            connection: Some(connection),
+            durability: Durability::Full,
+            suspect: false,
+            unlooked: 0,
+        };
+        let task = tokio::spawn(async move {
+            owner.serve(waiting).await;
+            drop(lock);
+        });
+        Self { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
+    }
+
+    /// Runs a write and answers when it is as durable as it must be. `run` may be called more than
+    /// once, each time in a transaction that holds nothing of its earlier runs. `after` is called once
+    /// with what was committed, or `None`, before the answer is given, even if nobody waits for it any
+    /// more; it is dropped uncalled if the write never ran.
+    pub(super) async fn submit<T, R, A>(&self, durability: Durability, run: R, after: A) -> Result<T>
+    where
+        T: Send + 'static,
+        R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+        A: FnOnce(Option<&T>) + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let queue = lock(&self.queue).clone().ok_or_else(closed)?;
+        queue
+            .send(Box::new(Write { durability, run, given: None, after, caller }))
+            .await
+            .map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Lets what waits be written, then checkpoints and closes. Later writes fail.
+    pub(super) async fn close(&self) {
+        drop(lock(&self.queue).take());
+        let task = lock(&self.task).take();
+        if let Some(Err(error)) = OptionFuture::from(task).await {
+            error!("The catalog's writer ended badly: {error}");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Only whole values are put in and taken out.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How a transaction failed.
+enum Failure {
+    /// One of its writes failed, and it was rolled back: the others may do.
+    Write(CatalogError),
+    /// It could not begin or commit.
+    Transaction(CatalogError),
+}
+
+struct Owner {
+    options: SqliteConnectOptions,
+    /// Empty after a failure that leaves its state in doubt.
+    connection: Option<SqliteConnection>,
+    /// What the connection's `synchronous` is set for.
+    durability: Durability,
+    /// An fsync has failed, so that the kernel may have thrown away pages of the log that it calls
+    /// written. Nothing more goes into that log: it must first be copied whole into the database.
+    suspect: bool,
+    /// Writes since the log's length was looked at.
+    unlooked: usize,
+}
+
+impl Owner {
+    async fn serve(mut self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        while waiting.recv_many(&mut jobs, BATCH).await > 0 {
+            self.unlooked += jobs.len();
+            match self.transaction(&mut jobs).await {
+                Ok(()) => jobs.drain(..).for_each(|job| job.answer(Ok(()))),
+                Err(Failure::Write(_)) if jobs.len() > 1 => self.one_by_one(&mut jobs).await,
+                Err(Failure::Write(error) | Failure::Transaction(error)) => {
+                    let mut each = copies(error);
+                    jobs.drain(..).for_each(|job| job.answer(Err(each())));
+                }
+            }
+            if self.unlooked >= LOOK_EVERY {
+                self.unlooked = 0;
+                self.checkpoint_if_long().await;
+            }
+        }
+        self.finish().await;
+    }
+
+    async fn one_by_one(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
+        for mut job in jobs.drain(..) {
+            match self.transaction(std::slice::from_mut(&mut job)).await {
+                Ok(()) => job.answer(Ok(())),
+                Err(Failure::Write(error) | Failure::Transaction(error)) => job.answer(Err(error)),
+            }
+        }
+    }
+
+    /// Runs the jobs in one transaction. The connection is only kept when it is known to be well.
+    async fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        let durability = jobs.iter().map(|job| job.durability()).max().unwrap_or(Durability::Full);
+        let mut db = self.connection(durability).await.map_err(Failure::Transaction)?;
+        let mut open =
+            db.begin_with("BEGIN IMMEDIATE").await.map_err(|error| Failure::Transaction(error.into()))?;
+        for job in jobs {
+            if let Err(error) = job.run(&mut open).await {
+                // Fails when SQLite rolled back by itself, as it does when the disk is full.
+                if open.rollback().await.is_ok() {
+                    self.connection = Some(db);
+                }
+                return Err(Failure::Write(error));
+            }
+        }
+        if let Err(error) = open.commit().await {
+            error!("The catalog could not commit: {error}");
+            self.suspect = true;
+            return Err(Failure::Transaction(error.into()));
+        }
+        self.connection = Some(db);
+        Ok(())
+    }
+
+    /// The connection, ready for a transaction.
+    async fn connection(&mut self, durability: Durability) -> Result<SqliteConnection> {
+        let mut db = match self.connection.take() {
+            Some(db) => db,
+            None => {
+                self.durability = Durability::Full;
+                self.options.connect().await?
+            }
+        };
+        if self.suspect {
+            checkpoint(&mut db, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+            self.suspect = false;
+        }
+        if self.durability != durability {
+            // Takes effect when it is compiled, so it must be compiled each time: not a cached statement.
+            let set = match durability {
+                Durability::Process => "PRAGMA synchronous = NORMAL",
+                Durability::Full => "PRAGMA synchronous = FULL",
+            };
+            sqlx::raw_sql(set).execute(&mut db).await?;
+            self.durability = durability;
+        }
+        Ok(db)
+    }
+
+    async fn checkpoint_if_long(&mut self) {
+        let Some(db) = &mut self.connection else { return };
+        let long = match checkpoint(db, "PRAGMA wal_checkpoint(NOOP)").await {
+            Ok(pages) => pages > LOG_PAGES,
+            Err(error) => return warn!("The catalog's log cannot be looked at: {error}"),
+        };
+        if long && let Err(error) = checkpoint(db, "PRAGMA wal_checkpoint(PASSIVE)").await {
+            warn!("The catalog's log could not be copied into the database: {error}");
+            self.suspect = true;
+        }
+    }
+
+    async fn finish(self) {
+        let Some(mut db) = self.connection else { return };
+        // What stays in the log is read from it at the next start.
+        if let Err(error) = checkpoint(&mut db, "PRAGMA wal_checkpoint(TRUNCATE)").await {
+            warn!("The catalog's log stays: {error}");
+        }
+        if let Err(error) = db.close().await {
+            warn!("The catalog did not close well: {error}");
+        }
+    }
+}
+
+/// Runs a checkpoint; the pages of the log that are not in the database yet.
+async fn checkpoint(db: &mut SqliteConnection, sql: &'static str) -> Result<i64> {
+    let row = db.row(sql, &[]).await?.ok_or_else(|| CatalogError::Corrupt("no answer".into()))?;
+    let (busy, pages, copied) = (row.int(0)?, row.int(1)?, row.int(2)?);
+    if busy != 0 {
+        return Err(CatalogError::Unavailable("the log is in use".into()));
+    }
+    Ok(pages - copied)
+}
+
+/// The same error for every write of a batch.
+fn copies(error: CatalogError) -> impl FnMut() -> CatalogError {
+    let (kind, error): (fn(BoxError) -> CatalogError, BoxError) = match error {
+        CatalogError::Unavailable(error) => (CatalogError::Unavailable, error),
+        CatalogError::Corrupt(error) => (CatalogError::Corrupt, error),
+    };
+    let error: Arc<dyn std::error::Error + Send + Sync> = error.into();
+    move || kind(Box::new(Arc::clone(&error)))
+}
