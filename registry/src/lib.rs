@@ -4,4 +4,6 @@
 pub mod blobs;
 pub mod catalog;
 pub mod clock;
+pub mod config;
+pub mod http;
 pub mod storage;

@@ -1,0 +1,3 @@
+//! HTTP: the only place that knows axum.
+
+pub mod serve;
