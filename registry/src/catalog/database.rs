@@ -48,6 +48,9 @@ pub(super) trait Statements: Send {
     /// `$1` a repository's name, `$2` references as JSON (see `ops::manifests`), `$3` how many:
     /// those that the manifest may not be stored without and that are missing, in the order given.
     const MISSING_REFERENCES: &'static str;
+    /// `$1` a repository's name, `$2` references as JSON: how deep the deepest child that is there
+    /// is nested, -1 when none is.
+    const CHILD_DEPTH: &'static str;
     /// `$1` a manifest's id, `$2` its references as JSON.
     const ADD_REFERENCES: &'static str;
     /// `$1` the new end, `$2` references as JSON, `$3` the end before which a lease is renewed.
@@ -97,6 +100,11 @@ macro_rules! over_references {
              AND NOT (r.kind = 1 AND EXISTS (SELECT 1 FROM manifests m \
                  WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = r.digest)) \
              ORDER BY r.n LIMIT $3"
+        );
+        const CHILD_DEPTH: &'static str = concat!(
+            "SELECT CAST(COALESCE(MAX(m.depth), -1) AS BIGINT) FROM manifests m \
+             WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) \
+             AND m.digest IN (SELECT r.digest FROM (", $references, ") r WHERE r.kind = 1)"
         );
         const ADD_REFERENCES: &'static str = concat!(
             "INSERT INTO manifest_refs (parent, child, kind, optional) \

@@ -52,8 +52,8 @@ pub(super) const BODY: &str = "SELECT body FROM manifest_bodies WHERE digest = $
 pub(super) const DROP_BODY_IF_LAST: &str = "DELETE FROM manifest_bodies WHERE digest = $1 \
      AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest = $1)";
 pub(super) const ADD_MANIFEST: &str = "INSERT INTO manifests \
-     (repo_id, digest, media_type, artifact_type, size, subject, annotations, pushed_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (repo_id, digest) DO NOTHING RETURNING id";
+     (repo_id, digest, media_type, artifact_type, size, subject, annotations, pushed_at, depth) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (repo_id, digest) DO NOTHING RETURNING id";
 /// The same bytes again: what a push may say differently, and that it was pushed now.
 pub(super) const PUSH_MANIFEST_AGAIN: &str = "UPDATE manifests SET media_type = $3, pushed_at = $4 \
      WHERE repo_id = $1 AND digest = $2 RETURNING id";
@@ -78,6 +78,12 @@ pub(super) const WHOLE_MANIFEST_BY_DIGEST: &str = "SELECT m.digest, m.media_type
 pub(super) const SET_TAG: &str = "INSERT INTO tags (repo_id, name, manifest, updated_at) \
      VALUES ($1, $2, $3, $4) ON CONFLICT (repo_id, name) \
      DO UPDATE SET manifest = excluded.manifest, updated_at = excluded.updated_at";
+/// As [`SET_TAG`], for a tag that may be set again to what it has and to nothing else.
+pub(super) const SET_FIXED_TAG: &str = "INSERT INTO tags (repo_id, name, manifest, updated_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (repo_id, name) \
+     DO UPDATE SET updated_at = excluded.updated_at WHERE tags.manifest = excluded.manifest";
+pub(super) const TAGS_OF: &str = "SELECT t.name FROM tags t JOIN manifests m ON m.id = t.manifest \
+     WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $2 ORDER BY t.name";
 pub(super) const DELETE_TAG: &str = "DELETE FROM tags \
      WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name = $2";
 pub(super) const DELETE_TAGS_OF: &str = "DELETE FROM tags WHERE manifest = $1 RETURNING name";

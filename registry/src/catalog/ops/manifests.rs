@@ -53,8 +53,20 @@ pub(crate) async fn put<D: Statements>(
             return Ok(ManifestPut::Missing(missing));
         }
     }
+    let depth = depth(db, new, &references).await?;
+    if usize::try_from(depth).map_err(corrupt)? > new.max_depth {
+        return Ok(ManifestPut::TooDeep);
+    }
+    for tag in &new.fixed {
+        let held = db.row(sql::MANIFEST_BY_TAG, &[(&new.repo).into(), tag.into()]).await?;
+        if let Some(held) = held
+            && held.text(0)? != new.digest.as_str()
+        {
+            return Ok(ManifestPut::TagFixed(tag.clone()));
+        }
+    }
     let repo = ensure_repository(db, &new.repo).await?;
-    let (id, created) = insert_or_touch(db, repo, new, now).await?;
+    let (id, created) = insert_or_touch(db, repo, new, depth, now).await?;
     if !new.references.is_empty() {
         if created {
             db.execute(D::ADD_REFERENCES, &[id.into(), (&references).into()]).await?;
@@ -67,9 +79,27 @@ pub(crate) async fn put<D: Statements>(
     tags.sort_unstable();
     tags.dedup();
     for tag in tags {
-        db.execute(sql::SET_TAG, &[repo.into(), tag.into(), id.into(), now.into()]).await?;
+        let fixed = new.fixed.contains(tag);
+        let set = if fixed { sql::SET_FIXED_TAG } else { sql::SET_TAG };
+        let changed = db.execute(set, &[repo.into(), tag.into(), id.into(), now.into()]).await?;
+        if changed == 0 {
+            // Another push set it since it was looked at; once more, and the look will tell.
+            return Err(overtaken(tag));
+        }
     }
     Ok(ManifestPut::Stored { created })
+}
+
+/// How deep the manifest is nested. What a sparse index lacks counts nothing, so the bound holds
+/// for what was there when each was pushed.
+async fn depth<D: Statements>(db: &mut D, new: &NewManifest, references: &String) -> Result<i64> {
+    if new.references.iter().all(|r| r.kind == RefKind::Blob) {
+        return Ok(0);
+    }
+    match db.row(D::CHILD_DEPTH, &[(&new.repo).into(), references.into()]).await? {
+        Some(row) => Ok(row.int(0)? + 1),
+        None => Err(corrupt("an aggregate gave no row")),
+    }
 }
 
 async fn missing<D: Statements>(
@@ -91,6 +121,7 @@ async fn insert_or_touch(
     db: &mut impl Statements,
     repo: i64,
     new: &NewManifest,
+    depth: i64,
     now: Timestamp,
 ) -> Result<(i64, bool)> {
     let digest = (&new.digest).into();
@@ -105,6 +136,7 @@ async fn insert_or_touch(
         new.subject.as_ref().map(Digest::as_str).into(),
         (&annotations).into(),
         now.into(),
+        depth.into(),
     ];
     if let Some(row) = db.row(sql::ADD_MANIFEST, &row).await? {
         return Ok((row.int(0)?, true));
@@ -191,6 +223,12 @@ pub(crate) async fn delete(
         return Ok(None);
     }
     tags.iter().map(|row| parsed(&row.text(0)?)).collect::<Result<_>>().map(Some)
+}
+
+/// See [`crate::catalog::Catalog::tags_of`].
+pub(crate) async fn tags_of(db: &mut impl Statements, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>> {
+    let rows = db.rows(sql::TAGS_OF, &[repo.into(), digest.into()]).await?;
+    rows.iter().map(|row| parsed(&row.text(0)?)).collect()
 }
 
 /// See [`crate::catalog::Catalog::delete_tag`].

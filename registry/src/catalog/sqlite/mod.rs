@@ -316,6 +316,10 @@ impl Catalog for SqliteCatalog {
         ops::lists::tags(&mut *self.reader().await?, repo, after, limit).await
     }
 
+    async fn tags_of(&self, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>> {
+        ops::manifests::tags_of(&mut *self.reader().await?, repo, digest).await
+    }
+
     async fn referrers(
         &self,
         repo: &RepoName,

@@ -36,6 +36,8 @@ CREATE TABLE manifests (
     size BIGINT NOT NULL,
     subject TEXT COLLATE "C",
     annotations TEXT COLLATE "C" NOT NULL,
+    -- How deep indexes are nested below; an image is 0.
+    depth BIGINT NOT NULL,
     pushed_at BIGINT NOT NULL,
     UNIQUE (repo_id, digest)
 );

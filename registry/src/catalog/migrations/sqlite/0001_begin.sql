@@ -37,6 +37,8 @@ CREATE TABLE manifests (
     size INTEGER NOT NULL,
     subject TEXT,
     annotations TEXT NOT NULL,
+    -- How deep indexes are nested below; an image is 0.
+    depth INTEGER NOT NULL,
     pushed_at INTEGER NOT NULL,
     UNIQUE (repo_id, digest)
 ) STRICT;
