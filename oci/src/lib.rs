@@ -8,6 +8,7 @@ pub mod descriptor;
 pub mod digest;
 pub mod error_code;
 mod hashing;
+pub mod image_config;
 pub mod manifest;
 pub mod media_type;
 pub mod name;
