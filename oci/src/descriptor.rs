@@ -1,5 +1,7 @@
 //! Content descriptors (image-spec, descriptor.md).
 
+mod spec;
+
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -7,6 +9,8 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
 use crate::{Digest, MediaType, Platform};
+
+pub use spec::SpecDescriptorError;
 
 /// What some content is, which content it is, and how long it is. Serialises with the
 /// specification's field names and in its order.

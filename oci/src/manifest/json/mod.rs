@@ -5,8 +5,14 @@
 //! names its field, also in parts of the document that nobody asked for; those are walked and
 //! never stored, so that a document costs little memory beyond what is wanted of it.
 
-use std::{borrow::Cow, collections::HashSet, fmt::Write as _};
+mod path;
+mod string;
+#[cfg(test)]
+mod tests;
 
+use std::collections::HashSet;
+
+use self::path::Step;
 use super::{MAX_DEPTH, ManifestError};
 
 pub(super) type Result<T> = std::result::Result<T, ManifestError>;
@@ -20,11 +26,6 @@ pub(super) struct Reader<'a> {
     depth: usize,
 }
 
-enum Step<'a> {
-    Key(Cow<'a, str>),
-    Index(usize),
-}
-
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self { text, at: 0, path: Vec::new(), depth: 0 }
@@ -32,14 +33,7 @@ impl<'a> Reader<'a> {
 
     /// Where the reader is, as `layers[3].digest`; "the manifest" at the top.
     pub(super) fn path(&self) -> String {
-        let mut out = String::new();
-        for step in &self.path {
-            match step {
-                Step::Index(index) => out.push_str(&format!("[{index}]")),
-                Step::Key(key) => push_key(&mut out, key),
-            }
-        }
-        if out.is_empty() { "the manifest".to_owned() } else { out }
+        path::render(&self.path)
     }
 
     /// The error that the value here has another type than it should.
@@ -150,96 +144,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads a string.
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
-        if self.peek() != Some(b'"') {
-            return Err(self.unexpected("a string"));
-        }
-        self.at += 1;
-        let start = self.at;
-        self.plain()?;
-        let text: &'a str = self.text;
-        if text.as_bytes()[self.at] == b'"' {
-            self.at += 1;
-            return Ok(Cow::Borrowed(&text[start..self.at - 1]));
-        }
-        let mut value = text[start..self.at].to_owned();
-        loop {
-            if text.as_bytes()[self.at] == b'"' {
-                self.at += 1;
-                return Ok(Cow::Owned(value));
-            }
-            self.at += 1;
-            value.push(self.escape()?);
-            let start = self.at;
-            self.plain()?;
-            value.push_str(&text[start..self.at]);
-        }
-    }
-
-    /// Goes over a string's plain characters up to its quote or a backslash.
-    fn plain(&mut self) -> Result<()> {
-        let rest = &self.text.as_bytes()[self.at..];
-        let plain = rest.iter().take_while(|&&b| b != b'"' && b != b'\\' && b >= b' ').count();
-        self.at += plain;
-        match rest.get(plain) {
-            Some(b'"' | b'\\') => Ok(()),
-            Some(_) => Err(self.syntax("an escaped control character")),
-            None => Err(self.syntax("a closing quote")),
-        }
-    }
-
-    /// What stands behind a backslash.
-    fn escape(&mut self) -> Result<char> {
-        let Some(&byte) = self.text.as_bytes().get(self.at) else {
-            return Err(self.syntax("an escape"));
-        };
-        let plain = match byte {
-            b'"' | b'\\' | b'/' => char::from(byte),
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => {
-                self.at += 1;
-                return self.unicode();
-            }
-            _ => return Err(self.syntax("an escape")),
-        };
-        self.at += 1;
-        Ok(plain)
-    }
-
-    fn unicode(&mut self) -> Result<char> {
-        let first = self.hex4()?;
-        let code = match first {
-            0xd800..=0xdbff => {
-                if !self.text[self.at..].starts_with("\\u") {
-                    return Err(self.syntax("the other half of a surrogate pair"));
-                }
-                self.at += 2;
-                match self.hex4()? {
-                    second @ 0xdc00..=0xdfff => 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00),
-                    _ => return Err(self.syntax("the other half of a surrogate pair")),
-                }
-            }
-            _ => first,
-        };
-        // Only a second half without a first is left to fail here.
-        char::from_u32(code).ok_or_else(|| self.syntax("a character, not half of one"))
-    }
-
-    fn hex4(&mut self) -> Result<u32> {
-        let digits = self.text.as_bytes().get(self.at..self.at + 4);
-        let value = digits.and_then(|digits| {
-            digits.iter().try_fold(0, |value, &b| Some(value * 16 + char::from(b).to_digit(16)?))
-        });
-        let value = value.ok_or_else(|| self.syntax("four hexadecimal digits"))?;
-        self.at += 4;
-        Ok(value)
-    }
-
     /// Reads a number and gives it as it is written.
     pub(super) fn number(&mut self) -> Result<&'a str> {
         if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
@@ -319,20 +223,4 @@ impl<'a> Reader<'a> {
             _ => self.syntax(expected),
         }
     }
-}
-
-/// Longest key that a path shows, in characters: paths go into answers and logs.
-const SHOWN: usize = 64;
-
-fn push_key(out: &mut String, key: &str) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if key.len() <= SHOWN && !key.is_empty() && key.chars().all(plain) {
-        out.push_str(if out.is_empty() { "" } else { "." });
-        out.push_str(key);
-        return;
-    }
-    let shown: String = key.chars().take(SHOWN).collect();
-    let more = if shown.len() < key.len() { "…" } else { "" };
-    // Debug's form: quoted, control characters escaped. Writing to a String does not fail.
-    write!(out, "[{shown:?}{more}]").unwrap_or_default();
 }
