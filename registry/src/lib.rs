@@ -4,6 +4,7 @@
 pub mod blobs;
 pub mod catalog;
 pub mod clock;
+pub mod config;
 pub mod http;
 pub mod manifests;
 pub mod storage;

@@ -1,0 +1,5 @@
+//! Configuration.
+
+mod cidr;
+
+pub use cidr::Cidr;

@@ -1,0 +1,225 @@
+//! Follows the framing of HTTP/1 requests as their bytes come in, beside hyper's own parser.
+//!
+//! Two things are learned that hyper keeps to itself: when the first byte of a head arrived, for
+//! the head's time-out, and whether a head carried both Content-Length and Transfer-Encoding
+//! (RFC 9112, section 6.1: an attempt at request smuggling). hyper drops the length silently; we
+//! answer 400. Nothing is decided here about what is a valid request: where this parser cannot
+//! follow it goes blind, and hyper has the word.
+
+/// What a head said about its body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Head {
+    /// Both Content-Length and Transfer-Encoding.
+    pub(super) fn is_ambiguous(self) -> bool {
+        self.chunked && self.length.is_some()
+    }
+}
+
+/// Where in the stream of requests the connection is.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Between requests; empty lines are skipped.
+    #[default]
+    Between,
+    Head,
+    Body(u64),
+    ChunkSize,
+    ChunkData(u64),
+    ChunkEnd,
+    Trailers,
+    /// HTTP/2, or bytes that hyper will refuse.
+    Blind,
+}
+
+/// Of a line so much is kept: enough for any name and length.
+const LINE: usize = 128;
+
+#[derive(Debug, Default)]
+pub(super) struct Framing {
+    state: State,
+    line: Vec<u8>,
+    /// A line holds at most what a chunk's size or a header's start needs; this says that it held more.
+    cut: bool,
+    head: Head,
+}
+
+impl Framing {
+    /// A head has begun and is not complete.
+    pub(super) fn in_head(&self) -> bool {
+        self.state == State::Head
+    }
+
+    /// The last request came in whole.
+    pub(super) fn at_rest(&self) -> bool {
+        self.state == State::Between
+    }
+
+    /// Follows `bytes`; `complete` is called for each head that ends in them.
+    pub(super) fn read(&mut self, mut bytes: &[u8], mut complete: impl FnMut(Head)) {
+        while !bytes.is_empty() {
+            match &mut self.state {
+                State::Blind => return,
+                State::Body(left) | State::ChunkData(left) => {
+                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    *left -= taken as u64;
+                    bytes = &bytes[taken..];
+                    if *left == 0 {
+                        self.state = match self.state {
+                            State::ChunkData(_) => State::ChunkEnd,
+                            _ => State::Between,
+                        };
+                    }
+                }
+                State::Between | State::Head | State::ChunkSize | State::ChunkEnd | State::Trailers => {
+                    if let Some(rest) = self.take_line(bytes) {
+                        bytes = rest;
+                        self.end_line(&mut complete);
+                        self.line.clear();
+                        self.cut = false;
+                    } else {
+                        if self.state == State::Between && !matches!(self.line[..], [] | [b'\r']) {
+                            self.state = State::Head;
+                        }
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds to the line; what follows its end is returned when it did end.
+    fn take_line<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        let room = LINE - self.line.len();
+        self.line.extend_from_slice(&part[..part.len().min(room)]);
+        self.cut |= part.len() > room;
+        end.map(|end| &bytes[end + 1..])
+    }
+
+    fn end_line(&mut self, complete: &mut impl FnMut(Head)) {
+        let line = match self.line.strip_suffix(b"\r") {
+            Some(line) if !self.cut => line,
+            _ => &self.line,
+        };
+        match self.state {
+            State::Between if line.is_empty() => {}
+            State::Between => {
+                self.head = Head::default();
+                // The preface of HTTP/2 looks like the first line of a head.
+                self.state = if line.starts_with(b"PRI * HTTP/2") { State::Blind } else { State::Head };
+            }
+            State::Head if line.is_empty() => {
+                complete(self.head);
+                self.state = match self.head {
+                    Head { chunked: true, .. } => State::ChunkSize,
+                    Head { length: None | Some(0), .. } => State::Between,
+                    Head { length: Some(length), .. } => State::Body(length),
+                };
+            }
+            State::Head => match header(line) {
+                Some(Header::Length(length)) => self.head.length = Some(length),
+                Some(Header::Encoding) => self.head.chunked = true,
+                None => {}
+            },
+            State::ChunkSize => {
+                let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+                self.state =
+                    match std::str::from_utf8(&line[..digits]).map(|hex| u64::from_str_radix(hex, 16)) {
+                        Ok(Ok(0)) => State::Trailers,
+                        Ok(Ok(size)) => State::ChunkData(size),
+                        Ok(Err(_)) | Err(_) => State::Blind,
+                    };
+            }
+            State::ChunkEnd => self.state = if line.is_empty() { State::ChunkSize } else { State::Blind },
+            State::Trailers if line.is_empty() => self.state = State::Between,
+            State::Trailers | State::Body(_) | State::ChunkData(_) | State::Blind => {}
+        }
+    }
+}
+
+enum Header {
+    Length(u64),
+    Encoding,
+}
+
+fn header(line: &[u8]) -> Option<Header> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        Some(Header::Encoding)
+    } else if name.eq_ignore_ascii_case(b"content-length") {
+        // What is no number hyper refuses.
+        Some(Header::Length(std::str::from_utf8(value).ok()?.parse().ok()?))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn heads(pieces: &[&[u8]]) -> (Vec<Head>, Framing) {
+        let (mut framing, mut heads) = (Framing::default(), Vec::new());
+        for piece in pieces {
+            framing.read(piece, |head| heads.push(head));
+        }
+        (heads, framing)
+    }
+
+    const STREAM: &[u8] =
+        b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nPUT /a HTTP/1.1\r\ncontent-length: 33\r\n\r\n\
+        GET / HTTP/1.1\r\nNot-A-Head: 1\r\n\r\nPATCH /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5;ext=1\r\nhello\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n\
+        POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n";
+
+    #[test]
+    fn r31_both_lengths_are_seen_in_whichever_order_they_stand() {
+        for order in [
+            "Content-Length: 1\r\ntransfer-encoding: chunked",
+            "TRANSFER-ENCODING:chunked\r\nContent-Length:1",
+        ] {
+            let (heads, _) = heads(&[format!("POST / HTTP/1.1\r\n{order}\r\n\r\n").as_bytes()]);
+            assert!(heads[0].is_ambiguous());
+        }
+        let (heads, _) = heads(&[b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"]);
+        assert!(!heads[0].is_ambiguous());
+    }
+
+    #[test]
+    fn a_body_that_looks_like_a_head_is_none() {
+        let (heads, framing) = heads(&[STREAM]);
+        assert_eq!(heads.iter().map(|head| head.length).collect::<Vec<_>>(), [None, Some(33), None, Some(5)]);
+        assert_eq!(
+            heads.iter().map(|head| head.is_ambiguous()).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
+        assert_eq!(framing.state, State::ChunkSize);
+    }
+
+    #[test]
+    fn http2_is_left_alone() {
+        let (heads, framing) = heads(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0"]);
+        assert!(heads.is_empty());
+        assert_eq!(framing.state, State::Blind);
+    }
+
+    proptest! {
+        #[test]
+        fn reads_of_any_size_tell_the_same(cuts in proptest::collection::vec(0..STREAM.len(), 0..20)) {
+            let mut cuts = cuts;
+            cuts.extend([0, STREAM.len()]);
+            cuts.sort_unstable();
+            let pieces = cuts.windows(2).map(|pair| &STREAM[pair[0]..pair[1]]).collect::<Vec<_>>();
+            prop_assert_eq!(heads(&pieces).0, heads(&[STREAM]).0);
+        }
+    }
+}

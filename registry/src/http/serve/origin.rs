@@ -1,0 +1,141 @@
+//! Who asked, and under which address: the truth about a connection, and what proxies say of it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, header, uri::Authority};
+
+use crate::config::Cidr;
+
+/// In every request's extensions: the other end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; of the proxy, if there is one.
+    pub addr: SocketAddr,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+}
+
+/// Which address the server has for others, and which proxies are believed.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// `scheme://host[:port]` without a path; above all else.
+    pub external_url: Option<String>,
+    /// Addresses whose `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<Cidr>,
+}
+
+impl Origin {
+    /// Whether this address is a trusted proxy's.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|cidr| cidr.contains(address))
+    }
+}
+
+/// `scheme://host[:port]` under which the client reached us, to begin a `Location` with: the
+/// configured address; else what a trusted proxy said; else the Host header and the connection.
+/// Empty when none of them is usable, which leaves a `Location` relative (RFC 9110, 10.2.2).
+#[must_use]
+pub fn external_base(peer: &Peer, headers: &HeaderMap, origin: &Origin) -> String {
+    if let Some(url) = &origin.external_url {
+        return url.clone();
+    }
+    let trusted = origin.trusts(peer.addr.ip());
+    let said = |name: &str, parameter: &str| trusted.then(|| forwarded(headers, name, parameter)).flatten();
+    let scheme = match said("x-forwarded-proto", "proto").as_deref() {
+        Some("https") => "https",
+        Some("http") => "http",
+        Some(_) | None if peer.tls => "https",
+        Some(_) | None => "http",
+    };
+    let host = said("x-forwarded-host", "host")
+        .or_else(|| Some(headers.get(header::HOST)?.to_str().ok()?.to_owned()))
+        .filter(|host| is_host(host));
+    match host {
+        Some(host) => format!("{scheme}://{host}"),
+        None => String::new(),
+    }
+}
+
+/// The client's address: the connection's, or, through trusted proxies, the last one that is not
+/// itself a trusted proxy.
+#[must_use]
+pub fn client_address(peer: &Peer, headers: &HeaderMap, origin: &Origin) -> IpAddr {
+    let mut address = peer.addr.ip();
+    let mut hops = hops(headers);
+    while origin.trusts(address) {
+        match hops.pop() {
+            Some(Some(hop)) => address = hop,
+            // Nobody before, or somebody who hides: the proxy is the last address that is known.
+            Some(None) | None => break,
+        }
+    }
+    address
+}
+
+/// The value that the nearest proxy gave. `Forwarded` (RFC 7239) goes before `X-Forwarded-*`.
+fn forwarded(headers: &HeaderMap, name: &str, parameter: &str) -> Option<String> {
+    let standard = elements(headers, "forwarded").pop().map(|element| {
+        parameters(&element)
+            .find_map(|(key, value)| key.eq_ignore_ascii_case(parameter).then(|| unquote(value).to_owned()))
+    });
+    match standard {
+        Some(value) => value,
+        None => elements(headers, name).pop(),
+    }
+}
+
+fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let standard = elements(headers, "forwarded");
+    if standard.is_empty() {
+        return elements(headers, "x-forwarded-for").iter().map(|hop| address(hop)).collect();
+    }
+    let node = |element: &String| {
+        parameters(element)
+            .find_map(|(key, value)| key.eq_ignore_ascii_case("for").then(|| address(unquote(value))))
+            .flatten()
+    };
+    standard.iter().map(node).collect()
+}
+
+/// `1.2.3.4`, `1.2.3.4:5`, `[::1]`, `[::1]:5`, `::1`.
+fn address(node: &str) -> Option<IpAddr> {
+    let bare = node.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
+    node.parse()
+        .ok()
+        .or_else(|| node.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+        .or_else(|| bare?.parse().ok())
+}
+
+/// Elements of a list header, over all its lines, without the empty ones. Commas in quotes are kept.
+fn elements(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let mut elements = Vec::new();
+    for line in headers.get_all(name).iter().filter_map(|value| value.to_str().ok()) {
+        let mut quoted = false;
+        let parts = line.split(|character| {
+            quoted ^= character == '"';
+            character == ',' && !quoted
+        });
+        elements.extend(parts.map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned));
+    }
+    elements
+}
+
+fn parameters(element: &str) -> impl Iterator<Item = (&str, &str)> {
+    element.split(';').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.trim(), value.trim()))
+}
+
+fn unquote(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
+
+/// Host and port and nothing else: no user, no path, nothing that a client could make a link of.
+fn is_host(host: &str) -> bool {
+    !host.contains('@')
+        && host.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty())
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+}
+
+#[cfg(test)]
+#[path = "origin/tests.rs"]
+mod tests;
