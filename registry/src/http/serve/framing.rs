@@ -26,6 +26,7 @@ enum State {
     /// Between requests; empty lines are skipped.
     #[default]
     Between,
+    FirstLine,
     Head,
     Body(u64),
     ChunkSize,
@@ -51,7 +52,7 @@ pub(super) struct Framing {
 impl Framing {
     /// A head has begun and is not complete.
     pub(super) fn in_head(&self) -> bool {
-        self.state == State::Head
+        matches!(self.state, State::FirstLine | State::Head)
     }
 
     /// The last request came in whole.
@@ -75,7 +76,12 @@ impl Framing {
                         };
                     }
                 }
-                State::Between | State::Head | State::ChunkSize | State::ChunkEnd | State::Trailers => {
+                State::Between
+                | State::FirstLine
+                | State::Head
+                | State::ChunkSize
+                | State::ChunkEnd
+                | State::Trailers => {
                     if let Some(rest) = self.take_line(bytes) {
                         bytes = rest;
                         self.end_line(&mut complete);
@@ -83,7 +89,7 @@ impl Framing {
                         self.cut = false;
                     } else {
                         if self.state == State::Between && !matches!(self.line[..], [] | [b'\r']) {
-                            self.state = State::Head;
+                            self.state = State::FirstLine;
                         }
                         return;
                     }
@@ -109,7 +115,7 @@ impl Framing {
         };
         match self.state {
             State::Between if line.is_empty() => {}
-            State::Between => {
+            State::Between | State::FirstLine => {
                 self.head = Head::default();
                 // The preface of HTTP/2 looks like the first line of a head.
                 self.state = if line.starts_with(b"PRI * HTTP/2") { State::Blind } else { State::Head };
@@ -207,9 +213,12 @@ mod tests {
 
     #[test]
     fn http2_is_left_alone() {
-        let (heads, framing) = heads(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0"]);
-        assert!(heads.is_empty());
-        assert_eq!(framing.state, State::Blind);
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0";
+        for cut in 0..preface.len() {
+            let (heads, framing) = heads(&[&preface[..cut], &preface[cut..]]);
+            assert!(heads.is_empty());
+            assert_eq!(framing.state, State::Blind);
+        }
     }
 
     proptest! {
