@@ -1,5 +1,189 @@
 //! The rules of blobs and upload sessions. No axum, no sqlx here.
+//!
+//! The order of every push is: bytes hashed and staged, object durable, row written, answer given.
+//! A crash between two of them leaves something to sweep, never something that was promised and
+//! is not there.
 
-/// Reads and writes blobs.
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use berth_oci::{Digest, RepoName};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::{
+    catalog::{BlobRow, Catalog, CatalogError, Lease, ObjectKey},
+    clock::Clock,
+    storage::{BlobBody, BlobStore, StorageError},
+};
+
+mod chunk;
+mod claim;
+mod error;
+mod expiry;
+mod hash;
+mod intake;
+mod seal;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+pub use chunk::{Chunk, ContentRange};
+pub use error::UploadError;
+pub use intake::Body;
+pub use sessions::Session;
+
+/// What the configuration says about blobs and uploads.
 #[derive(Clone, Debug)]
-pub struct Blobs;
+pub struct Settings {
+    /// An upload that nobody wrote to for so long is thrown away.
+    pub upload_expiry: Duration,
+    /// For so long a request may hold an upload without a sign of life. A third of it is the
+    /// time between two signs.
+    pub claim: Duration,
+    /// For so long collection leaves a blob alone that somebody pushed, mounted or asked for.
+    pub lease: Duration,
+    /// Blobs of more bytes are refused.
+    pub max_blob_bytes: Option<u64>,
+    /// The smallest chunk that clients are asked to send; 0 asks for nothing. Not enforced.
+    pub min_chunk_bytes: u64,
+    /// Uploads that may be open at a time, give or take those of the last moment.
+    pub max_uploads: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            upload_expiry: Duration::from_secs(24 * 3600),
+            claim: Duration::from_secs(30),
+            lease: Duration::from_secs(24 * 3600),
+            max_blob_bytes: None,
+            min_chunk_bytes: 0,
+            max_uploads: 10_000,
+        }
+    }
+}
+
+/// A failure in serving a blob; that it is not there is an answer, not a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Blobs and uploads, by their rules. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    catalog: Arc<dyn Catalog>,
+    store: Arc<dyn BlobStore>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    // Requests that write go on to their end by themselves, also when their connection is gone.
+    tasks: TaskTracker,
+    cap: sessions::Cap,
+}
+
+impl Blobs {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        catalog: Arc<dyn Catalog>,
+        store: Arc<dyn BlobStore>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        let inner = Inner {
+            catalog,
+            store,
+            clock,
+            settings,
+            tasks: TaskTracker::new(),
+            cap: sessions::Cap::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The blob, if `repo` links it. Whoever asks has it kept for a lease's length.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn stat(&self, repo: &RepoName, digest: &Digest) -> Result<Option<BlobRow>, BlobError> {
+        Ok(self.inner.catalog.blob(repo, digest, self.lease()).await?)
+    }
+
+    /// Opens a range of a blob that [`Self::stat`] found in `repo`. `None` when it was deleted since.
+    ///
+    /// # Errors
+    /// When the catalog or storage fails, and when storage has lost what the catalog promises.
+    pub async fn open(
+        &self,
+        repo: &RepoName,
+        blob: &BlobRow,
+        range: Range<u64>,
+    ) -> Result<Option<BlobBody>, BlobError> {
+        if let Some(body) = self.inner.store.open(&blob.key, blob.size, range.clone()).await? {
+            return Ok(Some(body));
+        }
+        // Deleted or replaced between the two looks, or lost.
+        let Some(now) = self.stat(repo, &blob.digest).await? else { return Ok(None) };
+        match self.inner.store.open(&now.key, now.size, range).await? {
+            Some(body) => Ok(Some(body)),
+            None => Err(StorageError::Corrupt(format!("object {} of blob {} is gone", now.key, now.digest)))?,
+        }
+    }
+
+    /// Takes a blob out of `repo`; `false` when it was not in it. Its bytes are collection's.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn delete(&self, repo: &RepoName, digest: &Digest) -> Result<bool, BlobError> {
+        Ok(self.inner.catalog.unlink_blob(repo, digest).await?)
+    }
+
+    /// Links a blob of another repository into `to`: of `from`, or without it of any. `None` when
+    /// it is not to be had. That the caller may read there is the caller's to know.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn mount(
+        &self,
+        from: Option<&RepoName>,
+        to: &RepoName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRow>, BlobError> {
+        let now = self.inner.clock.now();
+        Ok(self.inner.catalog.mount_blob(from, to, digest, now, self.lease()).await?)
+    }
+
+    /// Waits until no request writes any more. None must come in meanwhile.
+    pub async fn settled(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    fn lease(&self) -> Lease {
+        Lease { now: self.inner.clock.now(), length: self.inner.settings.lease }
+    }
+
+    /// Deletes an object that nothing refers to; what cannot be deleted is swept one day.
+    async fn delete_orphan(&self, key: &ObjectKey) {
+        if let Err(error) = self.inner.store.delete(key).await {
+            warn!(key = %key, "Object {key}, which no blob refers to, stays until a sweep: {error}");
+        }
+    }
+}

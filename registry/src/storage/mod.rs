@@ -10,6 +10,23 @@ use futures_util::stream::BoxStream;
 
 use crate::catalog::{BoxError, ObjectKey, UploadId};
 
+mod filesystem;
+mod key;
+pub(crate) mod lane;
+mod memory;
+mod multipart;
+mod object;
+mod s3;
+mod staged;
+#[cfg(test)]
+mod suite;
+
+pub use filesystem::Filesystem;
+pub use key::Key;
+pub use memory::memory;
+pub use object::ObjectBackend;
+pub use s3::{S3Options, s3};
+
 /// A failure of storage.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -67,17 +84,23 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug + 'static {
     async fn ping(&self) -> Result<()>;
 }
 
-/// The one writer of a session's bytes.
+/// The one writer of a session's bytes. Ended by one of its three last methods; dropped without,
+/// it leaves what the last flush left.
 #[async_trait]
 pub trait StageWriter: Send {
-    /// Appends. Waits when storage is slower than the sender.
+    /// Appends. Waits when storage is slower than the sender. After an error the session's bytes
+    /// are void: nothing but [`StageWriter::abandon`] can follow.
     async fn write(&mut self, bytes: Bytes) -> Result<()>;
 
     /// Makes everything written so far durable enough for another request, in this process or
-    /// another, to go on from, and says how.
-    async fn flush(&mut self) -> Result<Staging>;
+    /// another, to go on from, and says how. After an error the session's bytes are gone.
+    async fn flush(self: Box<Self>) -> Result<Staging>;
 
     /// Makes the session's bytes a durable object (its file and its folder are fsynced, or the
-    /// multipart upload is complete) under a key of its own.
+    /// multipart upload is complete) under a key of its own. After an error the session's bytes
+    /// are gone: a failed fsync is never tried again.
     async fn finish(self: Box<Self>, digest: &Digest) -> Result<ObjectKey>;
+
+    /// Throws the session's bytes away, what only this writer knows of included.
+    async fn abandon(self: Box<Self>) -> Result<()>;
 }

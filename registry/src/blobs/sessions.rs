@@ -1,0 +1,109 @@
+//! Upload sessions but for their bytes: start, status, cancel, and how many there may be.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use berth_oci::{Algorithm, RepoName};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{Blobs, UploadError, hash::Hash};
+use crate::{
+    catalog::{UploadId, UploadProgress, UploadRow},
+    clock::Timestamp,
+};
+
+/// Names a session as a request does: only together are the three of them a session (R9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The repository it was started in.
+    pub repo: RepoName,
+    /// Its id.
+    pub id: UploadId,
+    /// Who started it; empty for anonymous.
+    pub principal: String,
+}
+
+/// A guess at how many sessions are open, never too low for those started here. Counted anew
+/// when it reaches the cap, so that the sessions that ended cost nothing to keep track of.
+#[derive(Debug, Default)]
+pub(super) struct Cap(AtomicU32);
+
+impl Blobs {
+    /// Starts a session.
+    ///
+    /// # Errors
+    /// [`UploadError::TooMany`] when too many are open; when the catalog fails.
+    pub async fn start(
+        &self,
+        repo: &RepoName,
+        principal: &str,
+        algorithm: Algorithm,
+    ) -> Result<Session, UploadError> {
+        self.make_room().await?;
+        let now = self.inner.clock.now();
+        // Random, not in order of time: who knows one id must not guess the next.
+        let id = UploadId(Uuid::new_v4());
+        let progress = UploadProgress {
+            offset: 0,
+            hash: Hash::new(algorithm).save(),
+            staging: Vec::new(),
+            expires_at: now + self.inner.settings.upload_expiry,
+        };
+        let (repo, principal) = (repo.clone(), principal.to_owned());
+        let row =
+            UploadRow { id, repo: repo.clone(), principal: principal.clone(), created_at: now, progress };
+        self.inner.catalog.create_upload(&row).await?;
+        Ok(Session { repo, id, principal })
+    }
+
+    async fn make_room(&self) -> Result<(), UploadError> {
+        let (Cap(count), max) = (&self.inner.cap, self.inner.settings.max_uploads);
+        if count.fetch_add(1, Ordering::Relaxed) < max {
+            return Ok(());
+        }
+        let open = self.inner.catalog.expired_uploads(Timestamp(i64::MAX), max).await?.len();
+        let open = u32::try_from(open).unwrap_or(u32::MAX);
+        if open >= max {
+            count.store(max, Ordering::Relaxed);
+            return Err(UploadError::TooMany);
+        }
+        count.store(open + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn row(&self, session: &Session) -> Result<UploadRow, UploadError> {
+        let row = self.inner.catalog.upload(&session.repo, session.id).await?;
+        row.filter(|row| row.principal == session.principal).ok_or(UploadError::Unknown)
+    }
+
+    /// How many bytes a session has stored.
+    ///
+    /// # Errors
+    /// [`UploadError::Unknown`]; when the catalog fails.
+    pub async fn status(&self, session: &Session) -> Result<u64, UploadError> {
+        Ok(self.row(session).await?.progress.offset)
+    }
+
+    /// Ends a session and throws its bytes away. A request that is writing to it finds out.
+    ///
+    /// # Errors
+    /// [`UploadError::Unknown`]; when the catalog fails.
+    pub async fn cancel(&self, session: &Session) -> Result<(), UploadError> {
+        self.row(session).await?;
+        let this = self.clone();
+        let session = session.clone();
+        self.detached(async move {
+            let ended = this.inner.catalog.delete_upload(&session.repo, session.id).await?;
+            this.discard(&ended.ok_or(UploadError::Unknown)?).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Throws away the bytes of a session that has ended, as far as that can be done.
+    pub(super) async fn discard(&self, row: &UploadRow) {
+        if let Err(error) = self.inner.store.discard(row.id, &row.progress.staging).await {
+            warn!(upload = %row.id, "Bytes of upload {} stay until a sweep: {error}", row.id);
+        }
+    }
+}

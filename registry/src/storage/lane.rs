@@ -1,0 +1,157 @@
+//! A lane: work of one upload that blocks (writing, hashing), done in order beside the socket.
+//!
+//! A lane holds a thread of the runtime's blocking pool only while it has work, so that many slow
+//! uploads cost no threads; and it takes no more work than its bound, so that a fast sender costs
+//! no memory.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+struct Inner<S> {
+    queue: VecDeque<(Job<S>, Option<OwnedSemaphorePermit>)>,
+    // Here when nobody works, with the worker otherwise.
+    state: Option<S>,
+}
+
+/// An earlier job panicked or the runtime is gone; the lane's state went with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the work beside the socket was broken off")]
+pub(crate) struct Broken;
+
+/// See the module.
+pub(crate) struct Lane<S> {
+    inner: Arc<Mutex<Inner<S>>>,
+    room: Arc<Semaphore>,
+    bound: u32,
+}
+
+impl<S> std::fmt::Debug for Lane<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane").field("bound", &self.bound).finish_non_exhaustive()
+    }
+}
+
+fn lock<S>(inner: &Mutex<Inner<S>>) -> MutexGuard<'_, Inner<S>> {
+    // Nothing panics while it holds the lock, so what is behind it is whole.
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S: Send + 'static> Lane<S> {
+    /// A lane whose waiting work weighs `bound` (bytes, usually) at most.
+    pub(crate) fn new(state: S, bound: u32) -> Self {
+        let inner = Inner { queue: VecDeque::new(), state: Some(state) };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            room: Arc::new(Semaphore::new(usize::try_from(bound).unwrap_or(usize::MAX))),
+            bound,
+        }
+    }
+
+    /// Adds work behind what waits; returns as soon as there is room for it.
+    ///
+    /// # Errors
+    /// [`Broken`] when an earlier job panicked.
+    pub(crate) async fn push(
+        &self,
+        weight: usize,
+        job: impl FnOnce(&mut S) + Send + 'static,
+    ) -> Result<(), Broken> {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX).min(self.bound);
+        let permit = self.room.clone().acquire_many_owned(weight).await.map_err(|_| Broken)?;
+        self.enqueue(Box::new(job), Some(permit));
+        Ok(())
+    }
+
+    /// Runs `job` behind all that waits, and returns what it returned.
+    ///
+    /// # Errors
+    /// [`Broken`] when it, or an earlier job, panicked.
+    pub(crate) async fn call<R: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut S) -> R + Send + 'static,
+    ) -> Result<R, Broken> {
+        if self.room.is_closed() {
+            return Err(Broken);
+        }
+        let (answer, answered) = oneshot::channel();
+        let job = move |state: &mut S| {
+            // Nobody waits any more when the request was dropped: the work is done all the same.
+            answer.send(job(state)).ok();
+        };
+        self.enqueue(Box::new(job), None);
+        answered.await.map_err(|_| Broken)
+    }
+
+    fn enqueue(&self, job: Job<S>, permit: Option<OwnedSemaphorePermit>) {
+        let mut inner = lock(&self.inner);
+        inner.queue.push_back((job, permit));
+        let Some(state) = inner.state.take() else { return };
+        drop(inner);
+        let worker = Worker { inner: self.inner.clone(), room: self.room.clone(), done: false };
+        tokio::task::spawn_blocking(move || worker.run(state));
+    }
+}
+
+struct Worker<S> {
+    inner: Arc<Mutex<Inner<S>>>,
+    room: Arc<Semaphore>,
+    done: bool,
+}
+
+impl<S> Worker<S> {
+    fn run(mut self, mut state: S) {
+        loop {
+            let mut inner = lock(&self.inner);
+            let Some((job, permit)) = inner.queue.pop_front() else {
+                inner.state = Some(state);
+                self.done = true;
+                return;
+            };
+            drop(inner);
+            job(&mut state);
+            drop(permit);
+        }
+    }
+}
+
+impl<S> Drop for Worker<S> {
+    fn drop(&mut self) {
+        if !self.done {
+            // A job panicked: whoever waits for the lane, or for room in it, must not wait for ever.
+            self.room.close();
+            lock(&self.inner).queue.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_in_order_and_within_the_bound() {
+        let lane = Lane::new(Vec::new(), 4);
+        for i in 0..100_u32 {
+            lane.push(2, move |seen: &mut Vec<u32>| seen.push(i)).await.unwrap();
+            assert!(lock(&lane.inner).queue.len() <= 2);
+        }
+        assert_eq!(lane.call(|seen| seen.clone()).await.unwrap(), (0..100).collect::<Vec<_>>());
+        // More than the bound at once is taken when the lane is empty.
+        lane.push(1000, |seen| seen.clear()).await.unwrap();
+        assert_eq!(lane.call(|seen| seen.len()).await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn a_panic_breaks_the_lane_and_leaves_nobody_waiting() {
+        let lane = Lane::new((), 1);
+        assert_eq!(lane.call(|()| panic!("on purpose")).await, Err::<(), _>(Broken));
+        assert_eq!(lane.push(1, |()| ()).await, Err(Broken));
+        assert_eq!(lane.call(|()| ()).await, Err(Broken));
+    }
+}

@@ -1,0 +1,148 @@
+//! Blobs in an object store: what S3 and the memory of tests share.
+
+use std::{ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::{
+    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, multipart::MultipartStore,
+    path::Path,
+};
+use tracing::warn;
+
+use super::{
+    BlobBody, BlobStore, Result, StageWriter, StorageError, key,
+    key::Key,
+    multipart::{MultipartWriter, Session},
+};
+use crate::catalog::{ObjectKey, UploadId};
+
+/// A bucket that holds blobs. Bytes go straight to their final object by a multipart upload, so
+/// that nothing is copied or moved at the end.
+#[derive(Clone)]
+pub struct ObjectBackend {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) parts: Arc<dyn MultipartStore>,
+    prefix: Arc<str>,
+}
+
+impl std::fmt::Debug for ObjectBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ObjectBackend({}, prefix {:?})", self.objects, self.prefix)
+    }
+}
+
+/// What an object store's error means to whoever pushes or pulls.
+pub(super) fn object_error(error: Error) -> StorageError {
+    // There is no common code for a full bucket; these are the ones that S3-compatible servers use.
+    let text = error.to_string();
+    if ["507 ", "StorageFull", "QuotaExceeded", "InsufficientStorage"].iter().any(|code| text.contains(code))
+    {
+        return StorageError::Full;
+    }
+    StorageError::Unavailable(error.into())
+}
+
+/// Turns "there is none" into success, for deletions.
+pub(super) fn gone_is_well(result: object_store::Result<()>) -> Result<()> {
+    match result {
+        Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(object_error(error)),
+    }
+}
+
+impl ObjectBackend {
+    /// A bucket, or the part of it below `prefix` (empty for all of it). The two are one store
+    /// seen through two interfaces.
+    pub fn new(objects: Arc<dyn ObjectStore>, parts: Arc<dyn MultipartStore>, prefix: &str) -> Self {
+        Self { objects, parts, prefix: prefix.trim_matches('/').into() }
+    }
+
+    /// Where `key` lies in the bucket.
+    pub(super) fn path(&self, key: &ObjectKey) -> Result<Path> {
+        let corrupt = || StorageError::Corrupt(format!("{:?} is no key", key.0));
+        let components = key::components(key).ok_or_else(corrupt)?;
+        let mut path = Path::parse(&*self.prefix).map_err(|_| corrupt())?;
+        path.extend(components);
+        Ok(path)
+    }
+
+    /// Throws away what a session has in the bucket but for its final object.
+    pub(super) async fn forget(&self, id: UploadId, session: &Session) -> Result<()> {
+        if let Some(multipart) = &session.multipart {
+            let path = self.path(&Key::Object(id).object())?;
+            match self.parts.abort_multipart(&path, multipart).await {
+                // So some servers say that there is no such upload. Where aborts are really
+                // forbidden, trying again would not help, and the bucket's own rule must do it.
+                Err(error @ Error::PermissionDenied { .. }) => {
+                    warn!(upload = %id, "Parts of upload {id} may stay in the bucket: {error}");
+                }
+                result => gone_is_well(result)?,
+            }
+        }
+        // Listed, since a request that died may have left a tail that no row names.
+        let mut tails = self.objects.list(Some(&self.path(&Key::Tails(id).object())?));
+        while let Some(tail) = tails.try_next().await.map_err(object_error)? {
+            gone_is_well(self.objects.delete(&tail.location).await)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what is not needed any more, as far as that can be done.
+    pub(super) async fn tidy(&self, key: &ObjectKey) {
+        if let Err(error) = self.delete(key).await {
+            warn!(key = %key, "Object {key} stays until the next sweep: {error}");
+        }
+    }
+}
+
+#[async_trait]
+impl BlobStore for ObjectBackend {
+    async fn stage(&self, id: UploadId, staging: &[u8], offset: u64) -> Result<Box<dyn StageWriter>> {
+        Ok(Box::new(MultipartWriter::open(self.clone(), id, staging, offset).await?))
+    }
+
+    async fn discard(&self, id: UploadId, staging: &[u8]) -> Result<()> {
+        self.forget(id, &Session::parse(id, staging)?).await
+    }
+
+    async fn open(&self, key: &ObjectKey, size: u64, range: Range<u64>) -> Result<Option<BlobBody>> {
+        let path = self.path(key)?;
+        let mut options = GetOptions::default();
+        if range.is_empty() {
+            // No range of HTTP is empty: ask whether the object is there, and send nothing.
+            options.head = true;
+        } else if range != (0..size) {
+            options.range = Some(GetRange::Bounded(range.clone()));
+        }
+        let found = match self.objects.get_opts(&path, options).await {
+            Ok(found) => found,
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(object_error(error)),
+        };
+        if found.meta.size != size {
+            let found = found.meta.size;
+            return Err(StorageError::Corrupt(format!("{key} has {found} bytes, not {size}")));
+        }
+        Ok(Some(BlobBody::Stream(if range.is_empty() {
+            stream::empty().boxed()
+        } else {
+            found.into_stream().map_err(object_error).boxed()
+        })))
+    }
+
+    async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<()> {
+        let path = self.path(key)?;
+        self.objects.put(&path, PutPayload::from(bytes)).await.map_err(object_error)?;
+        Ok(())
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<()> {
+        gone_is_well(self.objects.delete(&self.path(key)?).await)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.put(&Key::Probe.object(), Bytes::from_static(b"probe")).await
+    }
+}

@@ -1,0 +1,367 @@
+//! What every storage promises, run against each of them.
+
+use berth_oci::{Algorithm, Digest};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use uuid::Uuid;
+
+use super::*;
+
+const MIB: usize = 1024 * 1024;
+
+/// Bytes that differ from place to place.
+fn content(len: usize, seed: u64) -> Bytes {
+    let mut state = seed | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&state.to_be_bytes());
+    }
+    bytes.truncate(len);
+    bytes.into()
+}
+
+fn digest(seed: u8) -> Digest {
+    Digest::from_hash(Algorithm::Sha256, &[seed; 32])
+}
+
+fn new_id() -> UploadId {
+    UploadId(Uuid::new_v4())
+}
+
+async fn write(writer: &mut Box<dyn StageWriter>, bytes: &Bytes) {
+    let mut rest = bytes.clone();
+    while !rest.is_empty() {
+        let piece = rest.split_to(rest.len().min(300_001));
+        writer.write(piece).await.unwrap();
+    }
+}
+
+async fn store_whole(store: &dyn BlobStore, bytes: &Bytes) -> ObjectKey {
+    let mut writer = store.stage(new_id(), &[], 0).await.unwrap();
+    write(&mut writer, bytes).await;
+    writer.finish(&digest(1)).await.unwrap()
+}
+
+/// Reads a range of an object; `None` when there is no such object.
+pub(super) async fn read(
+    store: &dyn BlobStore,
+    key: &ObjectKey,
+    size: u64,
+    range: Range<u64>,
+) -> Option<Bytes> {
+    match store.open(key, size, range).await.unwrap()? {
+        BlobBody::File { file, range } => {
+            let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
+            std::os::unix::fs::FileExt::read_exact_at(&*file, &mut bytes, range.start).unwrap();
+            Some(bytes.into())
+        }
+        BlobBody::Stream(stream) => {
+            let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
+            Some(pieces.concat().into())
+        }
+    }
+}
+
+async fn holds(store: &dyn BlobStore, key: &ObjectKey, bytes: &Bytes) {
+    let size = bytes.len() as u64;
+    let found = read(store, key, size, 0..size).await.expect("the object is there");
+    assert!(found == bytes, "{key} holds {} bytes of {size}, or others", found.len());
+}
+
+async fn whole_and_ranges(store: &dyn BlobStore) {
+    for len in [0, 1, 70_000, 9 * MIB + 5] {
+        let bytes = content(len, 1);
+        let key = store_whole(store, &bytes).await;
+        holds(store, &key, &bytes).await;
+        let size = len as u64;
+        for range in [0..0, size..size, 0..size.min(1), size.saturating_sub(7)..size, size / 3..size / 2] {
+            let (start, end) = (usize::try_from(range.start).unwrap(), usize::try_from(range.end).unwrap());
+            assert_eq!(read(store, &key, size, range).await.unwrap(), bytes.slice(start..end));
+        }
+        let other_size = store.open(&key, size + 1, 0..size + 1).await.err();
+        assert!(matches!(other_size, Some(StorageError::Corrupt(_))), "{len}: {other_size:?}");
+        store.delete(&key).await.unwrap();
+        store.delete(&key).await.unwrap();
+        assert_eq!(read(store, &key, size, 0..size).await, None);
+    }
+}
+
+/// Each request appends one piece, and all that one leaves to the next is what `flush` gave.
+async fn resumed(store: &dyn BlobStore) {
+    for pieces in [
+        &[0, 0, 0][..],
+        &[1, 1, 1],
+        &[MIB, MIB, MIB, MIB, MIB, MIB],
+        &[3 * MIB, 3 * MIB, 20 * MIB, 1],
+        &[5 * MIB, 0, 8 * MIB, 8 * MIB + 1, 0],
+    ] {
+        let bytes = content(pieces.iter().sum(), 2);
+        let (id, mut staging, mut offset) = (new_id(), Vec::new(), 0);
+        for len in pieces {
+            let mut writer = store.stage(id, &staging, offset as u64).await.unwrap();
+            write(&mut writer, &bytes.slice(offset..offset + len)).await;
+            staging = writer.flush().await.unwrap();
+            assert!(!staging.is_empty());
+            offset += len;
+        }
+        let writer = store.stage(id, &staging, offset as u64).await.unwrap();
+        let key = writer.finish(&digest(2)).await.unwrap();
+        holds(store, &key, &bytes).await;
+        // Nothing of the session is left but the object.
+        store.discard(id, &staging).await.unwrap();
+        holds(store, &key, &bytes).await;
+        store.delete(&key).await.unwrap();
+    }
+}
+
+/// A request that died before it saved is as if it had not been.
+async fn unsaved_bytes_are_thrown_away(store: &dyn BlobStore) {
+    for saved in [0, 100, 6 * MIB] {
+        let bytes = content(saved + 9 * MIB, 3);
+        let (first, rest) = (bytes.slice(..saved), bytes.slice(saved..));
+        let id = new_id();
+        let mut staging = Vec::new();
+        if saved > 0 {
+            let mut writer = store.stage(id, &[], 0).await.unwrap();
+            write(&mut writer, &first).await;
+            staging = writer.flush().await.unwrap();
+        }
+        // One dies in mid-write, one after it flushed.
+        let mut dead = store.stage(id, &staging, saved as u64).await.unwrap();
+        write(&mut dead, &content(20 * MIB, 4)).await;
+        dead.flush().await.unwrap();
+        let mut writer = store.stage(id, &staging, saved as u64).await.unwrap();
+        write(&mut writer, &rest).await;
+        let key = writer.finish(&digest(3)).await.unwrap();
+        holds(store, &key, &bytes).await;
+        store.delete(&key).await.unwrap();
+    }
+}
+
+async fn sessions_end(store: &dyn BlobStore) {
+    for len in [10, 6 * MIB] {
+        let id = new_id();
+        let mut writer = store.stage(id, &[], 0).await.unwrap();
+        write(&mut writer, &content(len, 5)).await;
+        let staging = writer.flush().await.unwrap();
+        store.discard(id, &staging).await.unwrap();
+        store.discard(id, &staging).await.unwrap();
+        // Found out at once, or when it comes to an end; never called well.
+        let outcome = match store.stage(id, &staging, len as u64).await {
+            Ok(writer) => writer.finish(&digest(5)).await.map(drop),
+            Err(error) => Err(error),
+        };
+        assert!(outcome.is_err(), "a session of {len} bytes outlived its end");
+
+        let id = new_id();
+        let mut writer = store.stage(id, &[], 0).await.unwrap();
+        write(&mut writer, &content(len, 5)).await;
+        writer.abandon().await.unwrap();
+        let writer = store.stage(id, &[], 0).await.unwrap();
+        let key = writer.finish(&digest(5)).await.unwrap();
+        assert_eq!(read(store, &key, 0, 0..0).await, Some(Bytes::new()), "abandoned bytes came back");
+        store.delete(&key).await.unwrap();
+    }
+    let wrong_offset = match store.stage(new_id(), &[], 5).await {
+        Ok(writer) => writer.finish(&digest(5)).await.map(drop),
+        Err(error) => Err(error),
+    };
+    assert!(matches!(wrong_offset, Err(StorageError::Corrupt(_))), "{wrong_offset:?}");
+}
+
+async fn two_uploads_of_one_content_are_two_objects(store: &dyn BlobStore) {
+    let bytes = content(1000, 6);
+    let (one, other) = (store_whole(store, &bytes).await, store_whole(store, &bytes).await);
+    assert_ne!(one, other);
+    store.delete(&one).await.unwrap();
+    holds(store, &other, &bytes).await;
+    store.delete(&other).await.unwrap();
+}
+
+async fn small_objects(store: &dyn BlobStore) {
+    let key = Key::Manifest(&"a/b".parse().unwrap(), &digest(7)).object();
+    let below = Key::Manifest(&"a".parse().unwrap(), &digest(7)).object();
+    let bytes = content(1000, 7);
+    store.put(&key, Bytes::from_static(b"old")).await.unwrap();
+    store.put(&key, bytes.clone()).await.unwrap();
+    store.put(&below, Bytes::new()).await.unwrap();
+    holds(store, &key, &bytes).await;
+    holds(store, &below, &Bytes::new()).await;
+    store.delete(&key).await.unwrap();
+    store.delete(&below).await.unwrap();
+    assert_eq!(read(store, &key, 1000, 0..1000).await, None);
+    store.ping().await.unwrap();
+}
+
+async fn r1_keys_stay_below_the_root(store: &dyn BlobStore) {
+    for key in ["../x", "/etc/hostname", "blobs/../../x", ""] {
+        let key = ObjectKey(key.to_owned());
+        assert!(matches!(store.open(&key, 1, 0..1).await.err(), Some(StorageError::Corrupt(_))));
+        assert!(matches!(store.put(&key, Bytes::new()).await, Err(StorageError::Corrupt(_))));
+        assert!(matches!(store.delete(&key).await, Err(StorageError::Corrupt(_))));
+    }
+}
+
+/// Runs all of it against one store.
+pub(super) async fn run(store: &dyn BlobStore) {
+    whole_and_ranges(store).await;
+    resumed(store).await;
+    unsaved_bytes_are_thrown_away(store).await;
+    sessions_end(store).await;
+    two_uploads_of_one_content_are_two_objects(store).await;
+    small_objects(store).await;
+    r1_keys_stay_below_the_root(store).await;
+}
+
+mod tests {
+    use std::{
+        fs,
+        net::TcpStream,
+        os::unix::fs::PermissionsExt,
+        path::{Path, PathBuf},
+        process::{Child, Command, Stdio},
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn filesystem_keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("data");
+        run(&Filesystem::open(&root, 0).unwrap()).await;
+        // Nothing is left behind but what a probe wrote, and nobody else may look.
+        assert_eq!(files(&root), ["uploads/probe"]);
+        assert_eq!(fs::metadata(root.join("uploads")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[tokio::test]
+    async fn memory_keeps_the_contract() {
+        run(&memory()).await;
+    }
+
+    #[tokio::test]
+    async fn s3_keeps_the_contract() {
+        let Some(server) = S3Server::start() else { return };
+        run(&s3(&server.options("")).unwrap()).await;
+        run(&s3(&server.options("some/prefix")).unwrap()).await;
+        assert!(server.root.path().join("berth/some/prefix").is_dir());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(folder.path(), u64::MAX).unwrap();
+        assert!(matches!(store.ping().await, Err(StorageError::Full)));
+        assert!(matches!(store.stage(new_id(), &[], 0).await.err(), Some(StorageError::Full)));
+    }
+
+    #[tokio::test]
+    async fn staged_files_are_private_and_have_one_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(folder.path(), 0).unwrap();
+        let id = new_id();
+        let mut writer = store.stage(id, &[], 0).await.unwrap();
+        writer.write(Bytes::from_static(b"x")).await.unwrap();
+        let mode = fs::metadata(folder.path().join(format!("uploads/{id}"))).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let second = store.stage(id, &[], 0).await.err();
+        assert!(matches!(second, Some(StorageError::Unavailable(_))), "{second:?}");
+        // Once the first has flushed, the next may go on without waiting for anything.
+        for offset in 1..200_u64 {
+            let staging = writer.flush().await.unwrap();
+            writer = store.stage(id, &staging, offset).await.unwrap();
+            writer.write(Bytes::from_static(b"x")).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn r1_a_link_in_place_of_a_blob_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(folder.path(), 0).unwrap();
+        let key = store_whole(&store, &content(9, 1)).await;
+        let path = folder.path().join(&key.0);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
+        assert!(matches!(store.open(&key, 9, 0..9).await.err(), Some(StorageError::Corrupt(_))));
+    }
+
+    fn files(root: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(path.strip_prefix(root).unwrap().display().to_string());
+                }
+            }
+        }
+        found
+    }
+
+    /// An S3 server whose buckets are the folders of a temporary one.
+    struct S3Server {
+        child: Child,
+        port: u16,
+        root: tempfile::TempDir,
+    }
+
+    impl Drop for S3Server {
+        fn drop(&mut self) {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+
+    fn s3_program() -> Option<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let tools = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/berth/tools/bin"));
+        let found = tools.into_iter().chain(std::env::split_paths(&path)).map(|dir| dir.join("s3s-fs"));
+        let found = found.into_iter().find(|program| program.is_file());
+        if found.is_none() {
+            let must = ["CI", "BERTH_REQUIRE_ALL"].iter().any(|name| std::env::var_os(name).is_some());
+            assert!(!must, "s3s-fs is not installed");
+            println!("SKIP: s3s-fs is not installed");
+        }
+        found
+    }
+
+    impl S3Server {
+        fn start() -> Option<Self> {
+            let program = s3_program()?;
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir(root.path().join("berth")).unwrap();
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let child = Command::new(program)
+                .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+                .args(["--access-key", "test", "--secret-key", "secret"])
+                .arg(root.path())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let server = Self { child, port, root };
+            let patience = Instant::now() + Duration::from_secs(10);
+            while TcpStream::connect(("127.0.0.1", port)).is_err() {
+                assert!(Instant::now() < patience, "s3s-fs does not listen");
+                std::thread::yield_now();
+            }
+            Some(server)
+        }
+
+        fn options(&self, prefix: &str) -> S3Options {
+            S3Options {
+                endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
+                region: "us-east-1".to_owned(),
+                bucket: "berth".to_owned(),
+                prefix: prefix.to_owned(),
+                credentials: Some(("test".to_owned(), "secret".to_owned())),
+                virtual_hosted_style: false,
+            }
+        }
+    }
+}
