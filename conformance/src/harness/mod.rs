@@ -22,9 +22,10 @@ mod process;
 mod require;
 mod s3;
 mod scratch;
+mod stack;
 mod stats;
 
-pub use berth::{Berth, BerthBuilder, OutsideStack, Stack};
+pub use berth::{Berth, BerthBuilder};
 pub use command::{Finished, Tool};
 pub use containerd::Containerd;
 pub use dockerd::Dockerd;
@@ -38,6 +39,7 @@ pub use process::{Daemon, DaemonSpec, Signal};
 pub use require::{find_tool, require, require_root};
 pub use s3::S3;
 pub use scratch::Scratch;
+pub use stack::{OutsideStack, Stack};
 pub use stats::{CpuTime, ProcessStats};
 
 /// What every step of the harness returns.
