@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::process::{running, send};
 use super::stack::quoted;
 use super::{
-    Daemon, DaemonSpec, HarnessError, Postgres, ProcessStats, Result, S3, Scratch, Signal, free_port,
-    get_status, until,
+    Daemon, DaemonSpec, HarnessError, ProcessStats, Result, Scratch, Signal, Stack, free_port, get_status,
+    until,
 };
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
