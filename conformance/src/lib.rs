@@ -1,3 +1,4 @@
 //! Berth.
 
+pub mod clients;
 pub mod harness;

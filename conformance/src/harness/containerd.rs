@@ -1,9 +1,10 @@
 //! A private containerd, for `ctr` and for a private dockerd.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Daemon, DaemonSpec, Result, Scratch, Tool, find_tool};
+use super::{Daemon, DaemonSpec, Result, Scratch, Shared, Tool, find_tool};
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -17,6 +18,12 @@ pub struct Containerd {
 impl Containerd {
     /// The programs it needs, for [`super::require`].
     pub const TOOLS: &[&str] = &["containerd", "ctr", "setpriv"];
+
+    /// The one that this process's tests share: made when first asked for, gone when the last user drops it.
+    pub fn shared() -> Result<Arc<Self>> {
+        static SHARED: Shared<Containerd> = Shared::new();
+        SHARED.get(Self::start)
+    }
 
     /// Starts one that unpacks by plain copies, so that it needs nothing of the kernel.
     pub fn start() -> Result<Self> {

@@ -1,9 +1,10 @@
 //! A private Docker daemon.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Containerd, Daemon, DaemonSpec, Result, Scratch, Tool, find_tool};
+use super::{Containerd, Daemon, DaemonSpec, Result, Scratch, Shared, Tool, find_tool};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -19,6 +20,12 @@ pub struct Dockerd {
 impl Dockerd {
     /// The programs it needs, for [`super::require`].
     pub const TOOLS: &[&str] = &["docker", "dockerd", "containerd", "ctr", "setpriv"];
+
+    /// The one that this process's tests share: made when first asked for, gone when the last user drops it.
+    pub fn shared() -> Result<Arc<Self>> {
+        static SHARED: Shared<Dockerd> = Shared::new();
+        SHARED.get(Self::start)
+    }
 
     /// Starts one.
     pub fn start() -> Result<Self> {

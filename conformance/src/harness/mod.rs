@@ -22,6 +22,7 @@ mod process;
 mod require;
 mod s3;
 mod scratch;
+mod shared;
 mod stack;
 mod stats;
 
@@ -39,6 +40,7 @@ pub use process::{Daemon, DaemonSpec, Signal};
 pub use require::{find_tool, require, require_root};
 pub use s3::S3;
 pub use scratch::Scratch;
+pub use shared::Shared;
 pub use stack::{OutsideStack, Stack};
 pub use stats::{CpuTime, ProcessStats};
 

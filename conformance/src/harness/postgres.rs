@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Daemon, DaemonSpec, Result, Scratch, Signal, Tool, find_tool, free_port};
+use super::{Daemon, DaemonSpec, Result, Scratch, Shared, Signal, Tool, find_tool, free_port};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const READY_LINE: &str = "database system is ready to accept connections";
@@ -37,14 +37,8 @@ impl Postgres {
 
     /// The cluster that this process's tests share: made when first asked for, gone when the last user drops it.
     pub fn shared() -> Result<Arc<Self>> {
-        static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(postgres) = shared.upgrade() {
-            return Ok(postgres);
-        }
-        let postgres = Arc::new(Self::start(Durability::Full)?);
-        *shared = Arc::downgrade(&postgres);
-        Ok(postgres)
+        static SHARED: Shared<Postgres> = Shared::new();
+        SHARED.get(|| Self::start(Durability::Full))
     }
 
     /// Makes and starts a cluster.

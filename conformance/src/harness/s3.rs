@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Daemon, DaemonSpec, Result, Scratch, find_tool, free_port, get_status};
+use super::{Daemon, DaemonSpec, Result, Scratch, Shared, find_tool, free_port, get_status};
 
 const READY_LIMIT: Duration = Duration::from_secs(20);
 
@@ -30,14 +30,8 @@ impl S3 {
 
     /// The server that this process's tests share: made when first asked for, gone when the last user drops it.
     pub fn shared() -> Result<Arc<Self>> {
-        static SHARED: Mutex<Weak<S3>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(s3) = shared.upgrade() {
-            return Ok(s3);
-        }
-        let s3 = Arc::new(Self::start()?);
-        *shared = Arc::downgrade(&s3);
-        Ok(s3)
+        static SHARED: Shared<S3> = Shared::new();
+        SHARED.get(Self::start)
     }
 
     /// Starts a server with no bucket.
