@@ -7,7 +7,9 @@
 pub mod abuse;
 pub mod case;
 pub mod cli;
+pub mod clients;
 pub mod data;
+pub mod harness;
 pub mod http;
 pub mod report;
 pub mod suite;

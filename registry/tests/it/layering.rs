@@ -125,7 +125,11 @@ fn unsafe_code_is_forbidden_but_in_the_hash_and_the_runtime_core() {
     for member in ["oci", "copier", "registry", "runner", "conformance"] {
         let text = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
         let manifest: toml::Table = text.parse().unwrap();
-        assert_eq!(manifest["lints"]["workspace"].as_bool(), Some(true), "{member} takes the workspace's lints");
+        assert_eq!(
+            manifest["lints"]["workspace"].as_bool(),
+            Some(true),
+            "{member} takes the workspace's lints"
+        );
     }
     let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let workspace: toml::Table = text.parse().unwrap();

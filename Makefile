@@ -1,0 +1,68 @@
+# Two commands matter: `make run` and `make test`. What is built lies under CARGO_TARGET_DIR, outside the tree.
+
+CARGO_TARGET_DIR ?= $(HOME)/.cache/berth/target
+export CARGO_TARGET_DIR
+CARGO ?= cargo
+# Passed on: make run ARGS="--listen 127.0.0.1:5001", make bench ARGS="--only pull"
+ARGS ?=
+ARCH := $(shell uname -m)
+DIST ?= $(CARGO_TARGET_DIR)/dist
+
+.PHONY: help run test install build lint bench soak release
+
+help:
+	@echo 'make run      build the registry and serve on 127.0.0.1:5000; it prints how to push'
+	@echo 'make test     install what the tests need, then run every test'
+	@echo 'make lint     formatting, clippy, and the rules for dependencies'
+	@echo 'make bench    Berth beside docker-registry and nginx: a table and a JSON file'
+	@echo 'make soak     the fault tests with many more rounds; takes hours'
+	@echo 'make release  static binaries in $(DIST)'
+
+run:
+	$(CARGO) build --quiet --package berth-registry --bin berth-registry
+	exec "$(CARGO_TARGET_DIR)/debug/berth-registry" serve $(ARGS)
+
+# Tools first, so that a machine without them fails in seconds and not after the build. The registry's binary is built
+# by itself because the tests of other members start it.
+test: install build
+	@.ci/phase tests $(CARGO) test --workspace $(ARGS)
+
+install:
+	@.ci/phase install .ci/install
+
+build:
+	@.ci/phase 'build binaries' $(CARGO) build --workspace --bins
+	@.ci/phase 'build tests' $(CARGO) test --workspace --no-run
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null 2>&1; then \
+		cargo deny --workspace check --config .deny.toml bans licenses sources && \
+		{ cargo deny --workspace check --config .deny.toml advisories || \
+		  { cargo deny --workspace check --config .deny.toml --disable-fetch advisories >/dev/null 2>&1; \
+		    test -d "$${CARGO_HOME:-$$HOME/.cargo}/advisory-dbs" && exit 1; \
+		    echo 'lint: the advisory database cannot be reached: advisories were NOT checked'; }; }; \
+	else \
+		echo 'lint: cargo-deny is not installed (cargo install cargo-deny --locked): dependencies were NOT checked'; \
+	fi
+
+bench: install
+	$(CARGO) build --release --package berth-registry --package berth-conformance
+	BERTH_REGISTRY_BIN="$(CARGO_TARGET_DIR)/release/berth-registry" \
+		"$(CARGO_TARGET_DIR)/release/berth-conformance" bench $(ARGS)
+
+soak: install
+	$(CARGO) build --workspace --bins
+	BERTH_SOAK=1 BERTH_REQUIRE_ALL=1 $(CARGO) test --workspace $(ARGS) -- --nocapture
+
+# A named target keeps the C library's static linking away from build scripts and procedural macros, which are loaded
+# by the compiler. Packages and the container image are built from these binaries.
+release: TARGET := $(ARCH)-unknown-linux-gnu
+release:
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --workspace --bins --target $(TARGET)
+	mkdir -p "$(DIST)"
+	cd "$(CARGO_TARGET_DIR)/$(TARGET)/release" && \
+		for program in berth-*; do test -x "$$program" -a ! -d "$$program" && cp "$$program" "$(DIST)/"; done; \
+		cd "$(DIST)" && sha256sum berth-* >SHA256SUMS && ls -l "$(DIST)"
+	@echo 'release: static binaries only; the Debian package and the container image are not built yet'

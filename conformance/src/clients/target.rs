@@ -1,0 +1,59 @@
+//! The registry that clients push to and pull from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::Remote;
+use crate::harness::{Berth, Result, Shared, Stack};
+
+/// Berth on a stack of the caller's choice, or what `$BERTH_TEST_REGISTRY` names (`http://127.0.0.1:5000`).
+#[derive(Debug)]
+pub struct Target {
+    _berth: Option<Berth>,
+    url: String,
+}
+
+impl Target {
+    /// The embedded stack, shared by this process's tests: each uses repositories of its own.
+    pub fn shared() -> Result<Arc<Self>> {
+        static SHARED: Shared<Target> = Shared::new();
+        SHARED.get(|| Self::start(Stack::Embedded))
+    }
+
+    /// PostgreSQL and S3, shared likewise.
+    pub fn shared_outside() -> Result<Arc<Self>> {
+        static SHARED: Shared<Target> = Shared::new();
+        SHARED.get(|| Self::start(Stack::outside()?))
+    }
+
+    /// A registry of one's own.
+    pub fn start(stack: Stack) -> Result<Self> {
+        if let Ok(url) = std::env::var("BERTH_TEST_REGISTRY") {
+            return Ok(Self { _berth: None, url });
+        }
+        let berth = Berth::builder().stack(stack).start()?;
+        Ok(Self { url: berth.url(), _berth: Some(berth) })
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn host(&self) -> &str {
+        self.url.split_once("://").map_or(&*self.url, |(_, host)| host)
+    }
+
+    /// Full name of an image: `127.0.0.1:PORT/repository:tag`.
+    pub fn image(&self, repository: &str, tag: &str) -> String {
+        format!("{}/{repository}:{tag}", self.host())
+    }
+
+    /// A look at what it holds.
+    pub fn remote(&self) -> Result<Remote> {
+        Remote::new(&self.url)
+    }
+}
+
+/// A name that no other test of this process uses, nor an earlier run against the same registry.
+pub fn new_repository(purpose: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("clients/{purpose}-{}-{number}", std::process::id())
+}

@@ -1,0 +1,149 @@
+//! A PostgreSQL cluster of the test's own.
+
+use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Daemon, DaemonSpec, Result, Scratch, Shared, Signal, Tool, find_tool, free_port};
+
+const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LINE: &str = "database system is ready to accept connections";
+/// Name of the superuser, who needs no password on loopback.
+const USER: &str = "berth";
+
+/// Whether commits wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// As PostgreSQL ships.
+    Full,
+    /// `fsync=off`: only for a test that shows the difference.
+    Off,
+}
+
+/// A private cluster. PostgreSQL refuses root, so there it runs as Debian's `postgres`.
+#[derive(Debug)]
+pub struct Postgres {
+    daemon: Mutex<Option<Daemon>>,
+    spec: DaemonSpec,
+    port: u16,
+    databases: AtomicU32,
+    _scratch: Scratch,
+}
+
+impl Postgres {
+    /// The programs it needs, for [`super::require`].
+    pub const TOOLS: &[&str] = &["initdb", "postgres", "psql", "setpriv"];
+
+    /// The cluster that this process's tests share: made when first asked for, gone when the last user drops it.
+    pub fn shared() -> Result<Arc<Self>> {
+        static SHARED: Shared<Postgres> = Shared::new();
+        SHARED.get(|| Self::start(Durability::Full))
+    }
+
+    /// Makes and starts a cluster.
+    pub fn start(durability: Durability) -> Result<Self> {
+        let scratch = Scratch::new("postgres")?;
+        let data = scratch.subfolder("data")?;
+        let user = rustix::process::geteuid().is_root().then(|| "postgres".to_owned());
+        if let Some(user) = &user {
+            Tool::new("chown")?.args([user.as_str(), &data.to_string_lossy()]).run()?;
+        }
+        // The new cluster may be lost with the machine; what commits to it later is synchronised as ever.
+        let mut initdb = Tool::new("initdb")?
+            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username", USER, "-D"])
+            .arg(&data)
+            .env("HOME", &data);
+        if let Some(user) = &user {
+            initdb = initdb.user(user);
+        }
+        initdb.run()?;
+        let port = free_port()?;
+        let fsync = match durability {
+            Durability::Full => "on",
+            Durability::Off => "off",
+        };
+        let program = find_tool("postgres")?;
+        let mut argv = vec![program.into_os_string(), "-D".into(), data.clone().into()];
+        let sockets = format!("unix_socket_directories={}", data.display());
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            &format!("port={port}"),
+            &sockets,
+            "max_connections=200",
+            "shared_buffers=32MB",
+            &format!("fsync={fsync}"),
+        ] {
+            argv.extend(["-c".into(), setting.into()]);
+        }
+        let log = scratch.join("postgres.log");
+        // QUIT is PostgreSQL's immediate shutdown: it removes its shared memory, which KILL would leave behind.
+        let spec =
+            DaemonSpec { user, stop: Signal::QUIT, orphan: "QUIT", ..DaemonSpec::new("postgres", log, argv) };
+        let postgres =
+            Self { daemon: Mutex::new(None), spec, port, databases: AtomicU32::new(0), _scratch: scratch };
+        postgres.restart()?;
+        Ok(postgres)
+    }
+
+    /// Starts the cluster, again if it was stopped, and waits until it takes connections.
+    pub fn restart(&self) -> Result<()> {
+        let mut slot = self.slot();
+        *slot = None;
+        let seen = log_length(&self.spec);
+        let mut daemon = self.spec.start()?;
+        daemon.wait_ready(READY_LIMIT, || {
+            fs::read(&self.spec.log).is_ok_and(|log| {
+                String::from_utf8_lossy(log.get(seen..).unwrap_or_default()).contains(READY_LINE)
+            })
+        })?;
+        *slot = Some(daemon);
+        Ok(())
+    }
+
+    /// Immediate shutdown, as if the machine had lost power but for the disk: `pg_ctl stop -m immediate`.
+    pub fn stop(&self) {
+        *self.slot() = None;
+    }
+
+    /// Sends a signal to the postmaster.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(daemon) = self.slot().as_mut() {
+            daemon.signal(signal);
+        }
+    }
+
+    /// Creates an empty database and returns its name.
+    pub fn new_database(&self) -> Result<String> {
+        let name = format!("berth_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"))?;
+        Ok(name)
+    }
+
+    /// Runs SQL in a database; returns rows, one a line, columns divided by `|`.
+    pub fn sql(&self, database: &str, statement: &str) -> Result<String> {
+        let url = self.url(database);
+        Tool::new("psql")?.args(["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-c", statement, &url]).run()
+    }
+
+    /// Connection URL of a database.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Daemon>> {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log_length(spec: &DaemonSpec) -> usize {
+    // No log yet is a log of length nought.
+    let length = fs::metadata(&spec.log).map_or(0, |meta| meta.len());
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

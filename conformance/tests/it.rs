@@ -1,0 +1,19 @@
+//! One binary for every integration test of this crate.
+
+#[path = "it/clients_containerd.rs"]
+mod clients_containerd;
+#[path = "it/clients_docker.rs"]
+mod clients_docker;
+#[path = "it/clients_harness.rs"]
+mod clients_harness;
+#[path = "it/clients_large.rs"]
+mod clients_large;
+#[path = "it/clients_oras.rs"]
+mod clients_oras;
+#[path = "it/clients_podman.rs"]
+mod clients_podman;
+#[path = "it/clients_skopeo.rs"]
+mod clients_skopeo;
+
+/// What a test on PostgreSQL and S3 needs.
+const OUTSIDE_TOOLS: &[&str] = &["initdb", "postgres", "psql", "s3s-fs", "setpriv"];
