@@ -215,3 +215,6 @@ impl Manifests {
         Ok(tags.into_iter().find(|tag| self.settings.immutable.covers(repo, tag)))
     }
 }
+
+#[cfg(test)]
+mod tests;
