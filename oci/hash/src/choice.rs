@@ -3,7 +3,7 @@
 //! A table of processor features would have to know how good each library is at each of them (on
 //! x86 without SHA instructions AWS-LC is twice as fast as sha2, with them the two are close; for
 //! SHA-512 and on ARM the answer differs again), and would be wrong after either library's next
-//! release. A race needs no table. It costs about a millisecond once, and a wrong winner costs
+//! release. A race needs no table. It costs a quarter of a millisecond once, and a wrong winner costs
 //! speed, never correctness.
 
 use std::{

@@ -39,7 +39,7 @@ enum Function {
 impl Hasher {
     /// A hash of nothing so far, by the implementation that is faster on this processor.
     ///
-    /// The first call in a process takes about a millisecond to find out which that is.
+    /// The first call in a process takes a fraction of a millisecond to find out which that is.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         Self::with(kind, Self::implementation(kind))
