@@ -14,7 +14,7 @@ mod database;
 mod model;
 mod open;
 mod ops;
-//pub mod postgres;
+pub mod postgres;
 mod sql;
 pub mod sqlite;
 #[cfg(test)]
@@ -22,7 +22,7 @@ mod suite;
 
 pub use model::*;
 pub use open::OpenError;
-//pub use postgres::{PostgresCatalog, PostgresOptions};
+pub use postgres::{PostgresCatalog, PostgresOptions};
 pub use sqlite::{SqliteCatalog, SqliteOptions};
 
 /// A failure of the catalog itself. Absence is never an error, and neither is a rule that was

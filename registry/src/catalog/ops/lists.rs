@@ -5,13 +5,19 @@ use berth_oci::{Digest, MediaType, RepoName, Tag};
 use super::{Columns, Result, Statements, corrupt, parsed, sql, unsigned};
 use crate::catalog::ReferrerRow;
 
+/// PostgreSQL has no text with a NUL in it. No name has one either, so whatever stands behind it in a
+/// client's `last` makes no difference to which names come after.
+fn sought(after: Option<&str>) -> &str {
+    after.and_then(|after| after.split('\0').next()).unwrap_or("")
+}
+
 /// See [`crate::catalog::Catalog::repositories`].
 pub(crate) async fn repositories(
     db: &mut impl Statements,
     after: Option<&str>,
     limit: u32,
 ) -> Result<Vec<RepoName>> {
-    let rows = db.rows(sql::REPOSITORIES, &[after.unwrap_or("").into(), i64::from(limit).into()]).await?;
+    let rows = db.rows(sql::REPOSITORIES, &[sought(after).into(), i64::from(limit).into()]).await?;
     rows.iter().map(|row| parsed(&row.text(0)?)).collect()
 }
 
@@ -22,7 +28,7 @@ pub(crate) async fn tags(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Option<Vec<Tag>>> {
-    let page = [repo.into(), after.unwrap_or("").into(), i64::from(limit).into()];
+    let page = [repo.into(), sought(after).into(), i64::from(limit).into()];
     let rows = db.rows(sql::TAGS, &page).await?;
     if rows.is_empty() && db.row(sql::REPOSITORY, &[repo.into()]).await?.is_none() {
         return Ok(None);
@@ -39,6 +45,9 @@ pub(crate) async fn referrers(
     after: Option<&Digest>,
     limit: u32,
 ) -> Result<Vec<ReferrerRow>> {
+    if artifact_type.is_some_and(|text| text.contains('\0')) {
+        return Ok(Vec::new());
+    }
     let after = after.map_or("", Digest::as_str);
     let mut values = vec![repo.into(), subject.into(), after.into(), i64::from(limit).into()];
     let sql = match artifact_type {

@@ -25,7 +25,7 @@ pub(super) fn corrupt(error: impl Into<BoxError>) -> CatalogError {
 #[error("{0} was deleted in between")]
 pub(super) struct Overtaken(String);
 
-fn overtaken(what: impl ToString) -> CatalogError {
+pub(super) fn overtaken(what: impl ToString) -> CatalogError {
     CatalogError::Unavailable(Overtaken(what.to_string()).into())
 }
 

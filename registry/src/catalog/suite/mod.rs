@@ -1,1 +1,208 @@
-//! p
+//! The contract of [`Catalog`], run on every implementation. Each check gets a catalog of its own.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use berth_oci::{Algorithm, Digest, ManifestReference, MediaType, RepoName, Tag};
+use sqlx::{Connection, PgConnection, Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::*;
+use crate::clock::Timestamp;
+
+mod blobs;
+mod lists;
+mod manifests;
+pub(super) mod postgres_server;
+mod references;
+mod tags;
+mod uploads;
+
+/// The moment at which checks take place.
+pub(super) const NOW: Timestamp = Timestamp(1_750_000_000_000_000);
+const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const LEASE: Lease = Lease { now: NOW, length: HOUR };
+
+/// A fresh catalog, and a way to look behind it.
+pub(super) struct Fixture {
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) behind: Behind,
+}
+
+/// Where the rows are.
+pub(super) enum Behind {
+    Sqlite(tempfile::TempDir),
+    Postgres(String),
+}
+
+impl Fixture {
+    pub(super) async fn sqlite() -> Option<Self> {
+        let data = tempfile::tempdir().unwrap();
+        let catalog = SqliteCatalog::open(data.path(), SqliteOptions::default()).await.unwrap();
+        Some(Self { catalog: Arc::new(catalog), behind: Behind::Sqlite(data) })
+    }
+
+    /// `None` where PostgreSQL is not installed.
+    pub(super) async fn postgres() -> Option<Self> {
+        let url = postgres_server::database().await?;
+        let catalog = PostgresCatalog::open(&PostgresOptions::new(url.as_str())).await.unwrap();
+        Some(Self { catalog: Arc::new(catalog), behind: Behind::Postgres(url) })
+    }
+
+    /// One number that the database holds, past the catalog.
+    pub(super) async fn number(&self, sql: &'static str) -> i64 {
+        match &self.behind {
+            Behind::Sqlite(data) => {
+                let url = format!("sqlite://{}", data.path().join("catalog.db").display());
+                let mut db = SqliteConnection::connect(&url).await.unwrap();
+                sqlx::query(sql).fetch_one(&mut db).await.unwrap().get(0)
+            }
+            Behind::Postgres(url) => {
+                let mut db = PgConnection::connect(url).await.unwrap();
+                sqlx::query(sql).fetch_one(&mut db).await.unwrap().get(0)
+            }
+        }
+    }
+
+    /// Makes a blob visible.
+    async fn blob(&self, repo: &str, n: u64) -> Committed {
+        self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap()
+    }
+
+    async fn sees_blob(&self, repo: &str, n: u64) -> bool {
+        self.catalog.blob(&name(repo), &digest(n), LEASE).await.unwrap().is_some()
+    }
+
+    /// Stores a manifest that must be taken.
+    async fn push(&self, manifest: NewManifest) -> Digest {
+        let put = self.catalog.put_manifest(&manifest, NOW, LEASE).await.unwrap();
+        assert!(matches!(put, ManifestPut::Stored { .. }), "{put:?}");
+        manifest.digest
+    }
+
+    /// The digest that a tag or digest stands for.
+    async fn resolve(&self, repo: &str, reference: &str) -> Option<Digest> {
+        let reference: ManifestReference = reference.parse().unwrap();
+        self.catalog.manifest(&name(repo), &reference).await.unwrap().map(|row| row.digest)
+    }
+}
+
+pub(super) fn name(text: &str) -> RepoName {
+    text.parse().unwrap()
+}
+
+pub(super) fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
+}
+
+/// A digest by number; in the order of the numbers.
+pub(super) fn digest(n: u64) -> Digest {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&n.to_be_bytes());
+    Digest::from_hash(Algorithm::Sha256, &hash)
+}
+
+/// A blob with an object of its own.
+pub(super) fn new_blob(repo: &str, n: u64) -> NewBlob {
+    let key = ObjectKey(format!("blobs/{}", Uuid::new_v4()));
+    NewBlob { repo: name(repo), digest: digest(n), size: n, key, upload: None }
+}
+
+/// A manifest that refers to nothing.
+pub(super) fn manifest(repo: &str, n: u64, tags: &[&str]) -> NewManifest {
+    NewManifest {
+        repo: name(repo),
+        digest: digest(n),
+        media_type: MediaType::new(MediaType::OCI_INDEX),
+        body: format!("{{\"n\": {n} }}\n").into(),
+        references: Vec::new(),
+        subject: None,
+        artifact_type: None,
+        annotations: BTreeMap::new(),
+        tags: tags.iter().map(|text| tag(text)).collect(),
+    }
+}
+
+pub(super) fn reference(n: u64, kind: RefKind) -> ManifestRef {
+    ManifestRef { digest: digest(n), kind, optional: false }
+}
+
+/// Names each check once, and runs it on both databases. A failure that is no assertion's is a bug.
+macro_rules! contract {
+    ($($file:ident { $($check:ident)+ })+) => {
+        mod sqlite_keeps_the_contract {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                super::check(super::Fixture::sqlite().await, super::$file::$check).await;
+            })+)+
+        }
+        mod postgres_keeps_the_contract {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                super::check(super::Fixture::postgres().await, super::$file::$check).await;
+            })+)+
+        }
+    };
+}
+
+async fn check(fixture: Option<Fixture>, body: impl AsyncFnOnce(&Fixture)) {
+    let Some(fixture) = fixture else { return };
+    body(&fixture).await;
+    fixture.catalog.close().await;
+}
+
+contract! {
+    blobs {
+        r11_a_blob_is_seen_only_where_it_is_linked
+        a_second_upload_of_one_content_is_surplus_and_the_first_row_stays
+        a_commit_repeated_after_a_lost_answer_is_not_surplus
+        f14_fifty_commits_of_one_blob_at_once_leave_one_row
+        a_commit_ends_its_session_whoever_holds_the_claim
+        a_mount_needs_the_link_of_the_repository_it_names
+        a_mount_from_anywhere_takes_any_link
+        r12_an_unlinked_blob_is_gone_at_once_and_stays_elsewhere
+        f16_a_look_renews_a_lease_that_is_half_over
+        what_uses_a_blob_renews_its_lease_and_never_shortens_it
+    }
+    manifests {
+        a_manifest_comes_back_byte_for_byte
+        the_same_manifest_again_only_moves_its_tags
+        a_body_is_stored_once_and_goes_with_its_last_manifest
+        a_moved_tag_is_seen_at_once
+        deleting_a_manifest_takes_its_tags_and_references
+        a_deleted_manifest_comes_back_without_its_old_tags
+        deleting_a_tag_leaves_the_manifest
+        several_tags_are_set_at_once
+        f18_ten_writers_on_one_tag_are_seen_in_one_order
+        pushes_of_one_manifest_at_once_all_succeed
+        pushes_and_deletes_of_one_manifest_never_tear_it
+    }
+    references {
+        r16_what_is_missing_is_named_and_nothing_is_stored
+        the_first_hundred_missing_are_named_in_order
+        optional_references_may_be_missing
+        a_child_may_be_a_manifest_or_a_linked_blob
+        references_count_only_in_their_own_repository
+        r17_ten_thousand_references_are_stored
+    }
+    lists {
+        repositories_come_in_byte_order_with_something_in_them
+        referrers_come_by_digest_and_type
+        referrers_need_no_subject_and_go_when_deleted
+        a_type_of_any_length_is_found_by_all_of_it
+        annotations_come_back_whatever_they_say
+    }
+    tags {
+        tags_come_in_byte_order_page_by_page
+        a_repository_without_tags_is_not_an_unknown_one
+        a_last_that_is_no_tag_still_has_its_place
+    }
+    uploads {
+        a_session_comes_back_as_it_was_saved
+        r9_a_session_is_unknown_in_another_repository
+        r8_of_many_claims_at_once_one_is_held
+        a_claim_that_ran_out_is_taken_over
+        a_renewed_claim_is_not_taken_over
+        a_deleted_session_cannot_be_saved
+        expired_sessions_are_listed_unless_somebody_writes
+    }
+}

@@ -1,0 +1,41 @@
+use super::*;
+
+pub(super) async fn tags_come_in_byte_order_page_by_page(f: &Fixture) {
+    let mut all = vec!["a", "A", "b", "B", "_", "_a", "0", "10", "9", "a-b", "a.b", "a_b", "aB", "ab"];
+    f.push(manifest("r", 1, &all)).await;
+    f.push(manifest("s", 1, &["other"])).await;
+    all.sort_unstable();
+    let all: Vec<_> = all.into_iter().map(tag).collect();
+    let page = async |after: Option<&str>, limit| f.catalog.tags(&name("r"), after, limit).await.unwrap();
+    assert_eq!(page(None, 1000).await.unwrap(), all);
+    let mut gathered: Vec<Tag> = Vec::new();
+    loop {
+        let next = page(gathered.last().map(Tag::as_str), 3).await.unwrap();
+        if next.is_empty() {
+            break;
+        }
+        gathered.extend(next);
+    }
+    assert_eq!(gathered, all);
+    assert_eq!(page(None, 0).await, Some(vec![]));
+}
+
+pub(super) async fn a_repository_without_tags_is_not_an_unknown_one(f: &Fixture) {
+    let tags = async |repo: &str| f.catalog.tags(&name(repo), None, 10).await.unwrap();
+    assert_eq!(tags("a").await, None);
+    f.catalog.create_upload(&uploads::new_session("a")).await.unwrap();
+    assert_eq!(tags("a").await, None, "a session alone makes no repository");
+    f.blob("a", 1).await;
+    assert_eq!(tags("a").await, Some(vec![]));
+    f.push(manifest("a", 1, &["x"])).await;
+    f.catalog.delete_tag(&name("a"), &tag("x")).await.unwrap();
+    assert_eq!(tags("a").await, Some(vec![]));
+}
+
+pub(super) async fn a_last_that_is_no_tag_still_has_its_place(f: &Fixture) {
+    f.push(manifest("r", 1, &["a", "b", "c"])).await;
+    for (last, first) in [("", "a"), ("-", "a"), ("aä", "b"), ("b\0", "c"), ("b\0\0x", "c"), ("B", "a")] {
+        let page = f.catalog.tags(&name("r"), Some(last), 1).await.unwrap().unwrap();
+        assert_eq!(page, [tag(first)], "after {last:?}");
+    }
+}
