@@ -1,5 +1,7 @@
 //! How bytes come in: hashed in one thread and written in another, beside the socket.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,8 @@ const BATCH: usize = 128 * 1024;
 const IN_FLIGHT: u32 = 512 * 1024;
 /// So much of a refused body is read and dropped, for its sender to come to read the answer.
 const DISCARD: usize = 8 * 1024 * 1024;
+/// And for so long.
+const LINGER: Duration = Duration::from_secs(2);
 
 enum Hashing {
     Here(Hash),
@@ -184,15 +188,19 @@ impl Intake {
     }
 }
 
-/// Reads on in a body that was refused, for its sender to come to read why; not for ever.
+/// Reads on in a body that was refused, for its sender to come to read why; neither much nor long.
 pub(super) async fn discard(body: &mut Body) {
     let mut dropped = 0;
-    while let Some(Ok(bytes)) = body.next().await {
-        dropped += bytes.len();
-        if dropped > DISCARD {
-            return;
+    let all = async {
+        while let Some(Ok(bytes)) = body.next().await {
+            dropped += bytes.len();
+            if dropped > DISCARD {
+                return;
+            }
         }
-    }
+    };
+    // Whether all of it came does not matter to anybody.
+    tokio::time::timeout(LINGER, all).await.ok();
 }
 
 impl From<Cut> for UploadError {

@@ -1,6 +1,7 @@
 //! The distribution specification over HTTP: paths to typed requests, typed answers to the wire.
 
 pub mod access;
+mod blobs;
 mod body;
 pub mod error;
 pub mod headers;
@@ -10,6 +11,7 @@ pub mod page;
 pub mod path;
 mod referrers;
 pub mod serve;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -113,6 +115,27 @@ async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiErro
         (Endpoint::Manifest(repo, reference, text), Method::DELETE) => {
             let access = gate.admit::<Delete>(&parts, repo)?;
             manifests::delete(api, &access, manifests::to_read(reference, text)?).await
+        }
+        (Endpoint::Blob(repo, digest), Method::GET | Method::HEAD) => {
+            blobs::get(api, &gate.admit::<Pull>(&parts, repo)?, digest?, &parts).await
+        }
+        (Endpoint::Blob(repo, digest), Method::DELETE) => {
+            blobs::delete(api, &gate.admit::<Delete>(&parts, repo)?, digest?).await
+        }
+        (Endpoint::Uploads(repo), Method::POST) => {
+            uploads::start(api, &gate.admit::<Push>(&parts, repo)?, &parts, body).await
+        }
+        (Endpoint::Upload(repo, id), Method::GET) => {
+            uploads::status(api, &gate.admit::<Push>(&parts, repo)?, id).await
+        }
+        (Endpoint::Upload(repo, id), Method::PATCH) => {
+            uploads::append(api, &gate.admit::<Push>(&parts, repo)?, id, &parts, body).await
+        }
+        (Endpoint::Upload(repo, id), Method::PUT) => {
+            uploads::finish(api, &gate.admit::<Push>(&parts, repo)?, id, &parts, body).await
+        }
+        (Endpoint::Upload(repo, id), Method::DELETE) => {
+            uploads::cancel(api, &gate.admit::<Push>(&parts, repo)?, id).await
         }
         (Endpoint::Base | Endpoint::Catalog | Endpoint::Tags(_) | Endpoint::Referrers(..), _) => {
             Err(ApiError::MethodNotAllowed("GET, HEAD"))
