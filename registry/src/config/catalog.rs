@@ -85,7 +85,11 @@ impl Section for Catalog {
             &mut self.url,
         );
         keys.key("url_file", "", &mut self.url_file);
-        keys.key("max_connections", "For \"postgres\": connections of this replica.", &mut self.max_connections);
+        keys.key(
+            "max_connections",
+            "For \"postgres\": connections of this replica.",
+            &mut self.max_connections,
+        );
     }
 
     fn check(&mut self, faults: &mut Faults) {

@@ -43,7 +43,11 @@ impl Section for Uploads {
             "Smallest chunk (but the last) that clients are asked for by OCI-Chunk-Min-Length, as \"5MiB\".",
             &mut self.min_chunk,
         );
-        keys.key("max_blob_size", "Largest blob, as \"20GiB\". There is no limit unless set.", &mut self.max_blob_size);
+        keys.key(
+            "max_blob_size",
+            "Largest blob, as \"20GiB\". There is no limit unless set.",
+            &mut self.max_blob_size,
+        );
         keys.key("max_sessions", "Sessions that one user may have open at a time.", &mut self.max_sessions);
     }
 

@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn sizes_know_both_kinds_of_units() {
-        for (text, bytes) in [("4MiB", 4 << 20), ("10GB", 10_000_000_000), ("512B", 512), ("1MiB1B", (1 << 20) + 1)] {
+        for (text, bytes) in
+            [("4MiB", 4 << 20), ("10GB", 10_000_000_000), ("512B", 512), ("1MiB1B", (1 << 20) + 1)]
+        {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
         for text in ["4", "4M", "4 MiB", "MiB", "99999999TiB"] {

@@ -99,7 +99,8 @@ impl Config {
         variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Faults> {
         let mut environment = environment(variables);
-        let from_environment = environment.remove("CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
+        let from_environment =
+            environment.remove("CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
         let file = overrides.file.clone().or(from_environment);
         let mut faults = Faults::new(
             file.as_deref().map_or_else(|| "configuration".to_owned(), |file| file.display().to_string()),
@@ -225,6 +226,16 @@ fn report_unknown(prefix: &str, table: &toml::Table, faults: &mut Faults) {
 
 /// Names of the sections, for what is not one.
 const SECTIONS: [&str; 12] = [
-    "server", "server.tls", "server.limits", "data", "storage", "catalog", "uploads", "manifests", "tags", "delete",
-    "log", "metrics",
+    "server",
+    "server.tls",
+    "server.limits",
+    "data",
+    "storage",
+    "catalog",
+    "uploads",
+    "manifests",
+    "tags",
+    "delete",
+    "log",
+    "metrics",
 ];

@@ -43,7 +43,9 @@ pub(super) fn either(
             None
         }
         (None, Some(file)) => match std::fs::read_to_string(file) {
-            Ok(text) if !text.trim().is_empty() => Some(Secret(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Ok(text) if !text.trim().is_empty() => {
+                Some(Secret(text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
             Ok(_) => {
                 faults.add(format!("{key}_file"), format!("{} is empty", file.display()));
                 None

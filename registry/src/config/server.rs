@@ -102,7 +102,8 @@ fn origin(url: &str) -> Result<String, String> {
     let fault = || format!("{url:?} is not an address like \"https://registry.example\", without a path");
     let uri: http::Uri = url.parse().map_err(|_| fault())?;
     let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme)).ok_or_else(fault)?;
-    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(fault)?;
+    let authority =
+        uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(fault)?;
     if uri.path() != "/" || uri.query().is_some() {
         return Err(fault());
     }
@@ -136,7 +137,11 @@ impl Section for Tls {
     }
 
     fn keys(&mut self, keys: &mut dyn Keys) {
-        keys.key("cert", "The certificate and those above it, PEM, as \"/etc/berth/tls.crt\".", &mut self.cert);
+        keys.key(
+            "cert",
+            "The certificate and those above it, PEM, as \"/etc/berth/tls.crt\".",
+            &mut self.cert,
+        );
         keys.key("key", "Its private key, PEM, as \"/etc/berth/tls.key\".", &mut self.key);
     }
 

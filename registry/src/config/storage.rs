@@ -109,7 +109,9 @@ impl Storage {
             match endpoint.split_once("://").map(|(scheme, _)| scheme) {
                 Some("https") => {}
                 Some("http") if self.allow_http => {}
-                Some("http") => faults.add("storage.endpoint", "is plain http: set storage.allow_http = true"),
+                Some("http") => {
+                    faults.add("storage.endpoint", "is plain http: set storage.allow_http = true")
+                }
                 Some(_) | None => faults.add(
                     "storage.endpoint",
                     format!("{endpoint:?} is not an address like \"https://s3.example\""),
@@ -145,7 +147,11 @@ impl Section for Storage {
         keys.key("kind", "\"filesystem\" or \"s3\". The keys below are for \"s3\".", &mut self.kind);
         keys.key("bucket", "The bucket, as \"berth\".", &mut self.bucket);
         keys.key("region", "Its region; \"us-east-1\" unless set.", &mut self.region);
-        keys.key("endpoint", "The service's address where it is not AWS, as \"https://s3.example\".", &mut self.endpoint);
+        keys.key(
+            "endpoint",
+            "The service's address where it is not AWS, as \"https://s3.example\".",
+            &mut self.endpoint,
+        );
         keys.key("prefix", "A folder in the bucket, as \"registry\".", &mut self.prefix);
         keys.key(
             "access_key_id",

@@ -96,7 +96,8 @@ fn variables_go_over_the_file_and_flags_over_variables() {
 
 #[test]
 fn a_variable_that_means_nothing_is_a_fault() {
-    let faults = load_with("", &[("BERTH_SERVER__LISTNE", "x"), ("BERTH_SERVER__DRAIN", "x")], Overrides::default());
+    let faults =
+        load_with("", &[("BERTH_SERVER__LISTNE", "x"), ("BERTH_SERVER__DRAIN", "x")], Overrides::default());
     assert_eq!(
         faults.unwrap_err(),
         "registry.toml: 2 problems\n  \
@@ -125,7 +126,9 @@ fn every_key_is_printed_with_what_it_does_and_every_section_is_known() {
         assert!(SECTIONS.contains(&section.name()));
         assert!(printed.contains(&format!("\n[{}]\n", section.name())), "{}", section.name());
     }
-    for key in ["listen = [\"127.0.0.1:5000\"]", "drain = \"30s\"", "max_size = \"4MiB\"", "# bucket is not set"] {
+    for key in
+        ["listen = [\"127.0.0.1:5000\"]", "drain = \"30s\"", "max_size = \"4MiB\"", "# bucket is not set"]
+    {
         assert!(printed.contains(key), "{key} in\n{printed}");
     }
 }
@@ -171,16 +174,23 @@ fn r34_secrets_are_neither_printed_nor_debugged_and_can_be_in_files() {
 
 #[test]
 fn keys_of_another_kind_are_faults() {
-    let faults = load("[storage]\nbucket = \"b\"\nallow_http = true\n[catalog]\nurl = \"postgres://a\"\n").unwrap_err();
+    let faults = load("[storage]\nbucket = \"b\"\nallow_http = true\n[catalog]\nurl = \"postgres://a\"\n")
+        .unwrap_err();
     assert!(faults.starts_with("registry.toml: 3 problems"), "{faults}");
-    let faults = load("[storage]\nkind = \"s3\"\nbucket = \"b\"\nendpoint = \"http://a\"\naccess_key_id = \"a\"\n");
+    let faults =
+        load("[storage]\nkind = \"s3\"\nbucket = \"b\"\nendpoint = \"http://a\"\naccess_key_id = \"a\"\n");
     assert_eq!(
         faults.unwrap_err(),
         "registry.toml: 2 problems\n  \
          storage.secret_access_key: required when storage.access_key_id is set\n  \
          storage.endpoint: is plain http: set storage.allow_http = true"
     );
-    for bad in ["[storage]\nkind = \"gcs\"", "server = 1", "[tags]\nimmutable = [\":v\"]", "[log]\nlevel = \"a=b=c\""] {
+    for bad in [
+        "[storage]\nkind = \"gcs\"",
+        "server = 1",
+        "[tags]\nimmutable = [\":v\"]",
+        "[log]\nlevel = \"a=b=c\"",
+    ] {
         assert!(load(bad).is_err(), "{bad}");
     }
 }

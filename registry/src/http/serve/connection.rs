@@ -38,11 +38,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let head_size = usize::try_from(limits.head_size.0).unwrap_or(usize::MAX);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .max_buf_size(head_size.max(8 << 10));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head_size.max(8 << 10));
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -27,10 +27,10 @@ mod socket;
 mod state;
 mod tls;
 
+pub use crate::config::Limits;
 pub use body::{BodyCut, BodyFault, BodyTooSlow, Draining};
 pub use file::file_body;
 pub use gate::raise_descriptor_limit;
-pub use crate::config::Limits;
 pub use origin::{Origin, Peer, client_address, external_base};
 pub use outlet::Outlet;
 pub use service::Cut;
