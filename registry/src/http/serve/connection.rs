@@ -19,9 +19,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Server,
+    Limits, Server,
     gate::Ticket,
-    limits::Limits,
     origin::Peer,
     service::Service,
     socket::Socket,
@@ -37,19 +36,16 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// since hyper-util's detection of the version knows none and hyper's own makes no difference
 /// between an idle connection and half a head.
 pub(super) fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let head_size = usize::try_from(limits.head_size.0).unwrap_or(usize::MAX);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .max_buf_size(limits.head_size.max(8 << 10));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head_size.max(8 << 10));
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(256)
-        .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(head_size).unwrap_or(u32::MAX))
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder
@@ -84,7 +80,7 @@ pub(super) async fn run(server: &Server, stream: TcpStream, peer: SocketAddr, ti
         peer: Peer { addr: peer, tls: options.tls.is_some() },
         outlet: socket.outlet(),
         body_window: options.limits.body_window,
-        body_rate: options.limits.body_rate,
+        body_rate: options.limits.body_rate.0,
         cut: shutdown.cut.clone(),
         handlers: server.handlers.clone(),
     };

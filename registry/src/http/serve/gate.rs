@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{sync::Notify, time::timeout};
 
-use super::{limits::Limits, origin::Origin, state::State};
+use super::{Limits, origin::Origin, state::State};
 
 /// Descriptors that are not connections: listeners, the runtime's, the catalog's, standard streams.
 const RESERVE: u64 = 32;

@@ -11,8 +11,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    Limits,
     framing::{Framing, Head},
-    limits::Limits,
 };
 
 /// One connection as its socket, its service and its watchdog see it.
