@@ -11,13 +11,15 @@ use berth_oci::{Algorithm, Digest};
 use super::peer::{Peer, network, push_blob};
 use super::report::Report;
 use super::{Bench, Section};
-use crate::harness::{HarnessError, Nginx, ProcessStats, Result, require};
+use crate::harness::{HarnessError, Nginx, ProcessStats, Result, Scratch, require};
 
 const BLOCK: usize = 1 << 20;
 const GB: f64 = 1e9;
 const MB: f64 = 1e6;
 const REPOSITORY: &str = "bench/large";
 const TAIL: usize = 16;
+/// Column of what a push cannot outrun.
+const MACHINE: &str = "this machine";
 
 /// A blob of one repeated block and a tail of its own, so that each push is of something new and yet the digest is
 /// there at once.
@@ -71,7 +73,9 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) -> Result<()> {
         let digest = source.digest(&tail)?;
         if bench.wants(Section::Push) {
             let speed = hash_speed(&source.block);
-            report.add("push", "SHA-256, one thread", "MB/s", "this machine", speed);
+            report.add("push", "SHA-256, one thread", "MB/s", MACHINE, speed);
+            let speed = disk_speed(&source, &tail)?;
+            report.add("push", "write and fsync of the same bytes", "MB/s", MACHINE, speed);
         }
         // Each server is first in its turn: the first push finds the disk at rest, the second does not.
         let first = round % bench.peers.len();
@@ -142,6 +146,16 @@ fn costs(report: &mut Report, section: &'static str, peer: &mut Peer, before: Op
     if let Some(peak) = peer.stats().and_then(ProcessStats::peak_memory) {
         report.add(section, "server peak memory", "MiB", &peer.name, peak as f64 / f64::from(1 << 20));
     }
+}
+
+/// A plain write of what a push brings, made durable, on the disk that the servers use.
+fn disk_speed(source: &Source, tail: &[u8]) -> Result<f64> {
+    let scratch = Scratch::new("disk")?;
+    let (path, begun) = (scratch.join("blob"), Instant::now());
+    source.write_to(&path, tail)?;
+    let file = std::fs::File::open(&path).and_then(|file| file.sync_all());
+    file.map_err(HarnessError::file(&path))?;
+    Ok(source.size() as f64 / MB / begun.elapsed().as_secs_f64())
 }
 
 fn hash_speed(block: &[u8]) -> f64 {

@@ -50,9 +50,9 @@ pub struct BenchArgs {
     /// Another registry that runs already: NAME=http://HOST:PORT. May be repeated.
     #[arg(long = "peer", value_name = "NAME=URL")]
     pub peers: Vec<String>,
-    /// Leave Debian's docker-registry out.
-    #[arg(long)]
-    pub alone: bool,
+    /// Leave this server out: berth or docker-registry. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
     /// Rounds; each figure is their median.
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
@@ -111,12 +111,19 @@ impl Bench {
 pub fn run(args: BenchArgs, out: &mut dyn Write) -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| HarnessError::Spawn { name: "a runtime".to_owned(), source })?;
-    let mut peers = vec![Peer::berth()?];
-    if !args.alone && require(DockerRegistry::TOOLS) {
+    let with = |name: &str| !args.without.iter().any(|without| without == name);
+    let mut peers = Vec::new();
+    if with(report::SUBJECT) {
+        peers.push(Peer::berth()?);
+    }
+    if with("docker-registry") && require(DockerRegistry::TOOLS) {
         peers.push(Peer::docker_registry()?);
     }
     for text in &args.peers {
         peers.push(Peer::elsewhere(text)?);
+    }
+    if peers.is_empty() {
+        return Err(HarnessError::Unexpected("no server is left to measure".to_owned()));
     }
     let mut bench = Bench { args, peers, runtime };
     let mut report = Report::default();

@@ -38,7 +38,7 @@ impl Peer {
         Ok(Self {
             name: "docker-registry".to_owned(),
             host: registry.host(),
-            server: Server::Docker(registry),
+            server: Server::Docker(Box::new(registry)),
         })
     }
 
