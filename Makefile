@@ -50,7 +50,7 @@ lint:
 bench: install
 	$(CARGO) build --release --package berth-registry --package berth-conformance
 	BERTH_REGISTRY_BIN="$(CARGO_TARGET_DIR)/release/berth-registry" \
-		"$(CARGO_TARGET_DIR)/release/berth-conformance" bench $(ARGS)
+		"$(CARGO_TARGET_DIR)/release/berth-conformance" bench --json "$(CARGO_TARGET_DIR)/bench.json" $(ARGS)
 
 soak: install
 	$(CARGO) build --workspace --bins

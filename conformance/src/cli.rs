@@ -9,8 +9,9 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    abuse,
+    abuse, bench,
     case::{Case, Options},
+    harness::HarnessError,
     http::{ConnectError, Credentials, Target, TargetOptions},
     report::Report,
     suite,
@@ -30,6 +31,8 @@ enum Command {
     Run(SuiteArgs),
     /// Bad input and abuse: what a registry must survive.
     Abuse(SuiteArgs),
+    /// Speed, beside other registries on this machine; starts all of them itself.
+    Bench(bench::BenchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -85,6 +88,10 @@ enum CliError {
     Stdout(#[from] io::Error),
     #[error("the report does not become JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Bench(#[from] HarnessError),
+    #[error("the measurement broke off: {0}")]
+    BrokenOff(#[from] tokio::task::JoinError),
     #[error("no URL was given")]
     NoUrl,
 }
@@ -96,6 +103,7 @@ impl Cli {
         let result = match self.command {
             Command::Run(args) => args.run("specification", suite::catalogue()).await,
             Command::Abuse(args) => args.run("abuse", abuse::catalogue()).await,
+            Command::Bench(args) => run_bench(args).await,
         };
         result.unwrap_or_else(|error| {
             // Without a stderr there is nobody left to tell.
@@ -103,6 +111,12 @@ impl Cli {
             ExitCode::from(2)
         })
     }
+}
+
+/// The benchmark blocks and has a runtime of its own, which may not stand inside this one.
+async fn run_bench(args: bench::BenchArgs) -> Result<ExitCode, CliError> {
+    tokio::task::spawn_blocking(move || bench::run(args, &mut io::stdout())).await??;
+    Ok(ExitCode::SUCCESS)
 }
 
 impl SuiteArgs {

@@ -5,6 +5,7 @@
 //! which registry it talks to.
 
 pub mod abuse;
+pub mod bench;
 pub mod case;
 pub mod cli;
 pub mod clients;

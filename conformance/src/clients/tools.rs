@@ -8,11 +8,12 @@ use crate::harness::{Result, Scratch, Tool};
 fn at_home(tool: Tool, scratch: &Scratch) -> Result<Tool> {
     let home = scratch.subfolder("home")?;
     let temporary = scratch.subfolder("tmp")?;
+    let accounts = scratch.write("home/auth.json", "{}")?;
     Ok(tool
         .env("HOME", &home)
         .env("XDG_RUNTIME_DIR", &home)
         .env("XDG_CONFIG_HOME", &home)
-        .env("REGISTRY_AUTH_FILE", home.join("auth.json"))
+        .env("REGISTRY_AUTH_FILE", accounts)
         .env("TMPDIR", &temporary))
 }
 

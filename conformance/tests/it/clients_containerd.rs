@@ -18,20 +18,15 @@ fn out_and_back(index: bool) {
     let ctr = |words: &[&str]| containerd.ctr().unwrap().args(words).run().unwrap();
     let archive = |name: &str| scratch.join(name).display().to_string();
     let flags = ["--all", "--preserve-digests"];
-    let tar = format!("oci-archive:{}:{image}", archive("from.tar"));
+    let tar = format!("oci-archive:{}:latest", archive("from.tar"));
     skopeo.copy(&flags, &format!("oci:{}:latest", from.display()), &tar).unwrap();
 
-    ctr(&[
-        "images",
-        "import",
-        "--all-platforms",
-        "--no-unpack",
-        "--index-name",
-        &image,
-        &archive("from.tar"),
-    ]);
-    // `import` names the archive's own index too; what is pushed is the image it leads to.
-    ctr(&["images", "push", "--plain-http", &image, digest.as_str()]);
+    // Without a base name the image would be called after the day of its import.
+    let base = image.strip_suffix(":latest").unwrap();
+    let import =
+        ["images", "import", "--all-platforms", "--no-unpack", "--base-name", base, &archive("from.tar")];
+    ctr(&import);
+    ctr(&["images", "push", "--plain-http", &image]);
     let held = target.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
     assert_eq!(held.digest, digest);
 

@@ -8,19 +8,21 @@ use berth_oci::MediaType;
 
 const PLAIN: &str = "--tls-verify=false";
 
+/// A file system that only this test has, as an archive.
+fn archive(podman: &Podman, salt: &str) -> String {
+    let layout = Layout::create(podman.scratch().join("made")).unwrap();
+    let noise = Content::Noise { seed: 3, size: 1 << 20 };
+    let tar = layout.layer(&[("hello", Content::Bytes(salt.as_bytes())), ("noise", noise)]).unwrap();
+    layout.path().join("blobs/sha256").join(tar.digest.hex()).display().to_string()
+}
+
 /// Imports a file system into podman, pushes it, removes it, pulls it, and compares what podman makes of the two.
 fn podman_out_and_back(purpose: &str, flags: &[&str], manifest: &str, layer: &str) {
     let (target, podman, repository) =
         (Target::shared().unwrap(), Podman::new().unwrap(), new_repository(purpose));
-    let layout = Layout::create(podman.scratch().join("made")).unwrap();
-    let files = [
-        ("hello", Content::Bytes(repository.as_bytes())),
-        ("noise", Content::Noise { seed: 3, size: 1 << 20 }),
-    ];
-    let tar = layout.layer(&files).unwrap();
-    let tar = layout.path().join("blobs/sha256").join(tar.digest.hex());
+    let tar = archive(&podman, &repository);
     let image = target.image(&repository, "latest");
-    podman.run(&["import", &tar.display().to_string(), &image]).unwrap();
+    podman.run(&["import", &tar, &image]).unwrap();
     let layers = || podman.run(&["image", "inspect", "--format={{.RootFS.Layers}} {{.Id}}", &image]).unwrap();
     let before = layers();
 
@@ -73,9 +75,7 @@ fn podman_pushes_to_a_second_repository_what_the_registry_already_holds() {
     }
     let (target, podman) = (Target::shared().unwrap(), Podman::new().unwrap());
     let (first, second) = (new_repository("first"), new_repository("second"));
-    let (layout, _) = Layout::small_image(podman.scratch().join("made"), &first).unwrap();
-    let source = format!("oci:{}:latest", layout.path().display());
-    let id = podman.run(&["pull", "--quiet", &source]).unwrap();
+    let id = podman.run(&["import", "--quiet", &archive(&podman, &first)]).unwrap();
     let remote = target.remote().unwrap();
     let mut digests = Vec::new();
     for repository in [&first, &second] {
