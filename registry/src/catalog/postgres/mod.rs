@@ -243,6 +243,10 @@ impl Catalog for PostgresCatalog {
         read!(self, |db| ops::lists::tags(db, repo, after, limit))
     }
 
+    async fn tags_of(&self, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>> {
+        read!(self, |db| ops::manifests::tags_of(db, repo, digest))
+    }
+
     async fn referrers(
         &self,
         repo: &RepoName,

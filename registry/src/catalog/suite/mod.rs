@@ -119,6 +119,8 @@ pub(super) fn manifest(repo: &str, n: u64, tags: &[&str]) -> NewManifest {
         artifact_type: None,
         annotations: BTreeMap::new(),
         tags: tags.iter().map(|text| tag(text)).collect(),
+        fixed: Vec::new(),
+        max_depth: 20,
     }
 }
 
@@ -183,6 +185,7 @@ contract! {
         a_child_may_be_a_manifest_or_a_linked_blob
         references_count_only_in_their_own_repository
         r17_ten_thousand_references_are_stored
+        r17_the_depth_of_indexes_is_that_of_the_deepest_child
     }
     lists {
         repositories_come_in_byte_order_with_something_in_them
@@ -195,6 +198,8 @@ contract! {
         tags_come_in_byte_order_page_by_page
         a_repository_without_tags_is_not_an_unknown_one
         a_last_that_is_no_tag_still_has_its_place
+        r22_a_fixed_tag_is_set_once_and_again_only_to_what_it_has
+        r22_of_ten_first_pushes_of_a_fixed_tag_one_is_stored
     }
     uploads {
         a_session_comes_back_as_it_was_saved

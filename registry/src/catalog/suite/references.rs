@@ -8,7 +8,7 @@ fn image(repo: &str, n: u64, references: Vec<ManifestRef>) -> NewManifest {
 async fn missing(f: &Fixture, manifest: &NewManifest) -> Vec<ManifestRef> {
     match f.catalog.put_manifest(manifest, NOW, LEASE).await.unwrap() {
         ManifestPut::Missing(missing) => missing,
-        stored @ ManifestPut::Stored { .. } => panic!("{stored:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -63,4 +63,17 @@ pub(super) async fn r17_ten_thousand_references_are_stored(f: &Fixture) {
     f.blob("a", 0).await;
     f.push(image("a", 20_000, wanted)).await;
     assert_eq!(f.number("SELECT COUNT(*) FROM manifest_refs").await, 10_000);
+}
+
+pub(super) async fn r17_the_depth_of_indexes_is_that_of_the_deepest_child(f: &Fixture) {
+    f.push(manifest("a", 1, &[])).await;
+    let nested = |n, children: &[u64]| NewManifest {
+        max_depth: 2,
+        ..image("a", n, children.iter().map(|n| reference(*n, RefKind::Child)).collect())
+    };
+    f.push(nested(2, &[1])).await;
+    f.push(nested(3, &[1, 2])).await;
+    let put = f.catalog.put_manifest(&nested(4, &[1, 3]), NOW, LEASE).await.unwrap();
+    assert_eq!(put, ManifestPut::TooDeep);
+    assert_eq!(f.resolve("a", digest(4).as_str()).await, None);
 }

@@ -39,3 +39,24 @@ pub(super) async fn a_last_that_is_no_tag_still_has_its_place(f: &Fixture) {
         assert_eq!(page, [tag(first)], "after {last:?}");
     }
 }
+
+pub(super) async fn r22_a_fixed_tag_is_set_once_and_again_only_to_what_it_has(f: &Fixture) {
+    let fixed = |n| NewManifest { fixed: vec![tag("v1")], ..manifest("a", n, &["v1", "latest"]) };
+    f.push(fixed(1)).await;
+    f.push(fixed(1)).await;
+    let put = f.catalog.put_manifest(&fixed(2), NOW, LEASE).await.unwrap();
+    assert_eq!(put, ManifestPut::TagFixed(tag("v1")));
+    assert_eq!(f.resolve("a", "latest").await, Some(digest(1)), "no tag of a refused push moves");
+    assert_eq!(f.resolve("a", digest(2).as_str()).await, None);
+    assert_eq!(f.catalog.tags_of(&name("a"), &digest(1)).await.unwrap(), [tag("latest"), tag("v1")]);
+}
+
+pub(super) async fn r22_of_ten_first_pushes_of_a_fixed_tag_one_is_stored(f: &Fixture) {
+    let put = |n: u64| async move {
+        let fixed = NewManifest { fixed: vec![tag("v1")], ..manifest("a", n, &["v1"]) };
+        f.catalog.put_manifest(&fixed, NOW, LEASE).await.unwrap()
+    };
+    let answers = futures_util::future::join_all((1..=10).map(put)).await;
+    let stored = answers.iter().filter(|put| matches!(put, ManifestPut::Stored { .. })).count();
+    assert_eq!(stored, 1, "{answers:?}");
+}
