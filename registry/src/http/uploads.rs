@@ -195,3 +195,6 @@ fn api_error(error: UploadError, session: Option<&Session>) -> ApiError {
         UploadError::Catalog(error) => ApiError::Catalog(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
