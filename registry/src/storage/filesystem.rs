@@ -79,6 +79,13 @@ impl Root {
         Ok(path)
     }
 
+    /// The same folder with another reserve.
+    #[cfg(test)]
+    pub(super) fn with_reserve(&self, reserve: u64) -> Self {
+        let (names, durable) = (AtomicU64::new(0), Mutex::default());
+        Self { path: self.path.clone(), reserve, names, durable }
+    }
+
     /// [`StorageError::Full`] when less than the reserve is free.
     pub(super) fn check_space(&self) -> Result<()> {
         let stat = rustix::fs::statvfs(&self.path).map_err(|e| storage_error(e.into()))?;
@@ -175,6 +182,13 @@ impl Filesystem {
         })();
         made.map_err(storage_error)?;
         Ok(Self { root: Arc::new(root) })
+    }
+}
+
+#[cfg(test)]
+impl Filesystem {
+    pub(super) fn root(&self) -> Arc<Root> {
+        self.root.clone()
     }
 }
 

@@ -222,3 +222,57 @@ impl StageWriter for StagedFile {
         blocking(move || remove(&path).map_err(storage_error)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use berth_oci::Algorithm;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::storage::{BlobStore, Filesystem};
+
+    fn open(store: &Filesystem, id: UploadId) -> Box<StagedFile> {
+        Box::new(StagedFile::open(store.root(), id, true, 0).unwrap())
+    }
+
+    #[tokio::test]
+    async fn f4_an_error_that_an_early_sync_heard_ends_the_upload() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(folder.path(), 0).unwrap();
+        let digest = Digest::from_hash(Algorithm::Sha256, &[1; 32]);
+        for finish in [true, false] {
+            let id = UploadId(Uuid::new_v4());
+            let mut writer = open(&store, id);
+            writer.write(Bytes::from_static(b"hello")).await.unwrap();
+            let eio = || io::Error::from_raw_os_error(5);
+            writer.lane.call(move |tail| *tail.early.wait() = Some(eio())).await.unwrap();
+            let failed = match finish {
+                true => writer.finish(&digest).await.map(drop),
+                false => writer.flush().await.map(drop),
+            };
+            assert!(matches!(failed, Err(StorageError::Unavailable(_))), "{failed:?}");
+            // What was staged is gone: nobody can sync it again and call it well.
+            assert!(matches!(store.stage(id, STAGED, 5).await.err(), Some(StorageError::Corrupt(_))));
+            assert_eq!(std::fs::read_dir(folder.path().join("blobs/sha256")).unwrap().count(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn f5_writes_fail_once_the_reserve_is_reached() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(folder.path(), 0).unwrap();
+        let mut writer = open(&store, UploadId(Uuid::new_v4()));
+        writer.lane.call(|tail| tail.root = Arc::new(tail.root.with_reserve(u64::MAX))).await.unwrap();
+        let piece = Bytes::from(vec![0; 1024 * 1024]);
+        let mut outcome = Ok(());
+        for _ in 0..40 {
+            outcome = writer.write(piece.clone()).await;
+            if outcome.is_err() {
+                break;
+            }
+        }
+        assert!(matches!(outcome, Err(StorageError::Full)), "{outcome:?}");
+        writer.abandon().await.unwrap();
+        assert_eq!(std::fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
+    }
+}
