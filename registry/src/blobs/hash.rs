@@ -6,11 +6,17 @@ use futures_util::TryStreamExt;
 
 use crate::{
     catalog::{CatalogError, ObjectKey},
-    storage::{BlobBody, BlobStore, StorageError, lane::Lane},
+    storage::{
+        BlobBody, BlobStore, StorageError,
+        lane::{Budget, Lane},
+    },
 };
 
-/// Bytes of an object that are read at a time, or wait for the hash, when it is read again.
+/// Bytes of an object that are read at a time when it is read again.
 const READ: usize = 256 * 1024;
+
+/// Bytes that may wait for the hash, per upload.
+pub(super) const IN_FLIGHT: u32 = 512 * 1024;
 
 /// A hash and which one it is.
 #[derive(Clone)]
@@ -75,10 +81,11 @@ pub(super) async fn digest_of(
     key: &ObjectKey,
     size: u64,
     algorithm: Algorithm,
+    budget: &Budget,
 ) -> Result<Digest, StorageError> {
     let gone = || StorageError::Corrupt(format!("object {key}, written a moment ago, is gone"));
     let body = store.open(key, size, 0..size).await?.ok_or_else(gone)?;
-    let lane = Lane::new(Hash::new(algorithm), u32::try_from(2 * READ).unwrap_or(u32::MAX));
+    let lane = Lane::new(Hash::new(algorithm), IN_FLIGHT, budget);
     match body {
         BlobBody::Stream(mut stream) => {
             while let Some(bytes) = stream.try_next().await? {

@@ -6,10 +6,16 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{UploadError, hash::Hash};
+use super::{
+    UploadError,
+    hash::{Hash, IN_FLIGHT},
+};
 use crate::{
     catalog::BoxError,
-    storage::{StageWriter, StorageError, lane::Lane},
+    storage::{
+        StageWriter, StorageError,
+        lane::{Budget, Lane},
+    },
 };
 
 /// The body of a request.
@@ -21,8 +27,6 @@ const SMALL: u64 = 256 * 1024;
 const PIECE: usize = 64 * 1024;
 /// ...into this many.
 const BATCH: usize = 128 * 1024;
-/// Bytes that may wait for the hash, per upload. Storage has a bound of its own, mostly for the same bytes.
-const IN_FLIGHT: u32 = 512 * 1024;
 /// So much of a refused body is read and dropped, for its sender to come to read the answer.
 const DISCARD: usize = 8 * 1024 * 1024;
 /// And for so long.
@@ -37,6 +41,7 @@ enum Hashing {
 pub(super) struct Intake {
     // `None` only while it moves to its thread.
     hashing: Option<Hashing>,
+    budget: Budget,
     writer: Box<dyn StageWriter>,
     gathered: BytesMut,
     received: u64,
@@ -74,8 +79,9 @@ impl Limits {
 }
 
 impl Intake {
-    pub(super) fn new(hash: Hash, writer: Box<dyn StageWriter>) -> Self {
-        Self { hashing: Some(Hashing::Here(hash)), writer, gathered: BytesMut::new(), received: 0 }
+    pub(super) fn new(hash: Hash, writer: Box<dyn StageWriter>, budget: &Budget) -> Self {
+        let (hashing, budget) = (Some(Hashing::Here(hash)), budget.clone());
+        Self { hashing, budget, writer, gathered: BytesMut::new(), received: 0 }
     }
 
     /// Bytes taken in by this request.
@@ -145,7 +151,7 @@ impl Intake {
     async fn hand_on(&mut self, bytes: Bytes) -> Result<(), StorageError> {
         self.hashing = match self.hashing.take() {
             Some(Hashing::Here(hash)) if self.received > SMALL => {
-                Some(Hashing::Beside(Lane::new(hash, IN_FLIGHT)))
+                Some(Hashing::Beside(Lane::new(hash, IN_FLIGHT, &self.budget)))
             }
             hashing => hashing,
         };

@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::{
     catalog::{BlobRow, Catalog, CatalogError, Lease, ObjectKey},
     clock::Clock,
-    storage::{BlobBody, BlobStore, StorageError},
+    storage::{BlobBody, BlobStore, StorageError, lane::Budget},
 };
 
 mod chunk;
@@ -32,6 +32,10 @@ pub use chunk::{Chunk, ContentRange};
 pub use error::UploadError;
 pub use intake::Body;
 pub use sessions::Session;
+
+/// Bytes that may wait for their hash, of all uploads together; storage has as much for the disk,
+/// mostly for the same bytes.
+const WAITING: u32 = 24 << 20;
 
 /// What the configuration says about blobs and uploads.
 #[derive(Clone, Debug)]
@@ -90,6 +94,8 @@ struct Inner {
     // Requests that write go on to their end by themselves, also when their connection is gone.
     tasks: TaskTracker,
     cap: sessions::Cap,
+    // Bytes that may wait for their hash, of all uploads together.
+    budget: Budget,
 }
 
 impl Blobs {
@@ -108,6 +114,7 @@ impl Blobs {
             settings,
             tasks: TaskTracker::new(),
             cap: sessions::Cap::default(),
+            budget: Budget::new(WAITING),
         };
         Self { inner: Arc::new(inner) }
     }

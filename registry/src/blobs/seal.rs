@@ -35,7 +35,8 @@ impl Blobs {
         // Chunks came before the algorithm was known. The object is read again before anybody
         // else can see it.
         let key = writer.finish(digest).await?;
-        let checked = digest_of(&*self.inner.store, &key, size, digest.algorithm()).await;
+        let (store, budget) = (&*self.inner.store, &self.inner.budget);
+        let checked = digest_of(store, &key, size, digest.algorithm(), budget).await;
         let refused = match checked {
             Ok(actual) if actual == *digest => return Ok(key),
             Ok(actual) => mismatch(actual),

@@ -154,7 +154,7 @@ impl Blobs {
             return Err(UploadError::TooLarge(max));
         }
         let writer = self.inner.store.stage(UploadId(Uuid::new_v4()), &[], 0).await?;
-        let mut intake = Intake::new(Hash::new(digest.algorithm()), writer);
+        let mut intake = Intake::new(Hash::new(digest.algorithm()), writer, &self.inner.budget);
         let failed = match intake.drain(body, limits, &CancellationToken::new()).await {
             Ok(None) => None,
             Ok(Some(cut)) => Some(cut.into()),
@@ -202,7 +202,7 @@ impl Blobs {
             None => Hash::restore(&progress.hash, progress.offset)?,
         };
         match self.inner.store.stage(held.row.id, &progress.staging, progress.offset).await {
-            Ok(writer) => Ok(Intake::new(hash, writer)),
+            Ok(writer) => Ok(Intake::new(hash, writer, &self.inner.budget)),
             Err(StorageError::Corrupt(why)) => {
                 // After a power failure, say. The session was no promise: its client starts again.
                 error!(upload = %held.row.id, "Upload {} cannot go on: {why}", held.row.id);

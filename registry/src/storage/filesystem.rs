@@ -22,12 +22,18 @@ use bytes::Bytes;
 use rustix::{fs::OFlags, io::Errno};
 
 use super::{
-    BlobBody, BlobStore, Result, StageWriter, StorageError, key, key::Key, lane::Broken, staged::StagedFile,
+    BlobBody, BlobStore, Result, StageWriter, StorageError, key,
+    key::Key,
+    lane::{Broken, Budget},
+    staged::StagedFile,
 };
 use crate::catalog::{ObjectKey, UploadId};
 
 /// How many folders' durability is remembered; more cost an fsync again.
 const REMEMBERED: usize = 4096;
+
+/// Bytes that may wait for the disk, of all uploads together.
+const WAITING: u32 = 24 << 20;
 
 /// A folder that holds blobs.
 #[derive(Clone, Debug)]
@@ -44,6 +50,8 @@ pub(super) struct Root {
     reserve: u64,
     // Tells the temporary names of one process apart.
     names: AtomicU64,
+    // Bytes that may wait for the disk, of all uploads together.
+    pub(super) budget: Budget,
     // Folders whose own entries are known to be durable.
     durable: Mutex<HashSet<PathBuf>>,
 }
@@ -70,6 +78,11 @@ pub(super) async fn blocking<R: Send + 'static>(
 }
 
 impl Root {
+    fn new(path: PathBuf, reserve: u64) -> Self {
+        let budget = Budget::new(WAITING);
+        Self { path, reserve, names: AtomicU64::new(0), budget, durable: Mutex::default() }
+    }
+
     /// Where `key` lies. A key that names nothing below the root was never made here.
     pub(super) fn path(&self, key: &ObjectKey) -> Result<PathBuf> {
         let components =
@@ -82,8 +95,7 @@ impl Root {
     /// The same folder with another reserve.
     #[cfg(test)]
     pub(super) fn with_reserve(&self, reserve: u64) -> Self {
-        let (names, durable) = (AtomicU64::new(0), Mutex::default());
-        Self { path: self.path.clone(), reserve, names, durable }
+        Self::new(self.path.clone(), reserve)
     }
 
     /// [`StorageError::Full`] when less than the reserve is free.
@@ -172,7 +184,7 @@ impl Filesystem {
     /// # Errors
     /// When the folder cannot be made or written to.
     pub fn open(root: impl Into<PathBuf>, reserve: u64) -> Result<Self> {
-        let root = Root { path: root.into(), reserve, names: AtomicU64::new(0), durable: Mutex::default() };
+        let root = Root::new(root.into(), reserve);
         let made = (|| {
             DirBuilder::new().recursive(true).mode(0o700).create(&root.path)?;
             for name in ["blobs", "uploads", "manifests", "blobs/sha256", "blobs/sha512"] {

@@ -13,8 +13,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
+/// Room that a job holds while it waits: in its lane, and in what all lanes share.
+type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// What the waiting work of many lanes may weigh together, however many they are. It is held only
+/// by work that will be done whatever becomes of other work, so that nobody waits in a circle.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget(Arc<Semaphore>, u32);
+
+impl Budget {
+    /// A budget of so many bytes.
+    pub(crate) fn new(bytes: u32) -> Self {
+        Self(Arc::new(Semaphore::new(usize::try_from(bytes).unwrap_or(usize::MAX))), bytes)
+    }
+}
+
 struct Inner<S> {
-    queue: VecDeque<(Job<S>, Option<OwnedSemaphorePermit>)>,
+    queue: VecDeque<(Job<S>, Option<Room>)>,
     // Here when nobody works, with the worker otherwise.
     state: Option<S>,
 }
@@ -29,6 +44,7 @@ pub(crate) struct Lane<S> {
     inner: Arc<Mutex<Inner<S>>>,
     room: Arc<Semaphore>,
     bound: u32,
+    budget: Budget,
 }
 
 impl<S> std::fmt::Debug for Lane<S> {
@@ -43,13 +59,14 @@ fn lock<S>(inner: &Mutex<Inner<S>>) -> MutexGuard<'_, Inner<S>> {
 }
 
 impl<S: Send + 'static> Lane<S> {
-    /// A lane whose waiting work weighs `bound` (bytes, usually) at most.
-    pub(crate) fn new(state: S, bound: u32) -> Self {
+    /// A lane whose waiting work weighs `bound` bytes at most, and what is left of `budget`.
+    pub(crate) fn new(state: S, bound: u32, budget: &Budget) -> Self {
         let inner = Inner { queue: VecDeque::new(), state: Some(state) };
         Self {
             inner: Arc::new(Mutex::new(inner)),
             room: Arc::new(Semaphore::new(usize::try_from(bound).unwrap_or(usize::MAX))),
-            bound,
+            bound: bound.min(budget.1),
+            budget: budget.clone(),
         }
     }
 
@@ -63,8 +80,9 @@ impl<S: Send + 'static> Lane<S> {
         job: impl FnOnce(&mut S) + Send + 'static,
     ) -> Result<(), Broken> {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX).min(self.bound);
-        let permit = self.room.clone().acquire_many_owned(weight).await.map_err(|_| Broken)?;
-        self.enqueue(Box::new(job), Some(permit));
+        let here = self.room.clone().acquire_many_owned(weight).await.map_err(|_| Broken)?;
+        let everywhere = self.budget.0.clone().acquire_many_owned(weight).await.map_err(|_| Broken)?;
+        self.enqueue(Box::new(job), Some((here, everywhere)));
         Ok(())
     }
 
@@ -88,9 +106,9 @@ impl<S: Send + 'static> Lane<S> {
         answered.await.map_err(|_| Broken)
     }
 
-    fn enqueue(&self, job: Job<S>, permit: Option<OwnedSemaphorePermit>) {
+    fn enqueue(&self, job: Job<S>, room: Option<Room>) {
         let mut inner = lock(&self.inner);
-        inner.queue.push_back((job, permit));
+        inner.queue.push_back((job, room));
         let Some(state) = inner.state.take() else { return };
         drop(inner);
         let worker = Worker { inner: self.inner.clone(), room: self.room.clone(), done: false };
@@ -108,14 +126,14 @@ impl<S> Worker<S> {
     fn run(mut self, mut state: S) {
         loop {
             let mut inner = lock(&self.inner);
-            let Some((job, permit)) = inner.queue.pop_front() else {
+            let Some((job, room)) = inner.queue.pop_front() else {
                 inner.state = Some(state);
                 self.done = true;
                 return;
             };
             drop(inner);
             job(&mut state);
-            drop(permit);
+            drop(room);
         }
     }
 }
@@ -136,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_in_order_and_within_the_bound() {
-        let lane = Lane::new(Vec::new(), 4);
+        let lane = Lane::new(Vec::new(), 4, &Budget::new(100));
         for i in 0..100_u32 {
             lane.push(2, move |seen: &mut Vec<u32>| seen.push(i)).await.unwrap();
             assert!(lock(&lane.inner).queue.len() <= 2);
@@ -148,8 +166,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn lanes_share_a_budget() {
+        let budget = Budget::new(3);
+        let (start, started) = std::sync::mpsc::channel::<()>();
+        let busy = Lane::new(started, 100, &budget);
+        let work = |started: &mut std::sync::mpsc::Receiver<()>| started.recv().unwrap();
+        busy.push(2, work).await.unwrap();
+        let other = Lane::new((), 100, &budget);
+        other.push(1, |()| ()).await.unwrap();
+        let mut waiting = Box::pin(other.push(2, |()| ()));
+        // What one lane holds, another waits for...
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        start.send(()).unwrap();
+        // ...and gets when it is done. More than all of it waits for all of it.
+        waiting.await.unwrap();
+        other.push(1000, |()| ()).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_panic_breaks_the_lane_and_leaves_nobody_waiting() {
-        let lane = Lane::new((), 1);
+        let lane = Lane::new((), 1, &Budget::new(1));
         assert_eq!(lane.call(|()| panic!("on purpose")).await, Err::<(), _>(Broken));
         assert_eq!(lane.push(1, |()| ()).await, Err(Broken));
         assert_eq!(lane.call(|()| ()).await, Err(Broken));

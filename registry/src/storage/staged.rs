@@ -160,6 +160,7 @@ impl StagedFile {
             file.set_len(offset).map_err(storage_error)?;
         }
         let failed = Arc::new(AtomicBool::new(false));
+        let budget = root.budget.clone();
         let tail = Tail {
             root: root.clone(),
             file: Arc::new(file),
@@ -169,7 +170,7 @@ impl StagedFile {
             failed: failed.clone(),
             error: None,
         };
-        Ok(Self { id, root, path, failed, lane: Lane::new(tail, IN_FLIGHT) })
+        Ok(Self { id, root, path, failed, lane: Lane::new(tail, IN_FLIGHT, &budget) })
     }
 }
 
