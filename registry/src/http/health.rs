@@ -136,7 +136,7 @@ mod tests {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn readiness_names_each_component_and_red_is_503() {
         let hangs: Probe = Arc::new(|| Box::pin(std::future::pending()));
         for (storage, status, word, overall) in [
