@@ -28,8 +28,6 @@ use crate::{
     telemetry::{self, Metrics, Requests},
 };
 
-/// Indexes may be nested so deep (R17).
-const MAX_DEPTH: usize = 20;
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
@@ -196,7 +194,7 @@ fn blob_settings(config: &Config) -> blobs::Settings {
 fn manifest_settings(config: &Config) -> manifests::Settings {
     manifests::Settings {
         sparse_indexes: config.manifests.sparse_indexes,
-        max_depth: MAX_DEPTH,
+        max_depth: berth_oci::manifest::MAX_INDEX_DEPTH,
         immutable: Immutable::new(config.tags.immutable.clone()),
         blob_lease: blobs::Settings::default().lease,
     }
