@@ -1,11 +1,14 @@
 //! The registry: stores OCI images and artifacts and serves them by the distribution
 //! specification. See ARCHITECTURE.md for who may import whom in here.
 
+pub mod app;
 pub mod blobs;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
 pub mod manifests;
 pub mod storage;
 pub mod tags;
+pub mod telemetry;

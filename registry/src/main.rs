@@ -1,78 +1,64 @@
-//! `berth-registry`.
+//! `berth-registry`: parses, calls one function, and turns its end into an exit status.
 
-use std::{sync::Arc, time::Duration};
-
-use berth_registry::{
-    blobs::{self, Blobs},
-    catalog::{Catalog, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
-    clock::SystemClock,
-    config::{Backend, Config, Database, Overrides},
-    http::{Api, Settings, access::Gate, router, serve},
-    manifests::{self, Manifests},
-    storage::{BlobStore, Filesystem, S3Options, s3},
-    tags::Immutable,
+use std::{
+    io::{self, Write},
+    process::ExitCode,
 };
 
-type Failure = Box<dyn std::error::Error>;
+use berth_registry::{
+    app,
+    cli::{self, Cli, Command},
+    config::{Config, Overrides},
+};
+use clap::Parser;
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let mut overrides = Overrides::default();
-    let mut arguments = std::env::args().skip(2);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--config" => overrides.file = arguments.next().map(Into::into),
-            "--listen" => overrides.listen.extend(arguments.next().map(|a| a.parse::<std::net::SocketAddr>()).transpose()?),
-            "--data" => overrides.data = arguments.next().map(Into::into),
-            "--insecure-open" => overrides.insecure_open = true,
-            other => return Err(format!("{other}?").into()),
+/// `EX_CONFIG` of sysexits.h.
+const CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(serve) => return run(&serve.into()),
+        Command::Config { command: cli::Config::Check(source) } => return check(&source.into()),
+        Command::Config { command: cli::Config::Print { source, defaults } } => {
+            let config = if defaults { Ok(Config::default()) } else { Config::load(&source.into()) };
+            match config {
+                Ok(config) => io::stdout().write_all(config.print().as_bytes()),
+                Err(faults) => return fail(&faults, CONFIG),
+            }
         }
-    }
-    let config = Config::load(&overrides).map_err(|faults| faults.to_string())?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let catalog: Arc<dyn Catalog> = match config.catalog.database() {
-        Database::Sqlite => Arc::new(SqliteCatalog::open(&config.data.dir, SqliteOptions::default()).await?),
-        Database::Postgres(url) => Arc::new(PostgresCatalog::open(&PostgresOptions::new(url.reveal())).await?),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "berth-registry", &mut script);
+            io::stdout().write_all(&script)
+        }
+        Command::Man => clap_mangen::Man::new(cli::command()).render(&mut io::stdout()),
     };
-    let store: Arc<dyn BlobStore> = match config.storage.backend() {
-        Backend::Filesystem => Arc::new(Filesystem::open(config.data.dir.join("storage"), 1 << 20)?),
-        Backend::S3(b) => Arc::new(s3(&S3Options {
-            endpoint: b.endpoint.clone(),
-            region: b.region.clone(),
-            bucket: b.bucket.clone(),
-            prefix: b.prefix.clone(),
-            credentials: b
-                .credentials
-                .as_ref()
-                .map(|(id, secret)| (id.reveal().to_owned(), secret.reveal().to_owned())),
-            virtual_hosted_style: b.virtual_host_style,
-        })?),
-    };
-    let clock = Arc::new(SystemClock);
-    let blobs = Blobs::new(Arc::clone(&catalog), store, clock.clone(), blobs::Settings::default());
-    let manifests = Manifests::new(
-        Arc::clone(&catalog),
-        clock,
-        manifests::Settings {
-            sparse_indexes: config.manifests.sparse_indexes,
-            max_depth: berth_oci::manifest::MAX_INDEX_DEPTH,
-            immutable: Immutable::new(config.tags.immutable.clone()),
-            blob_lease: Duration::from_secs(24 * 3600),
-        },
-    );
-    let settings =
-        Settings { max_manifest_bytes: berth_oci::manifest::MAX_MANIFEST_BYTES, deletes: config.delete.enabled };
-    let api = Api::new(Arc::clone(&catalog), blobs, manifests, Gate::Open, settings);
-    let shutdown = serve::Shutdown::on_signals()?;
-    let mut listeners = Vec::new();
-    for address in &config.server.listen {
-        listeners.push(tokio::net::TcpListener::bind(address).await?);
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error, 1),
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
-    let options = serve::Options { drain: config.server.drain, ..serve::Options::default() };
-    let ready = axum::Router::new()
-        .route("/readyz", axum::routing::get(|| async { "{}" }))
-        .merge(router(api));
-    serve::serve(listeners, ready, options, shutdown).await;
-    catalog.close().await;
-    Ok(())
+}
+
+fn run(overrides: &Overrides) -> ExitCode {
+    let config = match Config::load(overrides) {
+        Ok(config) => config,
+        Err(faults) => return fail(&faults, CONFIG),
+    };
+    match app::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.exit_status()),
+    }
+}
+
+fn check(overrides: &Overrides) -> ExitCode {
+    match Config::load(overrides) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(faults) => fail(&faults, CONFIG),
+    }
+}
+
+fn fail(error: &dyn std::error::Error, status: u8) -> ExitCode {
+    // If standard error is gone the status still says it.
+    let _nowhere = writeln!(io::stderr(), "berth-registry: {error}");
+    ExitCode::from(status)
 }

@@ -49,7 +49,7 @@ pub(super) fn show_time(time: Duration) -> String {
 }
 
 fn show(count: u64, units: &[(&str, u64)], zero: &str) -> String {
-    match units.iter().find(|(_, factor)| count >= *factor && count % factor == 0) {
+    match units.iter().find(|(_, factor)| count >= *factor && count.is_multiple_of(*factor)) {
         Some((unit, factor)) => format!("{}{unit}", count / factor),
         None => format!("0{zero}"),
     }

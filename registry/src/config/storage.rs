@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     faults::Faults,
+    human::Size,
     secret::{Secret, either},
     section::{Keys, Section},
     value::choice,
@@ -21,10 +22,12 @@ choice! {
 }
 
 /// Where blobs are, as the file says it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
     /// Which kind.
     pub kind: StorageKind,
+    /// Free space in the folder that uploads leave alone.
+    pub reserve: Size,
     /// The bucket's name.
     pub bucket: Option<String>,
     /// The bucket's region.
@@ -75,6 +78,26 @@ pub struct S3 {
     pub virtual_host_style: bool,
     /// Whether the endpoint may be plain http.
     pub allow_http: bool,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            kind: StorageKind::default(),
+            reserve: Size(16 << 20),
+            bucket: None,
+            region: None,
+            endpoint: None,
+            prefix: None,
+            access_key_id: None,
+            access_key_id_file: None,
+            secret_access_key: None,
+            secret_access_key_file: None,
+            virtual_host_style: false,
+            allow_http: false,
+            backend: Backend::default(),
+        }
+    }
 }
 
 impl Storage {
@@ -144,7 +167,13 @@ impl Section for Storage {
     }
 
     fn keys(&mut self, keys: &mut dyn Keys) {
-        keys.key("kind", "\"filesystem\" or \"s3\". The keys below are for \"s3\".", &mut self.kind);
+        keys.key("kind", "\"filesystem\" or \"s3\".", &mut self.kind);
+        keys.key(
+            "reserve",
+            "For \"filesystem\": uploads are refused (507) while less than this is free, so that a full disk stops\n\
+             pushes before it stops the catalog. The keys below are for \"s3\".",
+            &mut self.reserve,
+        );
         keys.key("bucket", "The bucket, as \"berth\".", &mut self.bucket);
         keys.key("region", "Its region; \"us-east-1\" unless set.", &mut self.region);
         keys.key(

@@ -5,6 +5,7 @@ mod blobs;
 mod body;
 pub mod error;
 pub mod headers;
+pub mod health;
 mod lists;
 mod manifests;
 pub mod page;

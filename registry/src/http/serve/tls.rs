@@ -117,3 +117,9 @@ fn read(cert: &PathBuf, key: &PathBuf) -> Result<ServerConfig, TlsError> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
+
+/// Makes AWS-LC the cryptography of every rustls in the process. Safe to repeat.
+pub fn install_crypto_provider() {
+    // An error says that there is one already, which can only be the same.
+    let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

@@ -1,0 +1,149 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::Overrides;
+
+/// A registry for OCI images and artifacts, in one binary.
+///
+/// Without any configuration it listens on 127.0.0.1:5000, keeps everything in one folder, and lets
+/// whoever is on this machine push and pull:
+///
+///     berth-registry serve
+///     podman push --tls-verify=false IMAGE 127.0.0.1:5000/NAME
+///
+/// `berth-registry config print --defaults` shows every setting with what it does.
+#[derive(Debug, Parser)]
+#[command(name = "berth-registry", version, verbatim_doc_comment, after_help = STATUS)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 75 the data directory is in use by another \
+                      process, 78 the configuration has faults.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the registry
+    ///
+    /// Stops on SIGTERM or SIGINT: new requests are refused, those under way are finished for as long
+    /// as server.drain says, uploads still going then are saved and can be resumed. A second signal
+    /// ends it at once. On SIGHUP the TLS certificate is read again.
+    #[command(verbatim_doc_comment)]
+    Serve(Serve),
+    /// Check or show the configuration
+    Config {
+        /// Which of it
+        #[command(subcommand)]
+        command: Config,
+    },
+    /// Write shell completions to standard output
+    ///
+    ///     berth-registry completion bash > /etc/bash_completion.d/berth-registry
+    #[command(verbatim_doc_comment)]
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual page to standard output
+    ///
+    ///     berth-registry man > /usr/local/share/man/man1/berth-registry.1
+    #[command(verbatim_doc_comment)]
+    Man,
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Source {
+    /// Configuration file, TOML [or BERTH_CONFIG]. Single settings can be given as variables, like
+    /// BERTH_SERVER__DRAIN=10s for drain in [server]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Options of `serve`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Serve {
+    /// Where settings come from
+    #[command(flatten)]
+    pub source: Source,
+    /// Address and port to listen on; may be repeated [default: 127.0.0.1:5000, or BERTH_LISTEN]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<SocketAddr>,
+    /// Folder for everything that is kept [default: /var/lib/berth for root, else
+    /// ~/.local/share/berth, or BERTH_DATA]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Listen on other addresses than loopback though nobody has to say who they are: anyone who can
+    /// reach the port can push and delete
+    #[arg(long)]
+    pub insecure_open: bool,
+}
+
+/// Commands about the configuration.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Read the configuration and report everything that is wrong with it
+    Check(Source),
+    /// Show the configuration in force, each setting with what it does, as a file that can be used
+    Print {
+        /// Where settings come from
+        #[command(flatten)]
+        source: Source,
+        /// The built-in settings instead of those in force
+        #[arg(long)]
+        defaults: bool,
+    },
+}
+
+impl From<Source> for Overrides {
+    fn from(source: Source) -> Self {
+        Self { file: source.config, ..Self::default() }
+    }
+}
+
+impl From<Serve> for Overrides {
+    fn from(serve: Serve) -> Self {
+        Self {
+            file: serve.source.config,
+            listen: serve.listen,
+            data: serve.data,
+            insecure_open: serve.insecure_open,
+        }
+    }
+}
+
+/// The whole command line, for completions and the manual page.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_overrides() {
+        let line =
+            "berth-registry serve --config f --listen 127.0.0.1:1 --listen [::1]:2 --data d --insecure-open";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::Serve(serve) = cli.command else { panic!("not serve") };
+        let overrides = Overrides::from(serve);
+        assert_eq!(overrides.listen.len(), 2);
+        assert_eq!(overrides.data, Some("d".into()));
+        assert!(overrides.insecure_open);
+        assert!(Cli::try_parse_from(["berth-registry", "serve", "--listen", "5000"]).is_err());
+    }
+}
