@@ -26,12 +26,12 @@ type Store = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
 /// Starts one; gives its URL. It ends with the test's runtime.
 pub(crate) async fn start(wrong: Wrong) -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("a bound socket"));
     let store = Store::default();
     tokio::spawn(async move {
         loop {
-            let (socket, _) = listener.accept().await.unwrap();
+            let (socket, _) = listener.accept().await.expect("a connection");
             let store = Arc::clone(&store);
             tokio::spawn(async move { serve(socket, wrong, &store).await });
         }
@@ -72,7 +72,7 @@ fn believe(
     flips: bool,
     store: &Store,
 ) -> (String, Vec<u8>) {
-    let mut store = store.lock().unwrap();
+    let mut store = store.lock().expect("no holder panics");
     let digest =
         query.split('&').find_map(|pair| pair.strip_prefix("digest=")).map(|text| text.replace("%3A", ":"));
     match (method, digest) {
