@@ -16,6 +16,10 @@ mod clients_oras;
 mod clients_podman;
 #[path = "it/clients_skopeo.rs"]
 mod clients_skopeo;
+#[path = "it/fake.rs"]
+mod fake;
+#[path = "it/meta.rs"]
+mod meta;
 
 /// What a test on PostgreSQL and S3 needs.
 const OUTSIDE_TOOLS: &[&str] = &["initdb", "postgres", "psql", "s3s-fs", "setpriv"];

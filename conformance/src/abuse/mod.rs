@@ -1,16 +1,18 @@
-//! The abuse suite: bad input, and what tries to wear a registry out.
+//! The abuse suite: bad input, and what tries to wear a registry out. Ids are those of the abuse
+//! and fault table in ARCHITECTURE.md.
 
-use crate::{
-    case::{Case, Options},
-    http::Target,
-    report::Report,
-};
+mod catalogue;
+mod chunks;
+mod digests;
+mod endless;
+mod lists;
+mod manifests;
+mod names;
+mod sessions;
 
-/// The suite's cases.
-#[must_use]
-pub fn catalogue() -> Vec<Case> {
-    Vec::new()
-}
+pub use catalogue::catalogue;
+
+use crate::{case::Options, http::Target, report::Report};
 
 /// Judges `target` by every case of the [`catalogue`] that the options select.
 pub async fn run(target: &Target, options: &Options) -> Report {

@@ -167,7 +167,7 @@ pub(super) fn verbatim(algorithm: Algorithm) -> DataSet {
     let mut builder = Builder::new(algorithm);
     let config = config(&mut builder, "amd64", 1);
     let layer = builder.random_blob(MediaType::OCI_LAYER_GZIP, 512);
-    let body = manifest(&config, &[layer.clone()]);
+    let body = manifest(&config, std::slice::from_ref(&layer));
     // Reversed order, tabs, carriage returns, escapes of plain letters and a newline at the end:
     // a registry that parses and renders would lose each of them.
     let text = format!(

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use reqwest::{Method, Url, header::AUTHORIZATION};
+use reqwest::{
+    Method, Url,
+    header::{ACCEPT, AUTHORIZATION},
+};
 
 use super::{answer::Answer, cx::Cx};
 use crate::case::Stop;
@@ -25,12 +28,29 @@ pub struct Call<'a> {
     method: Method,
     url: Url,
     headers: Vec<(String, String)>,
+    accept: Option<String>,
     body: Body,
 }
 
+/// What a manifest may be. Some registries hide what a client does not say it takes: the cases
+/// that are about that say so themselves.
+const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, \
+    application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json";
+
 impl<'a> Call<'a> {
     pub(super) fn new(cx: &'a Cx, method: Method, url: Url) -> Self {
-        Self { cx, method, url, headers: Vec::new(), body: Body::None }
+        let reads = matches!(method, Method::GET | Method::HEAD) && url.path().contains("/manifests/");
+        let accept = reads.then(|| MANIFEST_TYPES.to_owned());
+        Self { cx, method, url, headers: Vec::new(), accept, body: Body::None }
+    }
+
+    /// What the client takes: exactly this, or nothing said. Manifests have a default.
+    #[must_use]
+    pub fn accept(mut self, accept: Option<&str>) -> Self {
+        self.accept = accept.map(str::to_owned);
+        self
     }
 
     /// Adds a header; one of the same name stays.
@@ -74,6 +94,9 @@ impl<'a> Call<'a> {
             shown.push_str(&format!("\n{name}: {value}"));
             request = request.header(name, value);
         }
+        if let Some(accept) = &self.accept {
+            request = request.header(ACCEPT, accept);
+        }
         if let Some(authorization) = self.cx.authorization()
             && self.url.origin() == self.cx.target().base().origin()
         {
@@ -96,7 +119,16 @@ impl<'a> Call<'a> {
                 request = request.body(reqwest::Body::wrap_stream(stream::iter(pieces)));
             }
         }
-        let sent = request.send().await;
+        // A registry may close an idle connection just when it is used again (RFC 9110, 9.2.2):
+        // that says nothing about the request, which gets one more chance on a new connection.
+        let again = request.try_clone();
+        let sent = match (request.send().await, again) {
+            (Err(error), Some(again)) if was_closed(&error) => {
+                shown.push_str("\n(sent again: the connection was closed under it)");
+                again.send().await
+            }
+            (sent, _) => sent,
+        };
         let answer = match sent {
             Ok(response) => {
                 let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -122,6 +154,12 @@ impl<'a> Call<'a> {
 /// Path and query; the host is the same everywhere.
 fn shown_url(url: &Url) -> String {
     url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
+}
+
+/// Whether the connection ended before any answer.
+fn was_closed(error: &reqwest::Error) -> bool {
+    let text = describe(error);
+    error.is_request() && (text.contains("before message completed") || text.contains("reset by peer"))
 }
 
 /// An error with its causes: reqwest's own text stops at the first.

@@ -31,7 +31,6 @@ pub(super) async fn unknown_endpoint(cx: Arc<Cx>) -> Verdict {
 
 /// An image in a repository with this name behind the case's own.
 pub(super) async fn valid_name(cx: Arc<Cx>, suffix: &'static str) -> Verdict {
-    // One level up: a token is for the case's own repositories, so the name goes behind a dash.
     let repo = format!("{}-other/{suffix}", cx.repo());
     let manifest = given_image(&cx, &repo, Algorithm::Sha256, Some("v1")).await?;
     let answer = cx.get(manifest_at(&repo, "v1"))?.send().await?;

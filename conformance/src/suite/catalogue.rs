@@ -162,7 +162,7 @@ fn sessions(c: &mut Cases) {
     c.add(Should, "session.cancel", "DELETE of a session is 204 and ends it", uploads::cancel_is_204);
     for method in [Method::GET, Method::PATCH, Method::PUT, Method::DELETE] {
         let id = format!("session.unknown.{}", method.as_str().to_lowercase());
-        c.add(Must, id, format!("{method} of an unknown session is 404 BLOB_UPLOAD_UNKNOWN"), move |cx| uploads::unknown_session(cx, method.clone()));
+        c.add(Must, id, format!("{method} of an unknown session is 404"), move |cx| uploads::unknown_session(cx, method.clone()));
     }
     c.add(Must, "session.finished", "a finished session is 404", uploads::a_finished_session_is_gone);
     c.add(Must, "session.many", "eight sessions at once do not mix", uploads::sessions_at_once);
@@ -334,7 +334,7 @@ fn deletes(c: &mut Cases) {
         c.add(Must, format!("delete.blob-back.{}", path.id()), format!("a deleted blob comes back by {}", path.says()), move |cx| deletes::blob_comes_back(cx, path));
     }
     c.add(Must, "delete.manifest-back", "a deleted manifest comes back", deletes::manifest_comes_back);
-    c.add(Must, "delete.malformed-digest", "DELETE of what is no digest is 400 or 404", deletes::malformed_digest);
+    c.add(Must, "delete.malformed-digest", "DELETE of what is no digest is refused", deletes::malformed_digest);
 }
 
 fn data_sets(c: &mut Cases) {

@@ -49,7 +49,7 @@ pub(super) async fn tagged_is_there_by_digest(cx: Arc<Cx>) -> Verdict {
 
 pub(super) async fn get(cx: Arc<Cx>, algorithm: Algorithm) -> Verdict {
     let manifest = given_image(&cx, cx.repo(), algorithm, None).await?;
-    let call = cx.get(manifest_at(cx.repo(), &manifest.digest))?.header("accept", MediaType::OCI_MANIFEST);
+    let call = cx.get(manifest_at(cx.repo(), &manifest.digest))?;
     let answer = call.send().await?;
     answer.expect(&[200])?.body_is(&manifest.bytes)?;
     answer.header_is("content-type", &manifest.media_type)?;
@@ -60,7 +60,7 @@ pub(super) async fn get_says_the_digest(cx: Arc<Cx>, algorithm: Algorithm) -> Ve
     let manifest = given_image(&cx, cx.repo(), algorithm, None).await?;
     let at = manifest_at(cx.repo(), &manifest.digest);
     for call in [cx.get(&at)?, cx.head(&at)?] {
-        let answer = call.header("accept", MediaType::OCI_MANIFEST).send().await?;
+        let answer = call.send().await?;
         answer.expect(&[200])?.header_is("docker-content-digest", manifest.digest.as_str())?;
     }
     Ok(())
@@ -70,7 +70,7 @@ pub(super) async fn get_by_tag_says_the_digest(cx: Arc<Cx>) -> Verdict {
     let manifest = given_image(&cx, cx.repo(), Algorithm::Sha256, Some("v1")).await?;
     let at = manifest_at(cx.repo(), "v1");
     for call in [cx.get(&at)?, cx.head(&at)?] {
-        let answer = call.header("accept", MediaType::OCI_MANIFEST).send().await?;
+        let answer = call.send().await?;
         answer.expect(&[200])?.header_is("docker-content-digest", manifest.digest.as_str())?;
     }
     Ok(())
@@ -86,11 +86,7 @@ pub(super) async fn head_equals_get(cx: Arc<Cx>) -> Verdict {
 pub(super) async fn accept(cx: Arc<Cx>, accept: Option<&'static str>) -> Verdict {
     let manifest = given_image(&cx, cx.repo(), Algorithm::Sha256, Some("v1")).await?;
     for reference in ["v1", manifest.digest.as_str()] {
-        let mut call = cx.get(manifest_at(cx.repo(), reference))?;
-        if let Some(accept) = accept {
-            call = call.header("accept", accept);
-        }
-        let answer = call.send().await?;
+        let answer = cx.get(manifest_at(cx.repo(), reference))?.accept(accept).send().await?;
         answer.expect(&[200])?.body_is(&manifest.bytes)?;
         answer.header_is("content-type", MediaType::OCI_MANIFEST)?;
     }

@@ -5,14 +5,14 @@ mod blobs;
 mod catalogue;
 mod datasets;
 mod deletes;
-mod manifests;
-mod mounts;
+pub(crate) mod manifests;
+pub(crate) mod mounts;
 pub(crate) mod push;
 mod ranges;
-mod referrers;
+pub(crate) mod referrers;
 mod tag_parameters;
 mod tags;
-mod upload_order;
+pub(crate) mod upload_order;
 mod uploads;
 
 pub use catalogue::catalogue;

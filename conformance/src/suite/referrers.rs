@@ -207,7 +207,7 @@ pub(super) async fn chain(cx: Arc<Cx>) -> Verdict {
 }
 
 /// Many referrers, over as many pages as the registry makes: each once.
-pub(super) async fn many(cx: Arc<Cx>) -> Verdict {
+pub(crate) async fn many(cx: Arc<Cx>) -> Verdict {
     let subject = given_image(&cx, cx.repo(), Algorithm::Sha256, None).await?;
     let descriptor = serde_json::json!({
         "mediaType": subject.media_type, "digest": subject.digest, "size": subject.bytes.len(),
