@@ -37,15 +37,7 @@ build:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null 2>&1; then \
-		cargo deny --workspace check --config .deny.toml bans licenses sources && \
-		{ cargo deny --workspace check --config .deny.toml advisories || \
-		  { cargo deny --workspace check --config .deny.toml --disable-fetch advisories >/dev/null 2>&1; \
-		    test -d "$${CARGO_HOME:-$$HOME/.cargo}/advisory-dbs" && exit 1; \
-		    echo 'lint: the advisory database cannot be reached: advisories were NOT checked'; }; }; \
-	else \
-		echo 'lint: cargo-deny is not installed (cargo install cargo-deny --locked): dependencies were NOT checked'; \
-	fi
+	@.ci/dependencies
 
 bench: install
 	$(CARGO) build --release --package berth-registry --package berth-conformance

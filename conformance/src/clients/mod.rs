@@ -2,11 +2,11 @@
 //! that registry holds which does not trust the clients.
 
 mod layout;
+mod registry;
 mod remote;
-mod target;
 mod tools;
 
 pub use layout::{Content, Descriptor, Layout, digest_of};
+pub use registry::{Registry, new_repository};
 pub use remote::{Held, Remote};
-pub use target::{Target, new_repository};
 pub use tools::{Buildah, Podman, Skopeo};

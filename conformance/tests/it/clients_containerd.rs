@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "the steps of a test panic as the test itself does")]
 
-use berth_conformance::clients::{Layout, Skopeo, Target, new_repository};
+use berth_conformance::clients::{Layout, Registry, Skopeo, new_repository};
 use berth_conformance::harness::{Containerd, require, require_root};
 
 /// Imports a layout, pushes it, removes every trace of it, pulls it, and exports it again.
 fn out_and_back(index: bool) {
-    let (target, skopeo, containerd) =
-        (Target::shared().unwrap(), Skopeo::new().unwrap(), Containerd::start().unwrap());
+    let (registry, skopeo, containerd) =
+        (Registry::shared().unwrap(), Skopeo::new().unwrap(), Containerd::start().unwrap());
     let repository = new_repository("ctr");
-    let (scratch, image) = (skopeo.scratch(), target.image(&repository, "latest"));
+    let (scratch, image) = (skopeo.scratch(), registry.image(&repository, "latest"));
     let from = scratch.join("from");
     let made =
         if index { Layout::small_index(&from, &repository) } else { Layout::small_image(&from, &repository) };
@@ -27,7 +27,7 @@ fn out_and_back(index: bool) {
         ["images", "import", "--all-platforms", "--no-unpack", "--base-name", base, &archive("from.tar")];
     ctr(&import);
     ctr(&["images", "push", "--plain-http", &image]);
-    let held = target.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
+    let held = registry.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
     assert_eq!(held.digest, digest);
 
     let names = ctr(&["images", "list", "--quiet"]);

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use berth_conformance::clients::{Content, Layout, Target, new_repository};
+use berth_conformance::clients::{Content, Layout, Registry, new_repository};
 use berth_conformance::harness::{Dockerd, Result, Scratch, require, require_root};
 use berth_oci::MediaType;
 
 /// What a test here works with, or nothing where it cannot run.
 struct Bench {
-    target: Arc<Target>,
+    registry: Arc<Registry>,
     dockerd: Arc<Dockerd>,
     scratch: Scratch,
 }
@@ -20,8 +20,8 @@ impl Bench {
         if !require_root() || !require(Dockerd::TOOLS) {
             return None;
         }
-        let (target, dockerd) = (Target::shared().unwrap(), Dockerd::shared().unwrap());
-        Some(Self { target, dockerd, scratch: Scratch::new("docker").unwrap() })
+        let (registry, dockerd) = (Registry::shared().unwrap(), Dockerd::shared().unwrap());
+        Some(Self { registry, dockerd, scratch: Scratch::new("docker").unwrap() })
     }
 
     fn docker(&self, words: &[&str]) -> Result<String> {
@@ -46,11 +46,11 @@ impl Bench {
 fn docker_pushes_an_image_and_pulls_it_with_the_same_digest_and_layers() {
     let Some(bench) = Bench::new() else { return };
     let repository = new_repository("docker");
-    let image = bench.target.image(&repository, "latest");
+    let image = bench.registry.image(&repository, "latest");
     bench.import(&repository, &image);
     let before = bench.layers(&image);
     let said = bench.docker(&["push", &image]).unwrap();
-    let held = bench.target.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
+    let held = bench.registry.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
     assert!(said.contains(held.digest.as_str()), "{said}");
     assert_eq!(held.media_type, MediaType::DOCKER_MANIFEST);
 
@@ -60,7 +60,7 @@ fn docker_pushes_an_image_and_pulls_it_with_the_same_digest_and_layers() {
     let digests = bench.docker(&["image", "inspect", "--format={{.RepoDigests}}", &image]).unwrap();
     assert!(digests.contains(held.digest.as_str()), "{digests}");
 
-    let by_digest = format!("{}/{repository}@{}", bench.target.host(), held.digest);
+    let by_digest = format!("{}/{repository}@{}", bench.registry.host(), held.digest);
     bench.docker(&["rmi", &image]).unwrap();
     bench.docker(&["pull", &by_digest]).unwrap();
     assert_eq!(bench.layers(&by_digest), before);
@@ -70,13 +70,13 @@ fn docker_pushes_an_image_and_pulls_it_with_the_same_digest_and_layers() {
 fn docker_mounts_layers_from_a_repository_it_pushed_to_before() {
     let Some(bench) = Bench::new() else { return };
     let (first, second) = (new_repository("docker-first"), new_repository("docker-second"));
-    let (one, two) = (bench.target.image(&first, "latest"), bench.target.image(&second, "latest"));
+    let (one, two) = (bench.registry.image(&first, "latest"), bench.registry.image(&second, "latest"));
     bench.import(&first, &one);
     bench.docker(&["push", &one]).unwrap();
     bench.docker(&["tag", &one, &two]).unwrap();
     let said = bench.docker(&["push", &two]).unwrap();
     assert!(said.contains(&format!("Mounted from {first}")), "{said}");
-    let remote = bench.target.remote().unwrap();
+    let remote = bench.registry.remote().unwrap();
     let (a, b) = (remote.manifest(&first, "latest").unwrap(), remote.manifest(&second, "latest").unwrap());
     assert_eq!(a.unwrap().digest, b.unwrap().digest);
 }
@@ -85,10 +85,10 @@ fn docker_mounts_layers_from_a_repository_it_pushed_to_before() {
 fn docker_pushes_a_manifest_list_and_pulls_one_platform_of_it() {
     let Some(bench) = Bench::new() else { return };
     let repository = new_repository("docker-list");
-    let list = bench.target.image(&repository, "latest");
+    let list = bench.registry.image(&repository, "latest");
     let mut images = Vec::new();
     for architecture in ["amd64", "arm64"] {
-        let image = bench.target.image(&repository, architecture);
+        let image = bench.registry.image(&repository, architecture);
         bench.import(&format!("{repository}-{architecture}"), &image);
         bench.docker(&["push", &image]).unwrap();
         images.push(image);
@@ -97,7 +97,7 @@ fn docker_pushes_a_manifest_list_and_pulls_one_platform_of_it() {
     // `import` knows no foreign architecture, so that the list says what each image is for.
     bench.docker(&["manifest", "annotate", "--arch=arm64", &list, &images[1]]).unwrap();
     let pushed = bench.docker(&["manifest", "push", "--insecure", &list]).unwrap();
-    let held = bench.target.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
+    let held = bench.registry.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
     assert_eq!(pushed.lines().last(), Some(held.digest.as_str()));
     assert_eq!(held.media_type, MediaType::DOCKER_LIST);
     assert_eq!(held.child_types(), [MediaType::DOCKER_MANIFEST; 2]);
@@ -111,7 +111,7 @@ fn docker_pushes_a_manifest_list_and_pulls_one_platform_of_it() {
 #[test]
 fn docker_says_not_found_for_a_tag_that_was_never_pushed() {
     let Some(bench) = Bench::new() else { return };
-    let image = bench.target.image(&new_repository("docker-absent"), "latest");
+    let image = bench.registry.image(&new_repository("docker-absent"), "latest");
     let error = bench.docker(&["pull", &image]).unwrap_err().to_string();
     assert!(error.contains("manifest unknown") || error.contains("not found"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the steps of a test panic as the test itself does")]
 
-use berth_conformance::clients::{Target, digest_of, new_repository};
+use berth_conformance::clients::{Registry, digest_of, new_repository};
 use berth_conformance::harness::{Scratch, Tool, require};
 use berth_oci::MediaType;
 
@@ -25,18 +25,18 @@ fn oras_pushes_files_as_an_artifact_and_pulls_the_same_files() {
     if !require(TOOLS) {
         return;
     }
-    let (target, scratch, repository) =
-        (Target::shared().unwrap(), Scratch::new("oras").unwrap(), new_repository("oras"));
-    let image = target.image(&repository, "v1");
+    let (registry, scratch, repository) =
+        (Registry::shared().unwrap(), Scratch::new("oras").unwrap(), new_repository("oras"));
+    let image = registry.image(&repository, "v1");
     let python = |script: &str, words: &[&str]| {
-        Tool::new("oras-python").unwrap().args(["-c", script, target.host()]).args(words).run().unwrap()
+        Tool::new("oras-python").unwrap().args(["-c", script, registry.host()]).args(words).run().unwrap()
     };
     let readme = scratch.write("readme.txt", &repository).unwrap();
     let noise: Vec<u8> = (0..1_000_000u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let data = scratch.write("data.bin", &noise).unwrap();
     python(PUSH, &[&image, &readme.display().to_string(), &data.display().to_string()]);
 
-    let held = target.remote().unwrap().manifest(&repository, "v1").unwrap().unwrap();
+    let held = registry.remote().unwrap().manifest(&repository, "v1").unwrap().unwrap();
     assert_eq!(held.media_type, MediaType::OCI_MANIFEST);
     assert_eq!(held.child_types()[0], "application/vnd.example.readme");
     let sent = [digest_of(repository.as_bytes()), digest_of(&noise)];

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the steps of a test panic as the test itself does")]
 
-use berth_conformance::clients::{Buildah, Content, Layout, Podman, Target, new_repository};
+use berth_conformance::clients::{Buildah, Content, Layout, Podman, Registry, new_repository};
 use berth_conformance::harness::{require, require_root};
 use berth_oci::MediaType;
 
@@ -18,10 +18,10 @@ fn archive(podman: &Podman, salt: &str) -> String {
 
 /// Imports a file system into podman, pushes it, removes it, pulls it, and compares what podman makes of the two.
 fn podman_out_and_back(purpose: &str, flags: &[&str], manifest: &str, layer: &str) {
-    let (target, podman, repository) =
-        (Target::shared().unwrap(), Podman::new().unwrap(), new_repository(purpose));
+    let (registry, podman, repository) =
+        (Registry::shared().unwrap(), Podman::new().unwrap(), new_repository(purpose));
     let tar = archive(&podman, &repository);
-    let image = target.image(&repository, "latest");
+    let image = registry.image(&repository, "latest");
     podman.run(&["import", &tar, &image]).unwrap();
     let layers = || podman.run(&["image", "inspect", "--format={{.RootFS.Layers}} {{.Id}}", &image]).unwrap();
     let before = layers();
@@ -30,7 +30,7 @@ fn podman_out_and_back(purpose: &str, flags: &[&str], manifest: &str, layer: &st
     let place = format!("--digestfile={}", digest_file.display());
     podman.run(&[&["push", PLAIN, &place], flags, &[&image]].concat()).unwrap();
     let pushed = std::fs::read_to_string(&digest_file).unwrap();
-    let held = target.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
+    let held = registry.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
     assert_eq!(held.digest.as_str(), pushed);
     assert_eq!((&*held.media_type, held.child_types()), (manifest, vec![layer]));
 
@@ -73,13 +73,13 @@ fn podman_pushes_to_a_second_repository_what_the_registry_already_holds() {
     if !require_root() || !require(Podman::TOOLS) {
         return;
     }
-    let (target, podman) = (Target::shared().unwrap(), Podman::new().unwrap());
+    let (registry, podman) = (Registry::shared().unwrap(), Podman::new().unwrap());
     let (first, second) = (new_repository("first"), new_repository("second"));
     let id = podman.run(&["import", "--quiet", &archive(&podman, &first)]).unwrap();
-    let remote = target.remote().unwrap();
+    let remote = registry.remote().unwrap();
     let mut digests = Vec::new();
     for repository in [&first, &second] {
-        let image = format!("docker://{}", target.image(repository, "latest"));
+        let image = format!("docker://{}", registry.image(repository, "latest"));
         podman.run(&["push", PLAIN, &id, &image]).unwrap();
         let held = remote.manifest(repository, "latest").unwrap().unwrap();
         for layer in held.child_digests() {
@@ -92,9 +92,9 @@ fn podman_pushes_to_a_second_repository_what_the_registry_already_holds() {
 
 /// Builds one image a platform, pushes them as one list, and pulls the platform that is not this machine's.
 fn buildah_list_out_and_back(format: &str, list: &str, child: &str) {
-    let (target, buildah) = (Target::shared().unwrap(), Buildah::new().unwrap());
+    let (registry, buildah) = (Registry::shared().unwrap(), Buildah::new().unwrap());
     let (repository, policy) = (new_repository("buildah"), buildah.policy().unwrap());
-    let image = target.image(&repository, "latest");
+    let image = registry.image(&repository, "latest");
     buildah.run(&["manifest", "create", "all"]).unwrap();
     for architecture in ["amd64", "s390x"] {
         let content = buildah.scratch().write(architecture, format!("{architecture} {repository}")).unwrap();
@@ -109,7 +109,7 @@ fn buildah_list_out_and_back(format: &str, list: &str, child: &str) {
     let push = ["manifest", "push", PLAIN, &policy, "--all", &format!("--format={format}"), "all"];
     buildah.run(&[&push[..], &[&format!("docker://{image}")]].concat()).unwrap();
 
-    let remote = target.remote().unwrap();
+    let remote = registry.remote().unwrap();
     let held = remote.manifest(&repository, "latest").unwrap().unwrap();
     assert_eq!((&*held.media_type, held.child_types()), (list, vec![child; 2]));
     for digest in held.child_digests() {

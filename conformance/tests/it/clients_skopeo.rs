@@ -2,22 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "the steps of a test panic as the test itself does")]
 
-use berth_conformance::clients::{Layout, Skopeo, Target, digest_of, new_repository};
+use berth_conformance::clients::{Layout, Registry, Skopeo, digest_of, new_repository};
 use berth_conformance::harness::{Tool, require};
 use berth_oci::MediaType;
 
 /// Pushes a layout with its digests kept, pulls it into a second one, and compares every blob of the two.
-fn out_and_back(target: &Target, index: bool) {
+fn out_and_back(registry: &Registry, index: bool) {
     let (skopeo, repository) = (Skopeo::new().unwrap(), new_repository("skopeo"));
     let from = skopeo.scratch().join("from");
     let made =
         if index { Layout::small_index(&from, &repository) } else { Layout::small_image(&from, &repository) };
     let (layout, digest) = made.unwrap();
-    let remote_name = format!("docker://{}", target.image(&repository, "latest"));
+    let remote_name = format!("docker://{}", registry.image(&repository, "latest"));
     let flags = ["--all", "--preserve-digests"];
     skopeo.copy(&flags, &format!("oci:{}:latest", from.display()), &remote_name).unwrap();
 
-    let held = target.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
+    let held = registry.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
     assert_eq!(held.digest, digest);
     let media_type = if index { MediaType::OCI_INDEX } else { MediaType::OCI_MANIFEST };
     assert_eq!(held.media_type, media_type);
@@ -32,23 +32,23 @@ fn out_and_back(target: &Target, index: bool) {
 #[test]
 fn skopeo_copies_an_oci_image_out_and_back_with_the_same_digests() {
     if require(Skopeo::TOOLS) {
-        out_and_back(&Target::shared().unwrap(), false);
+        out_and_back(&Registry::shared().unwrap(), false);
     }
 }
 
 #[test]
 fn skopeo_copies_an_index_of_two_platforms_out_and_back_with_the_same_digests() {
     if require(Skopeo::TOOLS) {
-        out_and_back(&Target::shared().unwrap(), true);
+        out_and_back(&Registry::shared().unwrap(), true);
     }
 }
 
 #[test]
 fn skopeo_copies_images_and_indexes_through_postgresql_and_s3() {
     if require(Skopeo::TOOLS) && require(super::OUTSIDE_TOOLS) {
-        let target = Target::shared_outside().unwrap();
-        out_and_back(&target, false);
-        out_and_back(&target, true);
+        let registry = Registry::shared_outside().unwrap();
+        out_and_back(&registry, false);
+        out_and_back(&registry, true);
     }
 }
 
@@ -57,13 +57,13 @@ fn skopeo_converts_to_schema_2_and_gets_back_what_it_sent() {
     if !require(Skopeo::TOOLS) {
         return;
     }
-    let (target, skopeo, repository) =
-        (Target::shared().unwrap(), Skopeo::new().unwrap(), new_repository("v2s2"));
+    let (registry, skopeo, repository) =
+        (Registry::shared().unwrap(), Skopeo::new().unwrap(), new_repository("v2s2"));
     let from = skopeo.scratch().join("from");
     Layout::small_image(&from, &repository).unwrap();
-    let name = format!("docker://{}", target.image(&repository, "latest"));
+    let name = format!("docker://{}", registry.image(&repository, "latest"));
     skopeo.copy(&["--format=v2s2"], &format!("oci:{}:latest", from.display()), &name).unwrap();
-    let held = target.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
+    let held = registry.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
     assert_eq!(held.media_type, MediaType::DOCKER_MANIFEST);
     assert_eq!(held.child_types(), [MediaType::DOCKER_LAYER_GZIP; 2]);
     let raw = skopeo.command("inspect").unwrap().args(["--tls-verify=false", "--raw", &name]).run().unwrap();
@@ -78,13 +78,13 @@ fn skopeo_converts_an_index_to_a_docker_manifest_list() {
     if !require(Skopeo::TOOLS) {
         return;
     }
-    let (target, skopeo, repository) =
-        (Target::shared().unwrap(), Skopeo::new().unwrap(), new_repository("list"));
+    let (registry, skopeo, repository) =
+        (Registry::shared().unwrap(), Skopeo::new().unwrap(), new_repository("list"));
     let from = skopeo.scratch().join("from");
     Layout::small_index(&from, &repository).unwrap();
-    let name = format!("docker://{}", target.image(&repository, "latest"));
+    let name = format!("docker://{}", registry.image(&repository, "latest"));
     skopeo.copy(&["--all", "--format=v2s2"], &format!("oci:{}:latest", from.display()), &name).unwrap();
-    let remote = target.remote().unwrap();
+    let remote = registry.remote().unwrap();
     let held = remote.manifest(&repository, "latest").unwrap().unwrap();
     assert_eq!(held.media_type, MediaType::DOCKER_LIST);
     assert_eq!(held.child_types(), [MediaType::DOCKER_MANIFEST; 2]);
@@ -101,14 +101,14 @@ fn skopeo_pushes_zstd_layers_and_gets_them_back() {
     if !require(Skopeo::TOOLS) {
         return;
     }
-    let (target, skopeo, repository) =
-        (Target::shared().unwrap(), Skopeo::new().unwrap(), new_repository("zstd"));
+    let (registry, skopeo, repository) =
+        (Registry::shared().unwrap(), Skopeo::new().unwrap(), new_repository("zstd"));
     let from = skopeo.scratch().join("from");
     let (layout, _) = Layout::small_image(&from, &repository).unwrap();
-    let name = format!("docker://{}", target.image(&repository, "latest"));
+    let name = format!("docker://{}", registry.image(&repository, "latest"));
     let flags = ["--format=oci", "--dest-compress-format=zstd"];
     skopeo.copy(&flags, &format!("oci:{}:latest", from.display()), &name).unwrap();
-    let held = target.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
+    let held = registry.remote().unwrap().manifest(&repository, "latest").unwrap().unwrap();
     assert_eq!(held.child_types(), [MediaType::OCI_LAYER_ZSTD; 2]);
     // Unpacked on the way back, the layers must be the very ones that were made.
     let to = skopeo.scratch().join("to");
@@ -126,25 +126,25 @@ fn skopeo_lists_tags_and_deletes_an_image() {
     if !require(Skopeo::TOOLS) {
         return;
     }
-    let (target, skopeo, repository) =
-        (Target::shared().unwrap(), Skopeo::new().unwrap(), new_repository("tags"));
+    let (registry, skopeo, repository) =
+        (Registry::shared().unwrap(), Skopeo::new().unwrap(), new_repository("tags"));
     for tag in ["one", "two"] {
         let from = skopeo.scratch().join(tag);
         Layout::small_image(&from, &format!("{repository}{tag}")).unwrap();
-        let name = format!("docker://{}", target.image(&repository, tag));
+        let name = format!("docker://{}", registry.image(&repository, tag));
         skopeo.copy(&[], &format!("oci:{}:latest", from.display()), &name).unwrap();
     }
     let list = || {
-        let name = format!("docker://{}/{repository}", target.host());
+        let name = format!("docker://{}/{repository}", registry.host());
         let text = skopeo.command("list-tags").unwrap().args(["--tls-verify=false", &name]).run().unwrap();
         let list: serde_json::Value = serde_json::from_str(&text).unwrap();
         list["Tags"].clone()
     };
     assert_eq!(list(), serde_json::json!(["one", "two"]));
-    let name = format!("docker://{}", target.image(&repository, "one"));
+    let name = format!("docker://{}", registry.image(&repository, "one"));
     skopeo.command("delete").unwrap().args(["--tls-verify=false", &name]).run().unwrap();
     assert_eq!(list(), serde_json::json!(["two"]));
-    assert!(target.remote().unwrap().manifest(&repository, "one").unwrap().is_none());
+    assert!(registry.remote().unwrap().manifest(&repository, "one").unwrap().is_none());
 }
 
 #[test]
@@ -152,8 +152,8 @@ fn umoci_unpacks_from_a_pulled_image_what_it_packed_before_the_push() {
     if !require(Skopeo::TOOLS) || !require(&["umoci"]) {
         return;
     }
-    let (target, skopeo, repository) =
-        (Target::shared().unwrap(), Skopeo::new().unwrap(), new_repository("umoci"));
+    let (registry, skopeo, repository) =
+        (Registry::shared().unwrap(), Skopeo::new().unwrap(), new_repository("umoci"));
     let scratch = skopeo.scratch();
     let umoci = |words: &[&str]| Tool::new("umoci").unwrap().args(words).run().unwrap();
     let place = |name: &str| scratch.join(name).display().to_string();
@@ -165,7 +165,7 @@ fn umoci_unpacks_from_a_pulled_image_what_it_packed_before_the_push() {
     umoci(&["config", "--image", &image, "--config.cmd", "/hello", "--author", "the tests"]);
     umoci(&["gc", "--layout", &place("from")]);
 
-    let name = format!("docker://{}", target.image(&repository, "latest"));
+    let name = format!("docker://{}", registry.image(&repository, "latest"));
     skopeo.copy(&["--preserve-digests"], &format!("oci:{image}"), &name).unwrap();
     skopeo.copy(&["--preserve-digests"], &name, &format!("oci:{}:latest", place("to"))).unwrap();
     let (from, to) = (Layout::open(place("from")), Layout::open(place("to")));

@@ -8,21 +8,21 @@ use crate::harness::{Berth, Result, Shared, Stack};
 
 /// Berth on a stack of the caller's choice, or what `$BERTH_TEST_REGISTRY` names (`http://127.0.0.1:5000`).
 #[derive(Debug)]
-pub struct Target {
+pub struct Registry {
     _berth: Option<Berth>,
     url: String,
 }
 
-impl Target {
+impl Registry {
     /// The embedded stack, shared by this process's tests: each uses repositories of its own.
     pub fn shared() -> Result<Arc<Self>> {
-        static SHARED: Shared<Target> = Shared::new();
+        static SHARED: Shared<Registry> = Shared::new();
         SHARED.get(|| Self::start(Stack::Embedded))
     }
 
     /// PostgreSQL and S3, shared likewise.
     pub fn shared_outside() -> Result<Arc<Self>> {
-        static SHARED: Shared<Target> = Shared::new();
+        static SHARED: Shared<Registry> = Shared::new();
         SHARED.get(|| Self::start(Stack::outside()?))
     }
 
