@@ -137,10 +137,10 @@ pub enum ManifestError {
         /// What is wrong with it.
         fault: DataFault,
     },
-    /// More descriptors in one list than [`manifest::MAX_DESCRIPTORS`].
-    #[error("{path} has more than {max} entries; split it by an index of indexes", max = manifest::MAX_DESCRIPTORS)]
+    /// More descriptors than [`manifest::MAX_DESCRIPTORS`].
+    #[error("{path} has more than {max} descriptors; split it by an index of indexes", max = manifest::MAX_DESCRIPTORS)]
     TooManyDescriptors {
-        /// Which list.
+        /// Which list, or the manifest as a whole.
         path: String,
     },
 }

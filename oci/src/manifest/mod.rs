@@ -25,7 +25,7 @@ use crate::{Descriptor, MediaType};
 pub use error::{DataFault, ManifestError};
 pub use index::referrers_index;
 
-/// Most descriptors in one list of a manifest.
+/// Most descriptors in a manifest: its configuration, layers and children together.
 pub const MAX_DESCRIPTORS: usize = 10_000;
 /// Most bytes of a manifest: 4 MiB.
 pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
@@ -114,6 +114,12 @@ impl Manifest {
         };
         if known {
             schema_version_2(&document, &media_type)?;
+        }
+        let descriptors = document.config.iter().len()
+            + document.layers.as_ref().map_or(0, Vec::len)
+            + document.manifests.as_ref().map_or(0, Vec::len);
+        if descriptors > MAX_DESCRIPTORS {
+            return Err(ManifestError::TooManyDescriptors { path: "the manifest".to_owned() });
         }
         // Where the type is unknown, a field with a known name and another shape is just a field.
         Ok(Self {

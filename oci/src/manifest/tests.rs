@@ -282,6 +282,17 @@ fn r17_a_list_has_10_000_descriptors_and_no_more() {
 }
 
 #[test]
+fn r17_the_configuration_counts_among_the_descriptors() {
+    let entry = descriptor(MediaType::OCI_LAYER, "layer").to_string();
+    let image = |count: usize| {
+        let entries = vec![entry.as_str(); count].join(",");
+        with(image(), json!({"layers": "HERE"})).replace(r#""HERE""#, &format!("[{entries}]"))
+    };
+    assert!(parse(&image(MAX_DESCRIPTORS - 1)).is_ok());
+    assert!(matches!(parse(&image(MAX_DESCRIPTORS)), Err(ManifestError::TooManyDescriptors { .. })));
+}
+
+#[test]
 fn schema_1_is_refused_with_a_way_out() {
     let signed = r#"{"schemaVersion": 1, "name": "a", "fsLayers": [], "history": [], "signatures": []}"#;
     for error in [

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::manifests::{DeleteError, PutError};
 
-/// So much of a body that is too large is read and dropped, for the client to come to read the
-/// answer; past that the connection is cut.
-const DISCARD_BYTES: usize = 8 * 1024 * 1024;
+/// So much of a body that is too large is read and dropped, since a client that is still sending
+/// may never see the answer. Past that the connection is cut.
+const DISCARD_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How many tags one push by digest may set.
 const MAX_TAGS: usize = 100;
@@ -156,12 +156,15 @@ fn put_error(error: PutError) -> ApiError {
 
 /// Reads a body of at most `limit` bytes, and never holds more (R13).
 async fn read_limited(mut body: Body, parts: &Parts, limit: usize) -> Result<Bytes, ApiError> {
-    let announced =
-        parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let too_large = announced.is_some_and(|length| length > limit as u64);
+    let length = parts.headers.get(header::CONTENT_LENGTH);
+    let announced = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
+    let mut over = announced > limit as u64;
+    // Who asks before sending, or announces more than is ever read, is answered before a byte.
+    if over && (announced > DISCARD_BYTES || parts.headers.contains_key(header::EXPECT)) {
+        return Err(ApiError::ManifestTooLarge(limit));
+    }
     let mut bytes = BytesMut::new();
     let mut discarded = 0;
-    let mut over = too_large;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(super::body::body_error)?;
         let Ok(data) = frame.into_data() else { continue };
@@ -171,7 +174,7 @@ async fn read_limited(mut body: Body, parts: &Parts, limit: usize) -> Result<Byt
             continue;
         }
         bytes = BytesMut::new();
-        discarded += data.len();
+        discarded += data.len() as u64;
         if discarded > DISCARD_BYTES {
             break;
         }

@@ -52,8 +52,9 @@ pub fn parse(raw: &str) -> Result<Endpoint, ApiError> {
     };
     let segments = rest
         .split('/')
-        .map(|segment| percent_decode_str(segment).decode_utf8().map_err(|_| ApiError::PathInvalid))
-        .collect::<Result<Vec<_>, _>>()?;
+        // What is no UTF-8 becomes a character that no name, tag or digest has.
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy())
+        .collect::<Vec<_>>();
     let text: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     let before = |tail: usize| name(&segments[..segments.len() - tail]);
     match text.as_slice() {
