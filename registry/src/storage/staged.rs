@@ -59,16 +59,17 @@ struct Tail {
 struct EarlySync(Mutex<Option<io::Error>>);
 
 impl EarlySync {
-    fn begin(self: &Arc<Self>, file: &Arc<File>) {
+    fn begin(self: &Arc<Self>, file: &Arc<File>, failed: &Arc<AtomicBool>) {
         if self.0.try_lock().is_err() {
             return;
         }
-        let (this, file) = (self.clone(), file.clone());
+        let (this, file, failed) = (self.clone(), file.clone(), failed.clone());
         tokio::task::spawn_blocking(move || {
             // The lock is held throughout: the last sync waits for it, and so for the answer.
             let mut error = this.wait();
             if let Err(e) = file.sync_data() {
                 *error = Some(e);
+                failed.store(true, Ordering::Release);
             }
         });
     }
@@ -94,7 +95,7 @@ impl Tail {
         if self.end - self.begun >= WRITE_BACK {
             self.begun = self.end;
             self.root.check_space()?;
-            self.early.begin(&self.file);
+            self.early.begin(&self.file, &self.failed);
         }
         Ok(())
     }
@@ -109,10 +110,9 @@ impl Tail {
         if !self.failed.load(Ordering::Acquire) {
             return Ok(());
         }
-        Err(self
-            .error
-            .replace(StorageError::Unavailable("an earlier write failed".into()))
-            .unwrap_or_else(|| StorageError::Unavailable("an earlier write failed".into())))
+        let early = self.early.wait().take().map(storage_error);
+        let later = || StorageError::Unavailable("an earlier write failed".into());
+        Err(self.error.replace(later()).or(early).unwrap_or_else(later))
     }
 
     /// Syncs, `all` with the file's metadata. A sync that failed is never tried again: the system
@@ -256,6 +256,22 @@ mod tests {
             assert!(matches!(store.stage(id, STAGED, 5).await.err(), Some(StorageError::Corrupt(_))));
             assert_eq!(std::fs::read_dir(folder.path().join("blobs/sha256")).unwrap().count(), 0);
         }
+    }
+
+    #[tokio::test]
+    async fn f4_the_writes_after_a_failed_early_sync_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(folder.path(), 0).unwrap();
+        let mut writer = open(&store, UploadId(Uuid::new_v4()));
+        // A pipe cannot be synced, which is an error like another.
+        let (_read, pipe) = io::pipe().unwrap();
+        let pipe = Arc::new(File::from(std::os::fd::OwnedFd::from(pipe)));
+        writer.lane.call(move |tail| tail.early.begin(&pipe, &tail.failed)).await.unwrap();
+        while writer.write(Bytes::from_static(b"hello")).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(writer.flush().await.err(), Some(StorageError::Unavailable(_))));
+        assert_eq!(std::fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
     }
 
     #[tokio::test]
