@@ -59,6 +59,7 @@ pub(super) const PUSH_MANIFEST_AGAIN: &str = "UPDATE manifests SET media_type = 
      WHERE repo_id = $1 AND digest = $2 RETURNING id";
 pub(super) const MANIFEST_ID: &str = "SELECT id FROM manifests \
      WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND digest = $2";
+/// Its references and tags go with it.
 pub(super) const DELETE_MANIFEST: &str = "DELETE FROM manifests WHERE id = $1";
 
 pub(super) const MANIFEST_BY_TAG: &str = "SELECT m.digest, m.media_type, m.subject \
@@ -86,7 +87,7 @@ pub(super) const TAGS_OF: &str = "SELECT t.name FROM tags t JOIN manifests m ON 
      WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $2 ORDER BY t.name";
 pub(super) const DELETE_TAG: &str = "DELETE FROM tags \
      WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name = $2";
-pub(super) const DELETE_TAGS_OF: &str = "DELETE FROM tags WHERE manifest = $1 RETURNING name";
+pub(super) const TAGS_OF: &str = "SELECT name FROM tags WHERE manifest = $1";
 pub(super) const TAGS: &str = "SELECT name FROM tags \
      WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name > $2 ORDER BY name LIMIT $3";
 

@@ -216,12 +216,13 @@ pub(crate) async fn delete(
 ) -> Result<Option<Vec<Tag>>> {
     let Some(row) = db.row(sql::MANIFEST_ID, &[repo.into(), digest.into()]).await? else { return Ok(None) };
     let id = row.int(0)?;
-    let tags = db.rows(sql::DELETE_TAGS_OF, &[id.into()]).await?;
-    let deleted = db.execute(sql::DELETE_MANIFEST, &[id.into()]).await?;
-    db.execute(sql::DROP_BODY_IF_LAST, &[digest.into()]).await?;
-    if deleted == 0 {
+    let tags = db.rows(sql::TAGS_OF, &[id.into()]).await?;
+    // The manifest first and its tags by the cascade: a push also locks in this order, so that the
+    // two never wait for each other.
+    if db.execute(sql::DELETE_MANIFEST, &[id.into()]).await? == 0 {
         return Ok(None);
     }
+    db.execute(sql::DROP_BODY_IF_LAST, &[digest.into()]).await?;
     tags.iter().map(|row| parsed(&row.text(0)?)).collect::<Result<_>>().map(Some)
 }
 
