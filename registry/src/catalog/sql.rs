@@ -83,7 +83,7 @@ pub(super) const SET_TAG: &str = "INSERT INTO tags (repo_id, name, manifest, upd
 pub(super) const SET_FIXED_TAG: &str = "INSERT INTO tags (repo_id, name, manifest, updated_at) \
      VALUES ($1, $2, $3, $4) ON CONFLICT (repo_id, name) \
      DO UPDATE SET updated_at = excluded.updated_at WHERE tags.manifest = excluded.manifest";
-pub(super) const TAGS_OF: &str = "SELECT t.name FROM tags t JOIN manifests m ON m.id = t.manifest \
+pub(super) const TAGS_OF_DIGEST: &str = "SELECT t.name FROM tags t JOIN manifests m ON m.id = t.manifest \
      WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $2 ORDER BY t.name";
 pub(super) const DELETE_TAG: &str = "DELETE FROM tags \
      WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name = $2";

@@ -16,8 +16,10 @@ use super::{
 use crate::manifests::{DeleteError, PutError};
 
 /// So much of a body that is too large is read and dropped, since a client that is still sending
-/// may never see the answer. Past that the connection is cut.
+/// may never see the answer. Past that the connection is cut, and sooner where the end of the body
+/// was not announced.
 const DISCARD_BYTES: u64 = 64 * 1024 * 1024;
+const DISCARD_UNANNOUNCED_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How many tags one push by digest may set.
 const MAX_TAGS: usize = 100;
@@ -163,6 +165,7 @@ async fn read_limited(mut body: Body, parts: &Parts, limit: usize) -> Result<Byt
     if over && (announced > DISCARD_BYTES || parts.headers.contains_key(header::EXPECT)) {
         return Err(ApiError::ManifestTooLarge(limit));
     }
+    let discard = if length.is_some() { DISCARD_BYTES } else { DISCARD_UNANNOUNCED_BYTES };
     let mut bytes = BytesMut::new();
     let mut discarded = 0;
     while let Some(frame) = body.frame().await {
@@ -175,7 +178,7 @@ async fn read_limited(mut body: Body, parts: &Parts, limit: usize) -> Result<Byt
         }
         bytes = BytesMut::new();
         discarded += data.len() as u64;
-        if discarded > DISCARD_BYTES {
+        if discarded > discard {
             break;
         }
     }

@@ -228,7 +228,7 @@ pub(crate) async fn delete(
 
 /// See [`crate::catalog::Catalog::tags_of`].
 pub(crate) async fn tags_of(db: &mut impl Statements, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>> {
-    let rows = db.rows(sql::TAGS_OF, &[repo.into(), digest.into()]).await?;
+    let rows = db.rows(sql::TAGS_OF_DIGEST, &[repo.into(), digest.into()]).await?;
     rows.iter().map(|row| parsed(&row.text(0)?)).collect()
 }
 
