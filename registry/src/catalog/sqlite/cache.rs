@@ -6,7 +6,7 @@
 //! between is not added after: readers ask the database, which orders them against the commit.
 
 use std::{
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -101,9 +101,7 @@ impl Cache {
     }
 
     fn shard(&self, repo: &RepoName) -> usize {
-        let mut hasher = self.hasher.build_hasher();
-        repo.hash(&mut hasher);
-        usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or_default()
+        usize::try_from(self.hasher.hash_one(repo) % SHARDS as u64).unwrap_or_default()
     }
 
     fn epoch(&self, shard: usize) -> MutexGuard<'_, Epoch> {
@@ -204,3 +202,6 @@ impl Drop for Writing {
         epoch.number += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

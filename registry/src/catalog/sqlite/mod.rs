@@ -12,8 +12,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
-use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 use futures_util::future::BoxFuture;
 use sqlx::{
     ConnectOptions, Sqlite, SqliteConnection, SqlitePool,
@@ -22,22 +20,19 @@ use sqlx::{
 };
 
 use self::{
-    cache::{Cache, Looked},
+    cache::Cache,
     claims::Claims,
     writer::{Durability, Writer},
 };
 use super::{
-    BlobRow, Catalog, Claim, Committed, Lease, ManifestPut, ManifestRow, NewBlob, NewManifest, OpenError,
-    ReferrerRow, Result, UploadId, UploadProgress, UploadRow, WriterId,
-    database::Statements,
+    OpenError, Result,
     open::{Step, migrate},
-    ops, sql,
 };
-use crate::clock::Timestamp;
 
 mod cache;
 mod claims;
 mod lock;
+mod operations;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -129,210 +124,5 @@ impl SqliteCatalog {
         R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
         self.writer.submit(Durability::Full, run, |_| ()).await
-    }
-}
-
-/// Says what kind of closure it is, so that the compiler can tell.
-fn repeatable<T, R>(run: R) -> R
-where
-    R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
-{
-    run
-}
-
-/// A closure that can be called again: what it uses is cloned for each call.
-macro_rules! again {
-    (|$db:ident| with $($used:ident),+ => $body:expr) => {
-        repeatable(move |$db| {
-            $(let $used = $used.clone();)+
-            Box::pin(async move { $body.await })
-        })
-    };
-}
-
-#[async_trait]
-impl Catalog for SqliteCatalog {
-    async fn ping(&self) -> Result<()> {
-        self.reader().await?.row(sql::PING, &[]).await?;
-        Ok(())
-    }
-
-    async fn repositories(&self, after: Option<&str>, limit: u32) -> Result<Vec<RepoName>> {
-        ops::lists::repositories(&mut *self.reader().await?, after, limit).await
-    }
-
-    async fn blob(&self, repo: &RepoName, digest: &Digest, lease: Lease) -> Result<Option<BlobRow>> {
-        let found = ops::blobs::linked(&mut *self.reader().await?, repo, digest).await?;
-        let Some(found) = found else { return Ok(None) };
-        if !found.is_due(lease) {
-            return Ok(Some(found.blob));
-        }
-        // A lease needs no fsync: a push that power cut off starts anew, and is told what is missing.
-        let (repo, digest) = (repo.clone(), digest.clone());
-        let renew = again!(|db| with repo, digest => ops::blobs::linked_renewed(db, &repo, &digest, lease));
-        self.writer.submit(Durability::Process, renew, |_| ()).await
-    }
-
-    async fn commit_blob(&self, blob: &NewBlob, now: Timestamp, lease: Lease) -> Result<Committed> {
-        let (blob, claims) = (blob.clone(), Arc::clone(&self.claims));
-        let upload = blob.upload;
-        let commit = again!(|db| with blob => ops::blobs::commit(db, &blob, now, lease));
-        let after = move |committed: Option<&Committed>| {
-            if let (Some(_), Some(upload)) = (committed, upload) {
-                claims.forget(upload);
-            }
-        };
-        self.writer.submit(Durability::Full, commit, after).await
-    }
-
-    async fn mount_blob(
-        &self,
-        from: Option<&RepoName>,
-        to: &RepoName,
-        digest: &Digest,
-        _now: Timestamp,
-        lease: Lease,
-    ) -> Result<Option<BlobRow>> {
-        let (from, to, digest) = (from.cloned(), to.clone(), digest.clone());
-        // Most mounts that fail need no turn at the writer.
-        let there = ops::blobs::mountable(&mut *self.reader().await?, from.as_ref(), &digest).await?;
-        if there.is_none() {
-            return Ok(None);
-        }
-        self.write(
-            again!(|db| with from, to, digest => ops::blobs::mount(db, from.as_ref(), &to, &digest, lease)),
-        )
-        .await
-    }
-
-    async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
-        let (repo, digest) = (repo.clone(), digest.clone());
-        self.write(again!(|db| with repo, digest => ops::blobs::unlink(db, &repo, &digest))).await
-    }
-
-    async fn create_upload(&self, upload: &UploadRow) -> Result<()> {
-        let upload = upload.clone();
-        let create = again!(|db| with upload => ops::uploads::create(db, &upload));
-        self.writer.submit(Durability::Process, create, |_| ()).await
-    }
-
-    async fn upload(&self, repo: &RepoName, id: UploadId) -> Result<Option<UploadRow>> {
-        ops::uploads::get(&mut *self.reader().await?, repo, id).await
-    }
-
-    async fn claim_upload(
-        &self,
-        repo: &RepoName,
-        id: UploadId,
-        writer: WriterId,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Claim> {
-        // The claim before the row: what it saved last is then in the row that is read.
-        let held = self.claims.take(id, writer, now, until);
-        let row = self.upload(repo, id).await;
-        match (held, row) {
-            (true, Ok(Some(row))) => Ok(Claim::Held(row)),
-            (true, row) => {
-                self.claims.release(id, writer);
-                row.map(|_| Claim::Unknown)
-            }
-            (false, row) => Ok(row?.map_or(Claim::Unknown, Claim::Busy)),
-        }
-    }
-
-    async fn renew_claim(&self, id: UploadId, writer: WriterId, until: Timestamp) -> Result<bool> {
-        Ok(self.claims.renew(id, writer, until))
-    }
-
-    async fn save_upload(&self, id: UploadId, writer: WriterId, progress: &UploadProgress) -> Result<bool> {
-        let (progress, saving) = (progress.clone(), Arc::clone(&self.claims));
-        let claims = Arc::clone(&self.claims);
-        let save = again!(|db| with progress, saving => uploads::save(db, &saving, id, writer, &progress));
-        let after = move |saved: Option<&bool>| match saved {
-            Some(_) => claims.release(id, writer),
-            None => claims.not_saved(id, writer),
-        };
-        self.writer.submit(Durability::Process, save, after).await
-    }
-
-    async fn delete_upload(&self, repo: &RepoName, id: UploadId) -> Result<Option<UploadRow>> {
-        let (repo, claims) = (repo.clone(), Arc::clone(&self.claims));
-        let delete = again!(|db| with repo => ops::uploads::delete(db, &repo, id));
-        let after = move |deleted: Option<&Option<UploadRow>>| {
-            if let Some(Some(_)) = deleted {
-                claims.forget(id);
-            }
-        };
-        self.writer.submit(Durability::Process, delete, after).await
-    }
-
-    async fn expired_uploads(&self, now: Timestamp, limit: u32) -> Result<Vec<UploadRow>> {
-        uploads::expired(&mut *self.reader().await?, &self.claims, now, limit).await
-    }
-
-    async fn put_manifest(
-        &self,
-        manifest: &NewManifest,
-        now: Timestamp,
-        lease: Lease,
-    ) -> Result<ManifestPut> {
-        let writing = self.cache.writing(&manifest.repo, Some(&manifest.digest), &manifest.tags);
-        let manifest = manifest.clone();
-        let put = again!(|db| with manifest => ops::manifests::put(db, &manifest, now, lease));
-        self.writer.submit(Durability::Full, put, move |_| drop(writing)).await
-    }
-
-    async fn manifest(&self, repo: &RepoName, reference: &ManifestReference) -> Result<Option<ManifestRow>> {
-        let ticket = match self.cache.look(repo, reference) {
-            Looked::Here(row) => return Ok(Some(row.as_ref().clone())),
-            Looked::Ask(ticket) => ticket,
-        };
-        let row = ops::manifests::get(&mut *self.reader().await?, repo, reference).await?;
-        if let Some(row) = &row {
-            self.cache.add(&ticket, repo, reference, row);
-        }
-        Ok(row)
-    }
-
-    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
-        let writing = self.cache.writing(repo, Some(digest), &[]);
-        let (repo, digest) = (repo.clone(), digest.clone());
-        let delete = again!(|db| with repo, digest => ops::manifests::delete(db, &repo, &digest));
-        let after = move |deleted: Option<&Option<Vec<Tag>>>| {
-            writing.forget_tags(deleted.and_then(Option::as_deref).unwrap_or_default());
-        };
-        Ok(self.writer.submit(Durability::Full, delete, after).await?.is_some())
-    }
-
-    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
-        let writing = self.cache.writing(repo, None, std::slice::from_ref(tag));
-        let (repo, tag) = (repo.clone(), tag.clone());
-        let delete = again!(|db| with repo, tag => ops::manifests::delete_tag(db, &repo, &tag));
-        self.writer.submit(Durability::Full, delete, move |_| drop(writing)).await
-    }
-
-    async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>> {
-        ops::lists::tags(&mut *self.reader().await?, repo, after, limit).await
-    }
-
-    async fn tags_of(&self, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>> {
-        ops::manifests::tags_of(&mut *self.reader().await?, repo, digest).await
-    }
-
-    async fn referrers(
-        &self,
-        repo: &RepoName,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-        after: Option<&Digest>,
-        limit: u32,
-    ) -> Result<Vec<ReferrerRow>> {
-        ops::lists::referrers(&mut *self.reader().await?, repo, subject, artifact_type, after, limit).await
-    }
-
-    async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const SAVE: &str = "UPDATE uploads SET received = $2, hash = $3, staging = $4, expires_at = $5 WHERE id = $1";
-const EXPIRED: &str = "SELECT id, repo, principal, created_at, received, hash, staging, expires_at \
+pub(super) const EXPIRED: &str = "SELECT id, repo, principal, created_at, received, hash, staging, expires_at \
      FROM uploads WHERE expires_at < $1 ORDER BY expires_at LIMIT $2";
 
 /// Saves the progress if the claim is the writer's, and keeps it from being taken over until the

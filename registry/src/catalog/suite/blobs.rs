@@ -40,7 +40,7 @@ pub(super) async fn f14_fifty_commits_of_one_blob_at_once_leave_one_row(f: &Fixt
 }
 
 pub(super) async fn a_commit_ends_its_session_whoever_holds_the_claim(f: &Fixture) {
-    let session = uploads::new_session("a");
+    let session = new_session("a");
     f.catalog.create_upload(&session).await.unwrap();
     let writer = WriterId(Uuid::new_v4());
     f.catalog.claim_upload(&session.repo, session.id, writer, NOW, NOW + HOUR).await.unwrap();

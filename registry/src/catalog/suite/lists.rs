@@ -5,7 +5,7 @@ pub(super) async fn repositories_come_in_byte_order_with_something_in_them(f: &F
         f.blob(repo, 1).await;
     }
     f.push(manifest("manifests/only", 1, &[])).await;
-    f.catalog.create_upload(&uploads::new_session("session/only")).await.unwrap();
+    f.catalog.create_upload(&new_session("session/only")).await.unwrap();
     f.blob("emptied", 1).await;
     f.catalog.unlink_blob(&name("emptied"), &digest(1)).await.unwrap();
     let all = f.catalog.repositories(None, 100).await.unwrap();

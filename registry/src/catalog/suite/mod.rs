@@ -17,6 +17,8 @@ mod references;
 mod tags;
 mod uploads;
 
+pub(super) use uploads::new_session;
+
 /// The moment at which checks take place.
 pub(super) const NOW: Timestamp = Timestamp(1_750_000_000_000_000);
 const HOUR: Duration = Duration::from_secs(3600);

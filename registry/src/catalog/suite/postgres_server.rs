@@ -7,8 +7,9 @@ use std::{
     path::{Path, PathBuf},
     process::{ChildStdin, Command, Stdio},
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
+        mpsc::{self, Receiver, Sender},
     },
 };
 
@@ -18,8 +19,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 pub(crate) struct Server {
     folder: PathBuf,
     databases: AtomicU32,
-    // The shell that minds the server waits for the end of it.
-    _life: ChildStdin,
+    // The shell that minds the server waits for the end of this.
+    life: ChildStdin,
+    // Closed when the server and its folder are gone.
+    gone: Mutex<Receiver<()>>,
 }
 
 /// Minds the server: stops it when the tests' end of the pipe is closed. Signals from a terminal do not
@@ -27,7 +30,7 @@ pub(crate) struct Server {
 const MINDER: &str = r#"
 "$@" </dev/null & server=$!
 cat >/dev/null
-kill -INT $server; wait $server; rm -rf "$FOLDER"
+kill -QUIT $server; wait $server; rm -rf "$FOLDER"
 "#;
 
 /// Where servers keep what they write.
@@ -107,11 +110,13 @@ impl Server {
             said += &line;
         }
         // The rest of the log must go somewhere, and the minder be waited for.
+        let (alive, gone) = mpsc::channel();
         std::thread::spawn(move || {
+            let _alive: Sender<()> = alive;
             log.for_each(drop);
             minder.wait()
         });
-        Some(Self { folder, databases: AtomicU32::new(0), _life: life })
+        Some(Self { folder, databases: AtomicU32::new(0), life, gone: Mutex::new(gone) })
     }
 
     /// The address of one of its databases.
@@ -128,10 +133,12 @@ impl Server {
         self.url(&name)
     }
 
-    /// The process of the server itself.
-    pub(crate) fn id(&self) -> u32 {
-        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
-        file.lines().next().unwrap().parse().unwrap()
+    /// Stops it at once, as a crash would, and waits until it has gone.
+    pub(crate) fn stop(self) {
+        let Self { life, gone, .. } = self;
+        drop(life);
+        // An error says that the thread which holds the other end has ended.
+        let _ = gone.lock().unwrap().recv();
     }
 }
 

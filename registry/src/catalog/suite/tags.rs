@@ -23,7 +23,7 @@ pub(super) async fn tags_come_in_byte_order_page_by_page(f: &Fixture) {
 pub(super) async fn a_repository_without_tags_is_not_an_unknown_one(f: &Fixture) {
     let tags = async |repo: &str| f.catalog.tags(&name(repo), None, 10).await.unwrap();
     assert_eq!(tags("a").await, None);
-    f.catalog.create_upload(&uploads::new_session("a")).await.unwrap();
+    f.catalog.create_upload(&new_session("a")).await.unwrap();
     assert_eq!(tags("a").await, None, "a session alone makes no repository");
     f.blob("a", 1).await;
     assert_eq!(tags("a").await, Some(vec![]));

@@ -2,7 +2,7 @@ use futures_util::future::join_all;
 
 use super::*;
 
-pub(super) fn new_session(repo: &str) -> UploadRow {
+pub(crate) fn new_session(repo: &str) -> UploadRow {
     UploadRow {
         id: UploadId(Uuid::new_v4()),
         repo: name(repo),
