@@ -20,6 +20,8 @@ mod clients_skopeo;
 mod fake;
 #[path = "it/meta.rs"]
 mod meta;
+#[path = "it/suites_berth.rs"]
+mod suites_berth;
 
 /// What a test on PostgreSQL and S3 needs.
 const OUTSIDE_TOOLS: &[&str] = &["initdb", "postgres", "psql", "s3s-fs", "setpriv"];

@@ -176,12 +176,12 @@ pub(super) async fn missing_subject(cx: Arc<Cx>) -> Verdict {
     answer.expect(&[201])?.header_is("oci-subject", subject)
 }
 
-/// So many descriptors in one manifest, all of the same layer.
+/// So many descriptors in one manifest, all of the same layer. Whether the config counts is not
+/// said: what is taken has so many with it, what is refused has more without it.
 pub(super) async fn descriptors(cx: Arc<Cx>, count: usize, is_taken: bool) -> Verdict {
     let mut body = image(&cx).await?;
     let layer = body["layers"][0].clone();
-    // The config is a descriptor too.
-    body["layers"] = vec![layer; count - 1].into();
+    body["layers"] = vec![layer; if is_taken { count - 1 } else { count }].into();
     let answer = put(&cx, MediaType::OCI_MANIFEST, body.to_string()).await?;
     if is_taken { answer.expect(&[201]).map(drop) } else { answer.error(400, ErrorCode::ManifestInvalid) }
 }

@@ -57,7 +57,8 @@ impl RawAnswer {
 impl Cx {
     /// Sends `head` (request line and headers, lines ended by `\n`, without Host, Connection and
     /// Authorization, which are added) and `body` as they are. With `cut`, the sending side is
-    /// closed behind the body. Reads until the registry closes.
+    /// closed behind the body. Reads until the answer is
+    /// whole, or the registry closes.
     ///
     /// Skips over https: what matters here is below the layer that a client can bend.
     pub async fn raw(&self, head: &str, body: &[u8], cut: bool) -> Result<RawAnswer, Stop> {
@@ -124,13 +125,40 @@ async fn read_answer(socket: &mut TcpStream) -> Vec<u8> {
             Ok(0) | Err(_) => break,
             Ok(length) => bytes.extend_from_slice(&buffer[..length]),
         }
+        // One that drains what it does not want may stay open behind its answer.
+        if is_whole(&bytes) {
+            break;
+        }
     }
     bytes
+}
+
+/// Whether the bytes hold an answer that is not 1xx, with as much body as it announces.
+fn is_whole(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let Some(end) = rest.windows(4).position(|end| end == b"\r\n\r\n") {
+        let head = String::from_utf8_lossy(&rest[..end]).to_lowercase();
+        rest = &rest[end + 4..];
+        if head.starts_with("http/1.1 1") {
+            continue;
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+        return length.is_some_and(|length: usize| rest.len() >= length);
+    }
+    false
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_whole_with_the_body_it_announces() {
+        let head = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\n";
+        assert!(!is_whole(b"HTTP/1.1 100 Continue\r\n\r\n"));
+        assert!(!is_whole(format!("{head}x").as_bytes()));
+        assert!(is_whole(format!("{head}xx").as_bytes()));
+    }
 
     #[test]
     fn an_interim_answer_is_not_the_answer() {
