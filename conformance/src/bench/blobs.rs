@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use berth_hash::{Hasher, Kind};
 use berth_oci::{Algorithm, Digest};
@@ -11,7 +11,7 @@ use berth_oci::{Algorithm, Digest};
 use super::peer::{Peer, network, push_blob};
 use super::report::Report;
 use super::{Bench, Section};
-use crate::harness::{HarnessError, Nginx, ProcessStats, Result, Scratch, require};
+use crate::harness::{CpuTime, HarnessError, Nginx, ProcessStats, Result, Scratch, require};
 
 const BLOCK: usize = 1 << 20;
 const GB: f64 = 1e9;
@@ -131,21 +131,39 @@ fn pulls(
             let seconds = pull(&nginx.host(), "/blob", source.size())?;
             report.add("pull", "1 GiB from page cache", "GB/s", "nginx", gigabytes / seconds);
             if let (Some(before), Some(after)) = (before, nginx.stats().cpu()) {
-                let cpu = (after.total() - before.total()).as_secs_f64() / gigabytes;
-                report.add("pull", "server CPU per GB", "s", "nginx", cpu);
+                processor(report, "pull", "nginx", before, after, gigabytes);
             }
         }
     }
     Ok(())
 }
 
-fn costs(report: &mut Report, section: &'static str, peer: &mut Peer, before: Option<f64>, gigabytes: f64) {
+fn costs(
+    report: &mut Report,
+    section: &'static str,
+    peer: &mut Peer,
+    before: Option<CpuTime>,
+    gigabytes: f64,
+) {
     if let (Some(before), Some(after)) = (before, peer.cpu()) {
-        report.add(section, "server CPU per GB", "s", &peer.name, (after - before) / gigabytes);
+        processor(report, section, &peer.name, before, after, gigabytes);
     }
     if let Some(peak) = peer.stats().and_then(ProcessStats::peak_memory) {
         report.add(section, "server peak memory", "MiB", &peer.name, peak as f64 / f64::from(1 << 20));
     }
+}
+
+fn processor(
+    report: &mut Report,
+    section: &'static str,
+    server: &str,
+    before: CpuTime,
+    after: CpuTime,
+    gigabytes: f64,
+) {
+    let per_gb = |time: Duration| time.as_secs_f64() / gigabytes;
+    report.add(section, "server CPU per GB", "s", server, per_gb(after.total() - before.total()));
+    report.add(section, "of it in the kernel", "s", server, per_gb(after.system - before.system));
 }
 
 /// A plain write of what a push brings, made durable, on the disk that the servers use.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::wire::{Answer, Connection};
 use crate::clients::digest_of;
-use crate::harness::{Berth, DockerRegistry, HarnessError, ProcessStats, Result};
+use crate::harness::{Berth, CpuTime, DockerRegistry, HarnessError, ProcessStats, Result};
 
 /// A registry, and its process if it was started here.
 #[derive(Debug)]
@@ -63,9 +63,9 @@ impl Peer {
         }
     }
 
-    /// Processor seconds of its process so far.
-    pub(super) fn cpu(&mut self) -> Option<f64> {
-        Some(self.stats()?.cpu()?.total().as_secs_f64())
+    /// Processor time of its process so far.
+    pub(super) fn cpu(&mut self) -> Option<CpuTime> {
+        self.stats()?.cpu()
     }
 
     /// Stops and starts it; how long it took to answer, where it was started here.
