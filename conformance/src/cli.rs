@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     abuse, bench,
     case::{Case, Options},
+    faults::{self, FaultError},
     harness::HarnessError,
     http::{ConnectError, Credentials, Target, TargetOptions},
     report::Report,
@@ -33,6 +34,11 @@ enum Command {
     Abuse(SuiteArgs),
     /// Speed, beside other registries on this machine; starts all of them itself.
     Bench(bench::BenchArgs),
+    /// Faults, as many rounds as a night has room for; starts everything itself.
+    Soak(faults::SoakArgs),
+    /// Pushes until it is killed, and writes down what was acknowledged.
+    #[command(hide = true)]
+    Record(faults::RecorderArgs),
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +96,8 @@ enum CliError {
     Json(#[from] serde_json::Error),
     #[error(transparent)]
     Bench(#[from] HarnessError),
+    #[error(transparent)]
+    Fault(#[from] FaultError),
     #[error("the measurement broke off: {0}")]
     BrokenOff(#[from] tokio::task::JoinError),
     #[error("no URL was given")]
@@ -104,6 +112,8 @@ impl Cli {
             Command::Run(args) => args.run("specification", suite::catalogue()).await,
             Command::Abuse(args) => args.run("abuse", abuse::catalogue()).await,
             Command::Bench(args) => run_bench(args).await,
+            Command::Soak(args) => run_soak(args).await,
+            Command::Record(args) => faults::record(args).await.map_err(CliError::from),
         };
         result.unwrap_or_else(|error| {
             // Without a stderr there is nobody left to tell.
@@ -117,6 +127,11 @@ impl Cli {
 async fn run_bench(args: bench::BenchArgs) -> Result<ExitCode, CliError> {
     tokio::task::spawn_blocking(move || bench::run(args, &mut io::stdout())).await??;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As the benchmark.
+async fn run_soak(args: faults::SoakArgs) -> Result<ExitCode, CliError> {
+    Ok(tokio::task::spawn_blocking(move || faults::soak(&args, &mut io::stdout())).await??)
 }
 
 impl SuiteArgs {

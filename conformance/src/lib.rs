@@ -10,6 +10,7 @@ pub mod case;
 pub mod cli;
 pub mod clients;
 pub mod data;
+pub mod faults;
 pub mod harness;
 pub mod http;
 pub mod report;

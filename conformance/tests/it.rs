@@ -18,6 +18,12 @@ mod clients_podman;
 mod clients_skopeo;
 #[path = "it/fake.rs"]
 mod fake;
+#[path = "it/faults_disk.rs"]
+mod faults_disk;
+#[path = "it/faults_kill.rs"]
+mod faults_kill;
+#[path = "it/faults_limits.rs"]
+mod faults_limits;
 #[path = "it/meta.rs"]
 mod meta;
 #[path = "it/suites_berth.rs"]

@@ -1,6 +1,8 @@
 //! A PostgreSQL cluster of the test's own.
 
+use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,11 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 const READY_LINE: &str = "database system is ready to accept connections";
 /// Name of the superuser, who needs no password on loopback.
 const USER: &str = "berth";
+
+/// PostgreSQL refuses root, so there it runs as the user that Debian makes for it.
+fn user() -> Option<&'static str> {
+    rustix::process::geteuid().is_root().then_some("postgres")
+}
 
 /// Whether commits wait for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,26 +52,53 @@ impl Postgres {
     pub fn start(durability: Durability) -> Result<Self> {
         let scratch = Scratch::new("postgres")?;
         let data = scratch.subfolder("data")?;
-        let user = rustix::process::geteuid().is_root().then(|| "postgres".to_owned());
-        if let Some(user) = &user {
-            Tool::new("chown")?.args([user.as_str(), &data.to_string_lossy()]).run()?;
+        if let Some(user) = user() {
+            Tool::new("chown")?.args([user, &data.to_string_lossy()]).run()?;
         }
-        // The new cluster may be lost with the machine; what commits to it later is synchronised as ever.
-        let mut initdb = Tool::new("initdb")?
-            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username", USER, "-D"])
-            .arg(&data)
-            .env("HOME", &data);
-        if let Some(user) = &user {
-            initdb = initdb.user(user);
+        Self::start_in(scratch, durability, &data, &[], true)
+    }
+
+    /// Starts the cluster in `data`, an empty folder of the server's user where it is `fresh`. The words of `enter`
+    /// stand before each command that sees the folder, such as `nsenter`.
+    pub fn start_at(durability: Durability, data: &Path, enter: &[OsString], fresh: bool) -> Result<Self> {
+        Self::start_in(Scratch::new("postgres")?, durability, data, enter, fresh)
+    }
+
+    fn start_in(
+        scratch: Scratch,
+        durability: Durability,
+        data: &Path,
+        enter: &[OsString],
+        fresh: bool,
+    ) -> Result<Self> {
+        let mut before = enter.to_owned();
+        if let Some(user) = user() {
+            let words = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"];
+            before.extend(words.map(OsString::from));
+            // Also here, since a change of user disarms it.
+            before.extend(["--pdeathsig", "QUIT", "--"].map(OsString::from));
         }
-        initdb.run()?;
+        before.insert(0, "env".into());
+        if fresh {
+            // The new cluster may be lost with the machine; what commits to it later is synchronised as ever.
+            let initdb = Tool::new("env")?.args(&before[1..]).arg(find_tool("initdb")?).args([
+                "--no-sync",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--username",
+                USER,
+                "-D",
+            ]);
+            initdb.arg(data).env("HOME", data).run()?;
+        }
         let port = free_port()?;
         let fsync = match durability {
             Durability::Full => "on",
             Durability::Off => "off",
         };
-        let program = find_tool("postgres")?;
-        let mut argv = vec![program.into_os_string(), "-D".into(), data.clone().into()];
+        let mut argv = before;
+        argv.extend([find_tool("postgres")?.into_os_string(), "-D".into(), data.into()]);
         let sockets = format!("unix_socket_directories={}", data.display());
         for setting in [
             "listen_addresses=127.0.0.1",
@@ -79,7 +113,7 @@ impl Postgres {
         let log = scratch.join("postgres.log");
         // QUIT is PostgreSQL's immediate shutdown: it removes its shared memory, which KILL would leave behind.
         let spec =
-            DaemonSpec { user, stop: Signal::QUIT, orphan: "QUIT", ..DaemonSpec::new("postgres", log, argv) };
+            DaemonSpec { stop: Signal::QUIT, orphan: "QUIT", ..DaemonSpec::new("postgres", log, argv) };
         let postgres =
             Self { daemon: Mutex::new(None), spec, port, databases: AtomicU32::new(0), _scratch: scratch };
         postgres.restart()?;

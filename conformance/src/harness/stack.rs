@@ -1,6 +1,7 @@
 //! What the registry under test keeps its state in.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Postgres, Result, S3};
@@ -22,6 +23,13 @@ pub struct OutsideStack {
     s3: Arc<S3>,
     database: String,
     bucket: String,
+}
+
+impl OutsideStack {
+    /// The folder in which the objects lie.
+    pub fn bucket_folder(&self) -> PathBuf {
+        self.s3.bucket_folder(&self.bucket)
+    }
 }
 
 impl Stack {

@@ -1,0 +1,61 @@
+//! `berth-conformance soak`: the same scenarios with as many rounds as the table asks for.
+
+use std::{io::Write, process::ExitCode, time::Instant};
+
+use clap::Args;
+
+use super::{
+    Database, FaultError, PowerOptions, Result, catalog_disk_full, data_disk_full, failing_syncs,
+    kill_at_each_call, kill_in_mid_push, one_blob_by_many, power_loss, uploads_resume,
+};
+use crate::harness::Stack;
+
+/// Which scenarios, and how much of them.
+#[derive(Debug, Args)]
+pub struct SoakArgs {
+    /// Only scenarios whose name contains this text, as "F3".
+    #[arg(long)]
+    only: Option<String>,
+    /// So many hundredths of the full number of rounds.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    percent: u32,
+}
+
+type Scenario = (&'static str, usize, fn(usize) -> Result<String>);
+
+/// Name, full number of rounds, and what it does.
+const SCENARIOS: &[Scenario] = &[
+    ("F1 kill -9 in mid-push, embedded", 500, |rounds| kill_in_mid_push(Stack::Embedded, rounds, 2000)),
+    ("F1 kill -9 in mid-push, outside", 100, |rounds| kill_in_mid_push(Stack::outside()?, rounds, 2000)),
+    ("F2 kill at each call", 1, |_| kill_at_each_call()),
+    ("F3 power loss, SQLite", 200, |snapshots| {
+        power_loss(PowerOptions { database: Database::Sqlite, snapshots, syncs: true })
+    }),
+    ("F3 power loss, PostgreSQL", 200, |snapshots| {
+        power_loss(PowerOptions { database: Database::Postgres, snapshots, syncs: true })
+    }),
+    ("F4 fsync answers EIO", 1, |_| failing_syncs()),
+    ("F5 disk full on data", 4, data_disk_full),
+    ("F6 disk full on the catalog", 50, catalog_disk_full),
+    ("F14 one blob by many, embedded", 200, |rounds| one_blob_by_many(Stack::Embedded, rounds, 50, 5)),
+    ("F14 one blob by many, outside", 200, |rounds| one_blob_by_many(Stack::outside()?, rounds, 50, 5)),
+    ("F21 uploads resume, embedded", 100, |rounds| uploads_resume(Stack::Embedded, rounds)),
+];
+
+/// Runs them one after another; a line each. 0: all passed; 1: something was broken.
+pub fn soak(args: &SoakArgs, out: &mut impl Write) -> Result<ExitCode> {
+    let mut failed = false;
+    let chosen = |name: &str| args.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    for (name, rounds, run) in SCENARIOS.iter().filter(|(name, ..)| chosen(name)) {
+        let rounds = (rounds * args.percent as usize).div_ceil(100);
+        let begun = Instant::now();
+        let (verdict, said) = match run(rounds) {
+            Ok(said) => ("pass", said),
+            Err(error @ FaultError::Broken { .. }) => ("FAIL", error.to_string()),
+            Err(error) => ("BROKE OFF", error.to_string()),
+        };
+        failed |= verdict != "pass";
+        writeln!(out, "{verdict:<4} {name} ({:.0?}): {said}", begun.elapsed())?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
