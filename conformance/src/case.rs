@@ -103,7 +103,7 @@ pub struct Options {
     pub concurrency: usize,
     /// For how long one case may run.
     pub timeout: Duration,
-    /// The registry is configured to accept an index that lacks some of its children.
+    /// The registry is configured to accept indexes that lack children and images that lack layers.
     pub sparse: bool,
     /// A difference in a choice counts as a failure: for Berth itself.
     pub strict: bool,

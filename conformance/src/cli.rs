@@ -70,7 +70,7 @@ struct SuiteArgs {
     /// Take any TLS certificate.
     #[arg(long)]
     insecure: bool,
-    /// The registry is configured to accept an index that lacks some of its children.
+    /// The registry is configured to accept indexes that lack children and images that lack layers.
     #[arg(long)]
     sparse: bool,
     /// Where the specification leaves a choice, another than Berth's is a failure.

@@ -194,6 +194,7 @@ fn blob_settings(config: &Config) -> blobs::Settings {
 fn manifest_settings(config: &Config) -> manifests::Settings {
     manifests::Settings {
         sparse_indexes: config.manifests.sparse_indexes,
+        sparse_images: config.manifests.sparse_images,
         max_depth: berth_oci::manifest::MAX_INDEX_DEPTH,
         immutable: Immutable::new(config.tags.immutable.clone()),
         blob_lease: blobs::Settings::default().lease,

@@ -104,6 +104,15 @@ pub(super) fn sparse_index(algorithm: Algorithm) -> DataSet {
     builder.finish_sparse()
 }
 
+pub(super) fn sparse_image(algorithm: Algorithm) -> DataSet {
+    let mut builder = Builder::new(algorithm);
+    let config = config(&mut builder, "amd64", 2);
+    let absent = builder.absent(MediaType::OCI_LAYER_GZIP, 512);
+    let layers = [absent, builder.random_blob(MediaType::OCI_LAYER_GZIP, 512)];
+    builder.manifest(&manifest(&config, &layers));
+    builder.finish_sparse()
+}
+
 pub(super) fn no_layers(algorithm: Algorithm) -> DataSet {
     let mut builder = Builder::new(algorithm);
     let config = config(&mut builder, "amd64", 0);

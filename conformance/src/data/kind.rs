@@ -43,6 +43,7 @@ kinds! {
     NestedIndex "nested-index" "an index of indexes" images::nested_index;
     EmptyIndex "empty-index" "an index of nothing" images::empty_index;
     SparseIndex "sparse-index" "an index that lacks a child" images::sparse_index;
+    SparseImage "sparse-image" "an image that lacks a layer" images::sparse_image;
     NoLayers "no-layers" "an image without layers" images::no_layers;
     EmptyBlob "empty-blob" "an image with a layer of no bytes" images::empty_blob;
     NonDistributable "non-distributable" "an image with layers that lie elsewhere" images::non_distributable;

@@ -24,8 +24,12 @@ async fn berth_passes_both_suites_on_sqlite_and_a_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn berth_passes_both_suites_with_sparse_indexes_on() {
-    let berth = Berth::builder().set("manifests.sparse_indexes", "true").start().unwrap();
+async fn berth_passes_both_suites_where_sparse_content_is_allowed() {
+    let berth = Berth::builder()
+        .set("manifests.sparse_indexes", "true")
+        .set("manifests.sparse_images", "true")
+        .start()
+        .unwrap();
     judge(&berth, true).await;
 }
 

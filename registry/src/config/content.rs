@@ -68,11 +68,13 @@ pub struct Manifests {
     pub max_size: Size,
     /// Whether an index may lack some of its children.
     pub sparse_indexes: bool,
+    /// Whether an image may lack some of its layers.
+    pub sparse_images: bool,
 }
 
 impl Default for Manifests {
     fn default() -> Self {
-        Self { max_size: Size(4 << 20), sparse_indexes: false }
+        Self { max_size: Size(4 << 20), sparse_indexes: false, sparse_images: false }
     }
 }
 
@@ -92,11 +94,16 @@ impl Section for Manifests {
             "Take indexes whose children are not all there: for mirrors of a few platforms.",
             &mut self.sparse_indexes,
         );
+        keys.key(
+            "sparse_images",
+            "Take images whose layers are not all there: whoever pulls one must find them elsewhere.",
+            &mut self.sparse_images,
+        );
     }
 
     fn check(&mut self, faults: &mut Faults) {
-        if !(Size(1 << 10)..=Size(64 << 20)).contains(&self.max_size) {
-            faults.add("manifests.max_size", "must be from 1KiB to 64MiB");
+        if !(Size(1 << 10)..=Size(4 << 20)).contains(&self.max_size) {
+            faults.add("manifests.max_size", "must be from 1KiB to 4MiB");
         }
     }
 }

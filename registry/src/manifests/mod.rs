@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use berth_oci::{
-    Digest, ManifestReference, MediaType, RepoName, Tag,
+    Descriptor, Digest, ManifestReference, MediaType, RepoName, Tag,
     manifest::{Manifest, ManifestError},
 };
 use bytes::Bytes;
@@ -20,6 +20,8 @@ use crate::{
 pub struct Settings {
     /// An index may be stored though children of it are missing.
     pub sparse_indexes: bool,
+    /// An image may be stored though layers of it are missing.
+    pub sparse_images: bool,
     /// Indexes may be nested so deep.
     pub max_depth: usize,
     /// Tags that never move or go.
@@ -150,11 +152,13 @@ impl Manifests {
 
     /// What must be in the repository before the manifest is.
     fn references(&self, manifest: &Manifest) -> Vec<ManifestRef> {
-        let blobs = manifest.config.iter().chain(&manifest.layers).map(|descriptor| ManifestRef {
+        let blob = |descriptor: &Descriptor, sparse: bool| ManifestRef {
             digest: descriptor.digest.clone(),
             kind: RefKind::Blob,
-            optional: descriptor.media_type.is_non_distributable() || !descriptor.urls.is_empty(),
-        });
+            optional: sparse || descriptor.media_type.is_non_distributable() || !descriptor.urls.is_empty(),
+        };
+        let config = manifest.config.iter().map(|config| blob(config, false));
+        let layers = manifest.layers.iter().map(|layer| blob(layer, self.settings.sparse_images));
         let children = manifest.manifests.iter().map(|descriptor| ManifestRef {
             digest: descriptor.digest.clone(),
             kind: RefKind::Child,
@@ -164,7 +168,7 @@ impl Manifests {
         // is optional only where every mention of it is.
         let mut seen = HashMap::new();
         let mut references: Vec<ManifestRef> = Vec::new();
-        for reference in blobs.chain(children) {
+        for reference in config.chain(layers).chain(children) {
             let at = *seen.entry((reference.digest.clone(), reference.kind)).or_insert(references.len());
             match references.get_mut(at) {
                 Some(earlier) => earlier.optional &= reference.optional,

@@ -22,6 +22,7 @@ async fn rules(change: impl FnOnce(&mut Settings)) -> Rules {
         Arc::new(SqliteCatalog::open(data.path(), SqliteOptions::default()).await.unwrap());
     let mut settings = Settings {
         sparse_indexes: false,
+        sparse_images: false,
         max_depth: 20,
         immutable: Immutable::default(),
         blob_lease: Duration::from_secs(60),
@@ -104,6 +105,21 @@ async fn r16_an_index_without_its_children_is_stored_only_where_that_is_allowed(
     assert!(matches!(strict.put(tag("a"), &sparse).await, Err(PutError::Missing(_))));
     let open = rules(|settings| settings.sparse_indexes = true).await;
     open.put(tag("a"), &sparse).await.unwrap();
+}
+
+#[tokio::test]
+async fn r16_an_image_without_its_layers_is_stored_only_where_that_is_allowed() {
+    let mut body: serde_json::Value = serde_json::from_slice(&image(b"{}")).unwrap();
+    body["layers"] = serde_json::json!([
+        { "mediaType": MediaType::OCI_LAYER, "digest": digest(b"absent"), "size": 6 }
+    ]);
+    let body = body.to_string().into();
+    for allowed in [false, true] {
+        let rules = rules(|settings| settings.sparse_images = allowed).await;
+        assert!(matches!(rules.put(tag("a"), &body).await, Err(PutError::Missing(_))), "no configuration");
+        rules.blob(b"{}").await;
+        assert_eq!(rules.put(tag("a"), &body).await.is_ok(), allowed);
+    }
 }
 
 #[tokio::test]

@@ -49,6 +49,7 @@ async fn server(min_chunk_bytes: u64) -> Server {
     let blobs = Blobs::new(catalog.clone(), store, clock.clone(), settings);
     let rules = manifests::Settings {
         sparse_indexes: false,
+        sparse_images: false,
         max_depth: 20,
         immutable: Default::default(),
         blob_lease: std::time::Duration::from_secs(3600),
