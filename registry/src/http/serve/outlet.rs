@@ -14,7 +14,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io::{self, IoSlice},
+    io::{self, IoSlice, IoSliceMut},
     num::NonZeroU64,
     ops::Range,
     sync::{Arc, LazyLock, Mutex, PoisonError},
@@ -22,7 +22,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use rustix::{fs::Advice, net::SendFlags};
+use rustix::{
+    fs::Advice,
+    io::{Errno, ReadWriteFlags},
+    net::SendFlags,
+};
 use tokio::{io::Interest, net::TcpStream};
 
 /// Bytes of the region, hence the most that one frame stands for and one sendfile call is asked for:
@@ -50,8 +54,8 @@ pub struct Outlet(Arc<Mutex<VecDeque<Pending>>>);
 struct Pending {
     file: Arc<File>,
     left: Range<u64>,
-    /// Up to where read-ahead was asked for.
-    advised: u64,
+    /// Whether its pages were looked for.
+    looked: bool,
 }
 
 impl Pending {
@@ -66,7 +70,7 @@ impl Outlet {
     pub(super) fn frame(&self, file: &Arc<File>, range: Range<u64>) -> Bytes {
         let len = usize::try_from(range.end - range.start).unwrap_or(FRAME).min(FRAME);
         let left = range.start..range.start + len as u64;
-        let pending = Pending { file: file.clone(), advised: left.start, left };
+        let pending = Pending { file: file.clone(), looked: false, left };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(pending);
         REGION.slice(..len)
     }
@@ -107,7 +111,7 @@ impl FileWriter {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        front.advise();
+        front.read_ahead();
         let count = usize::try_from(front.len()).unwrap_or(FRAME);
         let mut offset = front.left.start;
         let sent = match poll_io(stream, cx, || {
@@ -154,15 +158,23 @@ fn check(queue: &VecDeque<Pending>, slices: &[IoSlice<'_>]) -> io::Result<()> {
 }
 
 impl Pending {
-    /// Asks the kernel to read ahead, so that sendfile seldom waits for the disk inside a worker.
-    fn advise(&mut self) {
-        if self.left.start < self.advised || self.len() < 64 << 10 {
+    /// Asks the kernel to read ahead where pages are cold, so that sendfile seldom waits for the
+    /// disk inside a worker. Where they are in memory this costs one short call for each frame;
+    /// asking without looking would cost a walk over every page.
+    fn read_ahead(&mut self) {
+        if std::mem::replace(&mut self.looked, true) {
             return;
         }
-        self.advised = self.left.start + READ_AHEAD / 2;
-        // Advice: that it could not be taken changes nothing.
-        let _advice =
-            rustix::fs::fadvise(&*self.file, self.left.start, NonZeroU64::new(READ_AHEAD), Advice::WillNeed);
+        for at in [self.left.start, self.left.start + READ_AHEAD / 2] {
+            let mut byte = [0];
+            let bytes = &mut [IoSliceMut::new(&mut byte)];
+            if rustix::io::preadv2(&*self.file, bytes, at, ReadWriteFlags::NOWAIT) == Err(Errno::AGAIN) {
+                // Advice: that it could not be taken changes nothing.
+                let length = NonZeroU64::new(READ_AHEAD);
+                let _advice = rustix::fs::fadvise(&*self.file, at, length, Advice::WillNeed);
+                return;
+            }
+        }
     }
 }
 
