@@ -19,7 +19,7 @@ help:
 	@echo 'make release  static binaries in $(DIST)'
 
 run:
-	$(CARGO) build --quiet --package berth-registry --bin berth-registry
+	$(CARGO) build --package berth-registry --bin berth-registry
 	exec "$(CARGO_TARGET_DIR)/debug/berth-registry" serve $(ARGS)
 
 # Tools first, so that a machine without them fails in seconds and not after the build. The registry's binary is built

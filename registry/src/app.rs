@@ -99,11 +99,12 @@ async fn start(config: Config) -> Result<(), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
     let manifests = Manifests::new(catalog.clone(), clock, manifest_settings(&config));
-    let api = Api::new(catalog.clone(), blobs.clone(), manifests, Gate::Open, http_settings(&config));
     let origin = Arc::new(Origin {
         external_url: config.server.external_url.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
     });
+    let api =
+        Api::new(catalog.clone(), blobs.clone(), manifests, Gate::Open, http_settings(&config, &origin));
     let health = Health::new(probes(&catalog, &store), shutdown.stop.clone());
     let mut router = http::router(api).merge(health::health(health.clone()));
     if config.metrics.listen.0.is_none() {
@@ -201,10 +202,11 @@ fn manifest_settings(config: &Config) -> manifests::Settings {
     }
 }
 
-fn http_settings(config: &Config) -> http::Settings {
+fn http_settings(config: &Config, origin: &Arc<Origin>) -> http::Settings {
     http::Settings {
         max_manifest_bytes: usize::try_from(config.manifests.max_size.0).unwrap_or(usize::MAX),
         deletes: config.delete.enabled,
+        origin: origin.clone(),
     }
 }
 

@@ -40,6 +40,18 @@ pub fn upload_progress(headers: &mut HeaderMap, location: &str, offset: u64) {
     insert(headers, header::RANGE, &format!("0-{}", offset.saturating_sub(1)));
 }
 
+/// Puts `base` before a `Location` that is a path.
+pub fn make_absolute(headers: &mut HeaderMap, base: &str) {
+    if base.is_empty() {
+        return;
+    }
+    let path = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let absolute = path.filter(|path| path.starts_with('/')).map(|path| format!("{base}{path}"));
+    if let Some(absolute) = absolute {
+        insert(headers, header::LOCATION, &absolute);
+    }
+}
+
 /// Whether `If-None-Match` names the digest (RFC 9110, 13.1.2), so that 304 is the answer.
 #[must_use]
 pub fn none_match(headers: &HeaderMap, digest: &Digest) -> bool {

@@ -29,6 +29,7 @@ use self::{
     access::{Delete, Gate, Pull, Push},
     error::ApiError,
     path::Endpoint,
+    serve::{Origin, Peer, external_base},
 };
 use crate::{blobs::Blobs, catalog::Catalog, manifests::Manifests};
 
@@ -39,6 +40,8 @@ pub struct Settings {
     pub max_manifest_bytes: usize,
     /// Whether DELETE of manifests, tags and blobs is served.
     pub deletes: bool,
+    /// Which address clients use, and which proxies are believed about it.
+    pub origin: Arc<Origin>,
 }
 
 /// Everything that handlers use.
@@ -81,11 +84,16 @@ pub fn router(api: Api) -> Router {
 
 async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let base = match parts.extensions.get::<Peer>() {
+        Some(peer) => external_base(peer, &parts.headers, &api.inner.settings.origin),
+        None => String::new(),
+    };
     let mut response = match answer(&api, parts, body).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
     let headers = response.headers_mut();
+    headers::make_absolute(headers, &base);
     headers.insert(headers::DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
     // Whatever a browser makes of a blob, it must not run it.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

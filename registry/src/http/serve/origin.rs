@@ -32,23 +32,30 @@ impl Origin {
     }
 }
 
-/// `scheme://host[:port]` under which the client reached us, to begin a `Location` with: the
-/// configured address; else what a trusted proxy said; else the Host header and the connection.
-/// Empty when none of them is usable, which leaves a `Location` relative (RFC 9110, 10.2.2).
+/// `scheme://host[:port]` to begin a `Location` with, where somebody who is believed said what it
+/// is: the configuration, else a trusted proxy. Empty otherwise: a client resolves a relative
+/// `Location` (RFC 9110, 10.2.2) against the address it used, which is right behind every proxy
+/// that we were not told of, and where a guess from the Host header may turn https into http.
 #[must_use]
 pub fn external_base(peer: &Peer, headers: &HeaderMap, origin: &Origin) -> String {
     if let Some(url) = &origin.external_url {
         return url.clone();
     }
-    let trusted = origin.trusts(peer.addr.ip());
-    let said = |name: &str, parameter: &str| trusted.then(|| forwarded(headers, name, parameter)).flatten();
-    let scheme = match said("x-forwarded-proto", "proto").as_deref() {
+    if !origin.trusts(peer.addr.ip()) {
+        return String::new();
+    }
+    let scheme = forwarded(headers, "x-forwarded-proto", "proto");
+    let host = forwarded(headers, "x-forwarded-host", "host");
+    if scheme.is_none() && host.is_none() {
+        return String::new();
+    }
+    let scheme = match scheme.as_deref() {
         Some("https") => "https",
         Some("http") => "http",
         Some(_) | None if peer.tls => "https",
         Some(_) | None => "http",
     };
-    let host = said("x-forwarded-host", "host")
+    let host = host
         .or_else(|| Some(headers.get(header::HOST)?.to_str().ok()?.to_owned()))
         .filter(|host| is_host(host));
     match host {

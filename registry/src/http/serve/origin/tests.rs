@@ -19,12 +19,23 @@ fn behind(proxies: &[&str]) -> Origin {
 }
 
 #[test]
-fn without_a_proxy_the_host_header_and_the_connection_count() {
+fn without_a_proxy_a_location_stays_relative() {
     let said =
         headers(&[("host", "r.example:5000"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "evil")]);
-    let origin = behind(&[]);
-    assert_eq!(external_base(&peer("10.0.0.1:1", false), &said, &origin), "http://r.example:5000");
-    assert_eq!(external_base(&peer("10.0.0.1:1", true), &said, &origin), "https://r.example:5000");
+    for tls in [false, true] {
+        assert_eq!(external_base(&peer("10.0.0.1:1", tls), &said, &behind(&[])), "");
+    }
+    let silent = headers(&[("host", "r.example:5000")]);
+    assert_eq!(external_base(&peer("10.0.0.1:1", false), &silent, &behind(&["10.0.0.0/8"])), "");
+}
+
+#[test]
+fn what_a_trusted_proxy_does_not_say_is_the_host_header_and_the_connection() {
+    let origin = behind(&["10.0.0.0/8"]);
+    let proto = headers(&[("host", "r.example:5000"), ("x-forwarded-proto", "https")]);
+    assert_eq!(external_base(&peer("10.0.0.1:1", false), &proto, &origin), "https://r.example:5000");
+    let host = headers(&[("host", "inner"), ("x-forwarded-host", "r.example")]);
+    assert_eq!(external_base(&peer("10.0.0.1:1", true), &host, &origin), "https://r.example");
 }
 
 #[test]
@@ -33,7 +44,7 @@ fn a_trusted_proxy_is_believed_and_others_are_not() {
         headers(&[("host", "inner:80"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "r.example")]);
     let origin = behind(&["10.0.0.0/8"]);
     assert_eq!(external_base(&peer("10.9.9.9:1", false), &said, &origin), "https://r.example");
-    assert_eq!(external_base(&peer("11.9.9.9:1", false), &said, &origin), "http://inner:80");
+    assert_eq!(external_base(&peer("11.9.9.9:1", false), &said, &origin), "");
 }
 
 #[test]
@@ -62,10 +73,9 @@ fn the_configured_address_goes_before_everything() {
 fn r35_a_host_that_is_none_leaves_the_location_relative() {
     for host in ["user@evil", "a/b", "a b", "", "a?b", "\"a\"", "a,b"] {
         let mut said = HeaderMap::new();
-        said.insert("host", HeaderValue::from_str(host).unwrap());
-        assert_eq!(external_base(&peer("1.1.1.1:1", false), &said, &behind(&[])), "", "{host}");
+        said.insert("x-forwarded-host", HeaderValue::from_str(host).unwrap());
+        assert_eq!(external_base(&peer("1.1.1.1:1", false), &said, &behind(&["1.1.1.1/32"])), "", "{host}");
     }
-    assert_eq!(external_base(&peer("1.1.1.1:1", false), &HeaderMap::new(), &behind(&[])), "");
 }
 
 #[test]
