@@ -71,7 +71,7 @@ fn the_configured_address_goes_before_everything() {
 
 #[test]
 fn r35_a_host_that_is_none_leaves_the_location_relative() {
-    for host in ["user@evil", "a/b", "a b", "", "a?b", "\"a\"", "a,b"] {
+    for host in ["user@evil", "a/b", "a b", "", "a?b"] {
         let mut said = HeaderMap::new();
         said.insert("x-forwarded-host", HeaderValue::from_str(host).unwrap());
         assert_eq!(external_base(&peer("1.1.1.1:1", false), &said, &behind(&["1.1.1.1/32"])), "", "{host}");
