@@ -1,7 +1,7 @@
 //! Builds everything from the configuration and connects it, or refuses to start.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -278,14 +278,14 @@ async fn purge(blobs: Blobs, stop: CancellationToken) {
     }
 }
 
-/// Says where the registry is, and on a terminal how to push to it.
+/// Says where the registry is, and on standard output, where no log goes, how to push to it.
 fn greet(config: &Config, listeners: &[TcpListener]) {
     let scheme = if config.tls.files().is_some() { "https" } else { "http" };
     let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     for address in &addresses {
         tracing::info!(%address, "Listening on {scheme}://{address}");
     }
-    let Some(address) = addresses.first().filter(|_| io::stderr().is_terminal()) else { return };
+    let Some(address) = addresses.first() else { return };
     telemetry::flush();
     let host = config.server.external_url.as_deref().and_then(|url| url.split_once("://"));
     let host = host.map_or_else(|| address.to_string(), |(_, host)| host.to_owned());
@@ -293,7 +293,7 @@ fn greet(config: &Config, listeners: &[TcpListener]) {
     let data = config.data.dir.display();
     // Only a courtesy: that it could not be written changes nothing.
     let _courtesy = write!(
-        io::stderr(),
+        io::stdout(),
         "\nBerth keeps its data in {data}. To push an image to it:\n\n    \
          docker tag IMAGE {host}/NAME && docker push {host}/NAME\n    \
          podman push {plain}IMAGE {host}/NAME\n    \
