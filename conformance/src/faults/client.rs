@@ -72,13 +72,12 @@ impl Client {
         Ok(self.http.head(self.url(path)).header(header::ACCEPT, "*/*").send().await?.status().as_u16())
     }
 
-    /// Status of a session, and the bytes that it says it has.
+    /// Status of a session, and the bytes that it says it has. `0-0` stands for none: nothing here sends one byte.
     pub async fn session(&self, location: &str) -> Result<(u16, u64)> {
         let answer = self.http.get(self.url(location)).send().await?;
         let range = answer.headers().get(header::RANGE).and_then(|range| range.to_str().ok());
-        // "0-0" stands for one byte and, in a session without any, for none.
         let last = range.and_then(|range| range.split_once('-')?.1.parse::<u64>().ok());
-        Ok((answer.status().as_u16(), last.map_or(0, |last| last + 1)))
+        Ok((answer.status().as_u16(), last.filter(|last| *last > 0).map_or(0, |last| last + 1)))
     }
 
     /// Starts a session. Its location, as a path; `Err` holds the status of a refusal.

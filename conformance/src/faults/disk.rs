@@ -1,6 +1,6 @@
 //! F4, F5 and F6: the disk answers errors, or is full.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -213,8 +213,7 @@ pub fn catalog_disk_full(cycles: usize) -> Result<String> {
         replay(&runtime, &berth.url(), &history, Expect::PROCESS, &when)?;
         berth.kill()?;
         fs::remove_file(&ballast)?;
-        let database = cell.outside(&folder.join("catalog.db"));
-        integrity(&database, &when)?;
+        integrity(&cell.outside(&folder), &when)?;
         recover(&mut berth, &when)?;
         replay(&runtime, &berth.url(), &history, Expect::PROCESS, &when)?;
         journal.forget_refusals()?;
@@ -227,9 +226,15 @@ fn free(cell: &Cell) -> Result<u64> {
     Ok(stat.f_bavail * stat.f_frsize)
 }
 
-fn integrity(database: &std::path::Path, when: &str) -> Result<()> {
-    let script = "import sqlite3, sys\nprint(sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone()[0])";
-    let said = Tool::new("python3")?.args(["-c", script]).arg(database).run()?;
+/// Checks a copy of the database and its log, so that the registry recovers from what it left itself.
+fn integrity(folder: &Path, when: &str) -> Result<()> {
+    const SCRIPT: &str = "import sqlite3, sys\n\
+        print(sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone()[0])";
+    let scratch = Scratch::new("integrity")?;
+    for name in ["catalog.db", "catalog.db-wal"] {
+        fs::copy(folder.join(name), scratch.join(name))?;
+    }
+    let said = Tool::new("python3")?.args(["-c", SCRIPT]).arg(scratch.join("catalog.db")).run()?;
     if said.trim() == "ok" {
         Ok(())
     } else {

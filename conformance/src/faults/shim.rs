@@ -99,10 +99,10 @@ impl Shim {
 
     /// An error where the server never met it: then the test would prove nothing.
     pub fn must_have_met(&self) -> Result<()> {
-        if self.syncs()? > 0 {
+        if self.calls()? > 0 {
             return Ok(());
         }
-        let sentence = "the server made no sync that could be seen (is its binary static?)";
+        let sentence = "the server made no call that could be seen (is its binary static?)";
         Err(HarnessError::Unexpected(sentence.to_owned()).into())
     }
 
