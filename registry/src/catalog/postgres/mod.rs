@@ -2,7 +2,7 @@
 //!
 //! Transactions run at READ COMMITTED. What two of them could do to one row at once is settled by
 //! unique keys and by foreign keys, whose checks lock the row that is referred to; what loses is run
-//! again ([`retry`]). A replica remembers the bytes of manifests, which never change, and nothing
+//! again (`retry`). A replica remembers the bytes of manifests, which never change, and nothing
 //! else: whether they are there, and what a tag points at, is asked each time.
 
 use std::{fmt, time::Duration};
@@ -31,7 +31,7 @@ mod retry;
 mod tests;
 mod uploads;
 
-use retry::{read, write};
+use retry::{change, read, transact};
 
 const STEPS: &[Step] = &[(1, "begin", include_str!("../migrations/postgres/0001_begin.sql"))];
 
@@ -158,14 +158,14 @@ impl Catalog for PostgresCatalog {
     async fn blob(&self, repo: &RepoName, digest: &Digest, lease: Lease) -> Result<Option<BlobRow>> {
         match read!(self, |db| ops::blobs::linked(db, repo, digest))? {
             Some(found) if found.is_due(lease) => {
-                write!(self, |db| ops::blobs::linked_renewed(db, repo, digest, lease))
+                transact!(self, |db| ops::blobs::linked_renewed(db, repo, digest, lease))
             }
             found => Ok(found.map(|found| found.blob)),
         }
     }
 
     async fn commit_blob(&self, blob: &NewBlob, now: Timestamp, lease: Lease) -> Result<Committed> {
-        write!(self, |db| ops::blobs::commit(db, blob, now, lease))
+        transact!(self, |db| ops::blobs::commit(db, blob, now, lease))
     }
 
     async fn mount_blob(
@@ -176,15 +176,15 @@ impl Catalog for PostgresCatalog {
         _now: Timestamp,
         lease: Lease,
     ) -> Result<Option<BlobRow>> {
-        write!(self, |db| ops::blobs::mount(db, from, to, digest, lease))
+        transact!(self, |db| ops::blobs::mount(db, from, to, digest, lease))
     }
 
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
-        write!(self, |db| ops::blobs::unlink(db, repo, digest))
+        change!(self, |db| ops::blobs::unlink(db, repo, digest))
     }
 
     async fn create_upload(&self, upload: &UploadRow) -> Result<()> {
-        write!(self, |db| ops::uploads::create(db, upload))
+        change!(self, |db| ops::uploads::create(db, upload))
     }
 
     async fn upload(&self, repo: &RepoName, id: UploadId) -> Result<Option<UploadRow>> {
@@ -199,19 +199,19 @@ impl Catalog for PostgresCatalog {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Claim> {
-        write!(self, |db| uploads::claim(db, repo, id, writer, now, until))
+        change!(self, |db| uploads::claim(db, repo, id, writer, now, until))
     }
 
     async fn renew_claim(&self, id: UploadId, writer: WriterId, until: Timestamp) -> Result<bool> {
-        write!(self, |db| uploads::renew(db, id, writer, until))
+        change!(self, |db| uploads::renew(db, id, writer, until))
     }
 
     async fn save_upload(&self, id: UploadId, writer: WriterId, progress: &UploadProgress) -> Result<bool> {
-        write!(self, |db| uploads::save(db, id, writer, progress))
+        change!(self, |db| uploads::save(db, id, writer, progress))
     }
 
     async fn delete_upload(&self, repo: &RepoName, id: UploadId) -> Result<Option<UploadRow>> {
-        write!(self, |db| ops::uploads::delete(db, repo, id))
+        change!(self, |db| ops::uploads::delete(db, repo, id))
     }
 
     async fn expired_uploads(&self, now: Timestamp, limit: u32) -> Result<Vec<UploadRow>> {
@@ -224,7 +224,7 @@ impl Catalog for PostgresCatalog {
         now: Timestamp,
         lease: Lease,
     ) -> Result<ManifestPut> {
-        write!(self, |db| ops::manifests::put(db, manifest, now, lease))
+        transact!(self, |db| ops::manifests::put(db, manifest, now, lease))
     }
 
     async fn manifest(&self, repo: &RepoName, reference: &ManifestReference) -> Result<Option<ManifestRow>> {
@@ -232,11 +232,11 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
-        write!(self, |db| ops::manifests::delete(db, repo, digest)).map(|tags| tags.is_some())
+        transact!(self, |db| ops::manifests::delete(db, repo, digest)).map(|tags| tags.is_some())
     }
 
     async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
-        write!(self, |db| ops::manifests::delete_tag(db, repo, tag))
+        change!(self, |db| ops::manifests::delete_tag(db, repo, tag))
     }
 
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>> {

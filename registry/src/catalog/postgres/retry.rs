@@ -16,45 +16,55 @@ const LIMIT: Duration = Duration::from_secs(15);
 ///
 /// A connection lost on the way is not tried again: whether the commit took place cannot be known,
 /// and a delete that succeeded must not be answered as if there had been nothing.
-macro_rules! write {
-    ($self:ident, |$db:ident| $work:expr) => {{
-        let mut tries = $crate::catalog::postgres::retry::Tries::default();
-        loop {
-            let once = async {
-                let mut open = $self.pool.begin().await?;
-                let given = {
-                    let $db = &mut *open;
-                    $work.await?
-                };
-                open.commit().await?;
-                Ok(given)
+macro_rules! transact {
+    ($self:ident, |$db:ident| $work:expr) => {
+        $crate::catalog::postgres::retry::tried!(after_conflict, async {
+            let mut open = $self.pool.begin().await?;
+            let given = {
+                let $db = &mut *open;
+                $work.await?
             };
-            match $crate::catalog::postgres::retry::limited(once).await {
-                Err(error) if tries.after_conflict(&error).await => {}
-                outcome => break outcome,
-            }
-        }
-    }};
+            open.commit().await?;
+            Ok(given)
+        })
+    };
+}
+
+/// As `transact`, for an operation that changes rows by one statement alone: that is a transaction of
+/// its own, and spares two ways to the server and back.
+macro_rules! change {
+    ($self:ident, |$db:ident| $work:expr) => {
+        $crate::catalog::postgres::retry::tried!(after_conflict, async {
+            let $db = &mut *$self.pool.acquire().await?;
+            $work.await
+        })
+    };
 }
 
 /// Runs an operation that only reads, again when the connection was lost.
 macro_rules! read {
-    ($self:ident, |$db:ident| $work:expr) => {{
+    ($self:ident, |$db:ident| $work:expr) => {
+        $crate::catalog::postgres::retry::tried!(after_loss, async {
+            let $db = &mut *$self.pool.acquire().await?;
+            $work.await
+        })
+    };
+}
+
+/// Tries until there is an answer, or a failure that is not worth another try.
+macro_rules! tried {
+    ($again:ident, $once:expr) => {{
         let mut tries = $crate::catalog::postgres::retry::Tries::default();
         loop {
-            let once = async {
-                let $db = &mut *$self.pool.acquire().await?;
-                $work.await
-            };
-            match $crate::catalog::postgres::retry::limited(once).await {
-                Err(error) if tries.after_loss(&error).await => {}
+            match $crate::catalog::postgres::retry::limited($once).await {
+                Err(error) if tries.$again(&error).await => {}
                 outcome => break outcome,
             }
         }
     }};
 }
 
-pub(super) use {read, write};
+pub(super) use {change, read, transact, tried};
 
 /// Lets one try take no longer than [`LIMIT`].
 pub(super) async fn limited<T>(once: impl Future<Output = Result<T>>) -> Result<T> {

@@ -74,6 +74,12 @@ impl Claims {
         }
     }
 
+    /// Releases the writer's claim when dropped, unless [`Unkept::keep`] was called: for a caller who
+    /// may go away before it has heard that it holds it.
+    pub(super) fn unkept(&self, id: UploadId, writer: WriterId) -> Unkept<'_> {
+        Unkept { claims: Some(self), id, writer }
+    }
+
     /// The session is gone, whoever had it.
     pub(super) fn forget(&self, id: UploadId) {
         self.map().remove(&id);
@@ -87,5 +93,27 @@ impl Claims {
     /// How many there are, run out or not.
     pub(super) fn count(&self) -> usize {
         self.map().len()
+    }
+}
+
+/// A claim that nobody knows of yet.
+pub(super) struct Unkept<'a> {
+    claims: Option<&'a Claims>,
+    id: UploadId,
+    writer: WriterId,
+}
+
+impl Unkept<'_> {
+    /// Leaves the claim with its writer.
+    pub(super) fn keep(mut self) {
+        self.claims = None;
+    }
+}
+
+impl Drop for Unkept<'_> {
+    fn drop(&mut self) {
+        if let Some(claims) = self.claims {
+            claims.release(self.id, self.writer);
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! The embedded catalog: one SQLite file in the data directory, owned by one process.
 //!
 //! Writes go through one connection that gathers what waits into one transaction
-//! ([`writer`]); reads through a few of their own, which WAL never makes wait. Since nobody else
-//! writes, manifests are answered from memory ([`cache`]) and claims on upload sessions are only
-//! in memory ([`claims`]).
+//! (`writer`); reads through a few of their own, which WAL never makes wait. Since nobody else
+//! writes, manifests are answered from memory (`cache`) and claims on upload sessions are only
+//! in memory (`claims`).
 
 use std::{
     fmt,

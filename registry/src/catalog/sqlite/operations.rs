@@ -113,16 +113,13 @@ impl Catalog for SqliteCatalog {
         until: Timestamp,
     ) -> Result<Claim> {
         // The claim before the row: what it saved last is then in the row that is read.
-        let held = self.claims.take(id, writer, now, until);
-        let row = self.upload(repo, id).await;
-        match (held, row) {
-            (true, Ok(Some(row))) => Ok(Claim::Held(row)),
-            (true, row) => {
-                self.claims.release(id, writer);
-                row.map(|_| Claim::Unknown)
-            }
-            (false, row) => Ok(row?.map_or(Claim::Unknown, Claim::Busy)),
+        if !self.claims.take(id, writer, now, until) {
+            return Ok(self.upload(repo, id).await?.map_or(Claim::Unknown, Claim::Busy));
         }
+        let unkept = self.claims.unkept(id, writer);
+        let Some(row) = self.upload(repo, id).await? else { return Ok(Claim::Unknown) };
+        unkept.keep();
+        Ok(Claim::Held(row))
     }
 
     async fn renew_claim(&self, id: UploadId, writer: WriterId, until: Timestamp) -> Result<bool> {

@@ -86,6 +86,22 @@ async fn f1_a_killed_process_leaves_its_sessions_and_content_and_no_claim() {
     assert!(!data.path().join("catalog.db-wal").exists(), "a good end leaves no log");
 }
 
+#[tokio::test]
+async fn a_caller_that_goes_away_while_it_claims_leaves_no_claim() {
+    let data = tempfile::tempdir().unwrap();
+    let catalog = open(data.path()).await;
+    let session = session();
+    catalog.create_upload(&session).await.unwrap();
+    let claim = || {
+        let writer = WriterId(Uuid::new_v4());
+        catalog.claim_upload(&session.repo, session.id, writer, suite::NOW, suite::NOW + BUSY)
+    };
+    // Polled once: it has the claim and waits for the row.
+    assert!(futures_util::poll!(std::pin::pin!(claim())).is_pending());
+    assert!(matches!(claim().await.unwrap(), Claim::Held(_)));
+    catalog.close().await;
+}
+
 /// Runs a statement that must not be kept compiled.
 async fn raw(db: &mut SqliteConnection, sql: &str) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(db).await?;
