@@ -201,7 +201,7 @@ mod tests {
         let head = Head::parse(b"HTTP/1.1 202 Accepted\r\nLocation: http://a:1/v2/x?y\r\n\r\nrest")
             .unwrap()
             .unwrap();
-        assert_eq!((head.status, head.framing, head.length), (202, Framing::Length(0), 51));
+        assert_eq!((head.status, head.framing, head.length), (202, Framing::Length(0), 54));
         assert_eq!(path_of(&head.location.unwrap()), "/v2/x?y");
         assert!(Head::parse(b"nonsense\r\n\r\n").unwrap().is_err());
     }
