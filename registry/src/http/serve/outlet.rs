@@ -29,9 +29,10 @@ use rustix::{
 };
 use tokio::{io::Interest, net::TcpStream};
 
-/// Bytes of the region, hence the most that one frame stands for and one sendfile call is asked for:
-/// small enough that one connection does not keep a worker from others.
-pub(super) const FRAME: usize = 1 << 20;
+/// Bytes of the region, hence the most that one frame stands for and one sendfile call is asked for.
+/// Beside nginx, calls of 4 MiB took about a quarter less processor time than calls of 1 MiB.
+/// The socket's buffer ends most of them before one connection keeps a worker from others for long.
+pub(super) const FRAME: usize = 4 << 20;
 /// After so many bytes without a pause the task goes to the back of the queue.
 const TURN: usize = 4 << 20;
 /// How far ahead of the socket cold pages are asked for.
