@@ -107,6 +107,24 @@ async fn f21_an_upload_whose_client_goes_is_saved() {
 }
 
 #[tokio::test]
+async fn f21_what_writes_goes_on_to_its_end_though_its_client_has_gone() {
+    let (begun, ended) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begin, end) = (begun.clone(), ended.clone());
+    let commit = async move || {
+        begin.notify_one();
+        sleep(Duration::from_millis(300)).await;
+        end.notify_one();
+    };
+    let server = start(Router::new().route("/", any(commit)), options(Limits::default())).await;
+    let mut stream = connect(server.addr).await;
+    stream.write_all(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").await.unwrap();
+    begun.notified().await;
+    drop(stream);
+    server.count.until(|count| count.open() == 0).await;
+    timeout(PATIENCE, ended.notified()).await.expect("the handler was dropped");
+}
+
+#[tokio::test]
 async fn f21_idle_connections_are_closed_and_new_ones_refused_at_once() {
     let server = start(router(), options(Limits::default())).await;
     let mut idle = connect(server.addr).await;
