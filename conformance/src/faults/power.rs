@@ -5,12 +5,7 @@
 //! once no call of it is under way the file is copied: that is the disk as the power failure leaves it. The copy is
 //! mounted, recovers from its journal, and a server on it is asked for all that had been acknowledged by then.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use super::{
     Action, Cell, Expect, FaultError, Recorder, Result, Shim,
@@ -114,10 +109,15 @@ fn one_disk(options: PowerOptions, snapshots: usize, before: usize) -> Result<us
     let (runtime, scratch) = (runtime()?, Scratch::new("power")?);
     let (image, copy) = (scratch.join("disk.img"), scratch.join("snapshot.img"));
     make_ext4(&image, SIZE)?;
-    let (shim, env) = no_syncs(options)?;
-    let builder = env.into_iter().fold(Berth::builder(), |builder, (key, value)| builder.env(key, value));
+    // Held until the end, with the file by which it is told what to do.
+    let without = if options.syncs { None } else { Some(Shim::new()?) };
+    let mut builder = Berth::builder();
+    if let Some(shim) = &without {
+        shim.set(Action::SkipSyncs)?;
+        builder = shim.env().into_iter().fold(builder, |builder, (key, value)| builder.env(key, value));
+    }
     let mut machine = Machine::start(&image, options.database, builder, true)?;
-    if let Some(shim) = shim {
+    if let Some(shim) = &without {
         shim.must_have_met()?;
     }
     let mut recorder = Recorder::start(&machine.berth.url(), WORKERS)?;
@@ -145,7 +145,7 @@ fn one_disk(options: PowerOptions, snapshots: usize, before: usize) -> Result<us
 }
 
 /// Takes the disk as it is now, and what had been acknowledged by then.
-fn fail(machine: &mut Machine, recorder: &mut Recorder, copy: &PathBuf) -> Result<super::History> {
+fn fail(machine: &mut Machine, recorder: &mut Recorder, copy: &Path) -> Result<super::History> {
     let pid = machine.berth.pid();
     let pid = pid.ok_or_else(|| HarnessError::Unexpected("the registry has ended".to_owned()))?;
     machine.berth.signal(Signal::STOP);
@@ -156,15 +156,4 @@ fn fail(machine: &mut Machine, recorder: &mut Recorder, copy: &PathBuf) -> Resul
     recorder.hold();
     machine.berth.signal(Signal::CONT);
     Ok(history)
-}
-
-/// The library that leaves syncs out, where that is wanted.
-fn no_syncs(options: PowerOptions) -> Result<(Option<Shim>, Vec<(OsString, OsString)>)> {
-    if options.syncs {
-        return Ok((None, Vec::new()));
-    }
-    let shim = Shim::new()?;
-    shim.set(Action::SkipSyncs)?;
-    let env = shim.env().into();
-    Ok((Some(shim), env))
 }

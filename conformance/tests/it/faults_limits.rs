@@ -1,5 +1,7 @@
 //! F21, F22 and memory: what a registry may take, and how it stops.
 
+#![allow(clippy::unwrap_used, reason = "the steps of a test panic as the test itself does")]
+
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
