@@ -1,6 +1,6 @@
 //! F3: the power fails.
 //!
-//! The server's data lie on ext4 in a file behind a loop device. What a program wrote and did not sync stays in the
+//! The server's data lie on ext4 in a file behind a loop device (in memory, where that file's own disk plays no part). What a program wrote and did not sync stays in the
 //! file system's page cache and never reaches that file, for ten minutes. At a random moment the server is stopped, and
 //! once no call of it is under way the file is copied: that is the disk as the power failure leaves it. The copy is
 //! mounted, recovers from its journal, and a server on it is asked for all that had been acknowledged by then.
@@ -12,8 +12,9 @@ use super::{
     cell::{make_ext4, wait_stopped},
     steps::{moment, replay, runtime},
 };
-use crate::harness::{Berth, BerthBuilder, Durability, HarnessError, Postgres, Scratch, Signal, Tool};
+use crate::harness::{Berth, BerthBuilder, Durability, HarnessError, Postgres, Signal, Tool};
 
+/// Room, most of which is never used.
 const SIZE: u64 = 1 << 30;
 const WORKERS: usize = 4;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -106,8 +107,10 @@ fn start_postgres(cell: &Cell, fresh: bool) -> Result<Postgres> {
 
 /// Several snapshots of one disk. How much was acknowledged on it.
 fn one_disk(options: PowerOptions, snapshots: usize, before: usize) -> Result<usize> {
-    let (runtime, scratch) = (runtime()?, Scratch::new("power")?);
-    let (image, copy) = (scratch.join("disk.img"), scratch.join("snapshot.img"));
+    // In memory: a copy must be made before the kernel thinks of writing by itself, however busy the real disk is.
+    let (runtime, memory) = (runtime()?, Cell::tmpfs(2 * SIZE)?);
+    let folder = memory.outside(memory.path());
+    let (image, copy) = (folder.join("disk.img"), folder.join("snapshot.img"));
     make_ext4(&image, SIZE)?;
     // Held until the end, with the file by which it is told what to do.
     let without = if options.syncs { None } else { Some(Shim::new()?) };
