@@ -46,7 +46,7 @@ bench: install
 
 soak: install
 	$(CARGO) build --workspace --bins
-	BERTH_SOAK=1 BERTH_REQUIRE_ALL=1 $(CARGO) test --workspace $(ARGS) -- --nocapture
+	"$(CARGO_TARGET_DIR)/debug/berth-conformance" soak $(ARGS)
 
 # A named target keeps the C library's static linking away from build scripts and procedural macros, which are loaded
 # by the compiler. Packages and the container image are built from these binaries.

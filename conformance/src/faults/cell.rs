@@ -7,13 +7,15 @@ use std::{
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::Result;
 use crate::harness::{Daemon, DaemonSpec, HarnessError, Scratch, Tool, require, require_root};
 
 const LIMIT: Duration = Duration::from_secs(30);
+/// Between two looks at a busy device.
+const PAUSE: Duration = Duration::from_millis(5);
 const MOUNTED: &str = "mounted";
 /// ext4 that writes nothing by itself for as long as a test runs, and does not repair what a program forgot.
 const EXT4: &str = "loop,commit=600,noauto_da_alloc";
@@ -96,14 +98,21 @@ impl Cell {
     pub fn snapshot(&self, to: &Path) -> Result<()> {
         let image = self.image.as_ref().ok_or_else(|| HarnessError::Unexpected("no image".to_owned()))?;
         let writes = self.device()?;
-        for _ in 0..TRIES {
+        let begun = Instant::now();
+        while begun.elapsed() < LIMIT {
             let before = fs::read_to_string(&writes)?;
+            if in_flight(&before) != Some(0) {
+                // A disk that others use as well may take its time.
+                std::thread::sleep(PAUSE);
+                continue;
+            }
             Tool::new("cp")?.args(["--sparse=always", "--reflink=auto"]).args([image, to]).run()?;
-            if before == fs::read_to_string(&writes)? && in_flight(&before) == Some(0) {
+            if before == fs::read_to_string(&writes)? {
                 return Ok(());
             }
         }
-        Err(HarnessError::Unexpected("the device was never at rest".to_owned()).into())
+        let last = fs::read_to_string(&writes)?;
+        Err(HarnessError::Unexpected(format!("the device was never at rest: {last}")).into())
     }
 
     /// The file in which the kernel counts what the loop device did.
@@ -115,9 +124,6 @@ impl Cell {
         Ok(Path::new("/sys/block").join(name).join("stat"))
     }
 }
-
-/// Copies that are made before a device that is never at rest is given up.
-const TRIES: usize = 50;
 
 /// The ninth figure of a block device's `stat`: requests under way.
 fn in_flight(stat: &str) -> Option<u64> {

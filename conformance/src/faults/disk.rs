@@ -3,6 +3,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio::runtime::Runtime;
 
 use super::{
     Action, Cell, Client, Expect, FaultError, Journal, Pusher, Result, Shim, Taste, Way,
@@ -24,55 +25,73 @@ const FREED: Duration = Duration::from_secs(10);
 /// So soon readiness knows that there is none.
 const RED: Duration = Duration::from_secs(10);
 
-/// F4: for N = 1, 2, … the Nth sync of a script of pushes answers EIO, and at last every sync does. A push that met it
-/// is answered 5xx; its session is over, its blob is not there, and ending the session again is no success. After a
-/// restart all that was acknowledged is there, and pushes do again.
+/// Whose syncs fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failing {
+    /// Blobs' files and folders: some push waits for each of them and must be refused.
+    Stored,
+    /// Any: the catalog may write a transaction anew, elsewhere, and then acknowledge.
+    Any,
+}
+
+/// F4: for N = 1, 2, … the Nth sync of a script of pushes answers EIO, first of those of blobs, then of all; and once
+/// every sync does. A push that met it is answered 5xx; its session is over, its blob is not there, and ending the
+/// session again is no success. After a restart all that was acknowledged is there, and pushes do again.
 pub fn failing_syncs() -> Result<String> {
     let (runtime, shim) = (runtime()?, Shim::new()?);
     let mut refused = 0;
-    for n in 1..=SYNCS {
-        let when = format!("F4, sync {n} fails");
-        let [preload, control] = shim.env();
-        shim.reset()?;
-        let mut berth = Berth::builder().env(preload.0, preload.1).env(control.0, control.1).start()?;
-        shim.must_have_met()?;
-        let scratch = Scratch::new("journal")?;
-        let journal = Arc::new(Journal::open(scratch.join("journal"))?);
-        let at = shim.syncs()? + n;
-        shim.set(Action::FailSync(at))?;
-        let (voided, through) = runtime.block_on(async {
-            let client = Client::new(&berth.url())?;
-            let voided = each_way(&client, &journal, &when).await?;
-            Ok::<_, FaultError>((voided, shim.syncs()? < at))
-        })?;
-        if through {
-            break;
-        }
-        refused += voided;
-        if n == 1 {
-            shim.set(Action::FailSyncsFrom(0))?;
-            let voided = runtime.block_on(each_way(&Client::new(&berth.url())?, &journal, &when))?;
-            if voided != Way::ALL.len() {
-                let finding = format!("every sync failed, and {voided} of 4 pushes were refused");
-                return Err(FaultError::broken(when, finding));
+    for failing in [Failing::Stored, Failing::Any] {
+        let mut n = 1;
+        while let Some(voided) = one_failing_sync(&runtime, &shim, failing, n)? {
+            refused += voided;
+            n += 1;
+            if n > SYNCS {
+                return Err(
+                    HarnessError::Unexpected(format!("the script makes more than {SYNCS} syncs")).into()
+                );
             }
         }
-        shim.set(Action::Count)?;
-        berth.kill()?;
-        recover(&mut berth, &when)?;
-        let pusher = Pusher::new(Client::new(&berth.url())?, journal.clone(), REPO, Taste::Scripted);
-        runtime.block_on(pusher.image())?;
-        let history = journal.history()?;
-        clean(when.clone(), history.refused.clone())?;
-        replay(&runtime, &berth.url(), &history, Expect::PROCESS, &when)?;
-        if n == SYNCS {
-            return Err(HarnessError::Unexpected(format!("the script makes more than {SYNCS} syncs")).into());
-        }
-    }
-    if refused < Way::ALL.len() {
-        return Err(HarnessError::Unexpected(format!("only {refused} pushes met the fault")).into());
     }
     Ok(format!("{refused} pushes refused and void, none of them visible"))
+}
+
+/// How many pushes were refused; `None` when the script came through before the Nth sync.
+fn one_failing_sync(runtime: &Runtime, shim: &Shim, failing: Failing, n: u64) -> Result<Option<usize>> {
+    let when = format!("F4, sync {n} of {failing:?} fails");
+    let [preload, control] = shim.env();
+    shim.reset()?;
+    let mut berth = Berth::builder().env(preload.0, preload.1).env(control.0, control.1).start()?;
+    shim.must_have_met()?;
+    let scratch = Scratch::new("journal")?;
+    let journal = Arc::new(Journal::open(scratch.join("journal"))?);
+    let client = Client::new(&berth.url())?;
+    let count = || if failing == Failing::Stored { shim.stored_syncs() } else { shim.syncs() };
+    let at = count()? + n;
+    shim.set(if failing == Failing::Stored { Action::FailStoredSync(at) } else { Action::FailSync(at) })?;
+    let voided = runtime.block_on(each_way(&client, &journal, &when))?;
+    if count()? < at {
+        return Ok(None);
+    }
+    if failing == Failing::Stored && voided == 0 {
+        return Err(FaultError::broken(when, "a sync of a blob failed, and every push was acknowledged"));
+    }
+    if n == 1 {
+        shim.set(Action::FailSyncsFrom(0))?;
+        let voided = runtime.block_on(each_way(&client, &journal, &when))?;
+        if voided != Way::ALL.len() {
+            let finding = format!("every sync failed, and {voided} of 4 pushes were refused");
+            return Err(FaultError::broken(when, finding));
+        }
+    }
+    shim.set(Action::Count)?;
+    berth.kill()?;
+    recover(&mut berth, &when)?;
+    let pusher = Pusher::new(Client::new(&berth.url())?, journal.clone(), REPO, Taste::Scripted);
+    runtime.block_on(pusher.image())?;
+    let history = journal.history()?;
+    clean(when.clone(), history.refused.clone())?;
+    replay(runtime, &berth.url(), &history, Expect::PROCESS, &when)?;
+    Ok(Some(voided))
 }
 
 /// Pushes one blob by each way while a sync may fail. How many pushes were refused.

@@ -1,24 +1,20 @@
 //! F3: the power fails.
 //!
-//! The server's data lie on ext4 in a file behind a loop device. What a program wrote and did not sync stays in the
+//! The server's data lie on ext4 in a file behind a loop device (in memory, where that file's own disk plays no part). What a program wrote and did not sync stays in the
 //! file system's page cache and never reaches that file, for ten minutes. At a random moment the server is stopped, and
 //! once no call of it is under way the file is copied: that is the disk as the power failure leaves it. The copy is
 //! mounted, recovers from its journal, and a server on it is asked for all that had been acknowledged by then.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use super::{
     Action, Cell, Expect, FaultError, Recorder, Result, Shim,
     cell::{make_ext4, wait_stopped},
     steps::{moment, replay, runtime},
 };
-use crate::harness::{Berth, BerthBuilder, Durability, HarnessError, Postgres, Scratch, Signal, Tool};
+use crate::harness::{Berth, BerthBuilder, Durability, HarnessError, Postgres, Signal, Tool};
 
+/// Room, most of which is never used.
 const SIZE: u64 = 1 << 30;
 const WORKERS: usize = 4;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -111,13 +107,20 @@ fn start_postgres(cell: &Cell, fresh: bool) -> Result<Postgres> {
 
 /// Several snapshots of one disk. How much was acknowledged on it.
 fn one_disk(options: PowerOptions, snapshots: usize, before: usize) -> Result<usize> {
-    let (runtime, scratch) = (runtime()?, Scratch::new("power")?);
-    let (image, copy) = (scratch.join("disk.img"), scratch.join("snapshot.img"));
+    // In memory: a copy must be made before the kernel thinks of writing by itself, however busy the real disk is.
+    let (runtime, memory) = (runtime()?, Cell::tmpfs(2 * SIZE)?);
+    let folder = memory.outside(memory.path());
+    let (image, copy) = (folder.join("disk.img"), folder.join("snapshot.img"));
     make_ext4(&image, SIZE)?;
-    let (shim, env) = no_syncs(options)?;
-    let builder = env.into_iter().fold(Berth::builder(), |builder, (key, value)| builder.env(key, value));
+    // Held until the end, with the file by which it is told what to do.
+    let without = if options.syncs { None } else { Some(Shim::new()?) };
+    let mut builder = Berth::builder();
+    if let Some(shim) = &without {
+        shim.set(Action::SkipSyncs)?;
+        builder = shim.env().into_iter().fold(builder, |builder, (key, value)| builder.env(key, value));
+    }
     let mut machine = Machine::start(&image, options.database, builder, true)?;
-    if let Some(shim) = shim {
+    if let Some(shim) = &without {
         shim.must_have_met()?;
     }
     let mut recorder = Recorder::start(&machine.berth.url(), WORKERS)?;
@@ -145,7 +148,7 @@ fn one_disk(options: PowerOptions, snapshots: usize, before: usize) -> Result<us
 }
 
 /// Takes the disk as it is now, and what had been acknowledged by then.
-fn fail(machine: &mut Machine, recorder: &mut Recorder, copy: &PathBuf) -> Result<super::History> {
+fn fail(machine: &mut Machine, recorder: &mut Recorder, copy: &Path) -> Result<super::History> {
     let pid = machine.berth.pid();
     let pid = pid.ok_or_else(|| HarnessError::Unexpected("the registry has ended".to_owned()))?;
     machine.berth.signal(Signal::STOP);
@@ -156,15 +159,4 @@ fn fail(machine: &mut Machine, recorder: &mut Recorder, copy: &PathBuf) -> Resul
     recorder.hold();
     machine.berth.signal(Signal::CONT);
     Ok(history)
-}
-
-/// The library that leaves syncs out, where that is wanted.
-fn no_syncs(options: PowerOptions) -> Result<(Option<Shim>, Vec<(OsString, OsString)>)> {
-    if options.syncs {
-        return Ok((None, Vec::new()));
-    }
-    let shim = Shim::new()?;
-    shim.set(Action::SkipSyncs)?;
-    let env = shim.env().into();
-    Ok((Some(shim), env))
 }

@@ -1,7 +1,7 @@
 /* Loaded before the C library into the server under test: counts the calls that make a state durable, and at the one
  * that the control file names kills the process, lets the call fail, or leaves it out.
  *
- * The control file holds four 64-bit words: calls so far, syncs so far, what to do, and at which call. It is mapped,
+ * The control file holds five 64-bit words: calls so far, syncs so far, what to do, at which call, and syncs of blobs so far. It is mapped,
  * so that the test reads and writes it while the server runs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,10 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { COUNT, KILL_AT_CALL, FAIL_SYNC, FAIL_SYNCS_FROM, SKIP_SYNCS };
+enum { COUNT, KILL_AT_CALL, FAIL_SYNC, FAIL_SYNCS_FROM, SKIP_SYNCS, FAIL_STORED_SYNC };
 
 struct control {
-    _Atomic uint64_t calls, syncs, action, at;
+    _Atomic uint64_t calls, syncs, action, at, stored;
 };
 
 static struct control *control;
@@ -45,13 +45,27 @@ static void call(void) {
     }
 }
 
+/* Whether this is a file or folder of blobs, and not the catalog's. */
+static int is_stored(int file) {
+    char link[32], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    return strstr(path, "/data/storage/") != NULL;
+}
+
 /* 0: go on; 1: leave it out; -1: it has failed. */
-static int sync_call(void) {
+static int sync_call(int file) {
     if (control == NULL) return 0;
     call();
     uint64_t number = atomic_fetch_add(&control->syncs, 1) + 1;
     uint64_t action = control->action;
     if ((action == FAIL_SYNC && number == control->at) || (action == FAIL_SYNCS_FROM && number >= control->at)) {
+        errno = EIO;
+        return -1;
+    }
+    if (is_stored(file) && atomic_fetch_add(&control->stored, 1) + 1 == control->at && action == FAIL_STORED_SYNC) {
         errno = EIO;
         return -1;
     }
@@ -61,7 +75,7 @@ static int sync_call(void) {
 #define NEXT(type, name, ...) ((type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
 #define SYNC(name)                                                      \
     int name(int file) {                                                \
-        int answer = sync_call();                                       \
+        int answer = sync_call(file);                                       \
         if (answer != 0) return answer == 1 ? 0 : -1;                   \
         return NEXT(int, #name, int)(file);                             \
     }
@@ -71,7 +85,7 @@ SYNC(fdatasync)
 SYNC(syncfs)
 
 int sync_file_range(int file, off64_t from, off64_t count, unsigned int flags) {
-    int answer = sync_call();
+    int answer = sync_call(file);
     if (answer != 0) return answer == 1 ? 0 : -1;
     return NEXT(int, "sync_file_range", int, off64_t, off64_t, unsigned int)(file, from, count, flags);
 }

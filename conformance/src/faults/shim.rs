@@ -28,6 +28,8 @@ pub enum Action {
     FailSync(u64),
     /// This sync and all after it answer EIO.
     FailSyncsFrom(u64),
+    /// This sync of a blob's file or folder answers EIO; the catalog's are not counted.
+    FailStoredSync(u64),
     /// No sync does anything, and all answer well: a server that forgets to sync.
     SkipSyncs,
 }
@@ -54,7 +56,7 @@ impl Shim {
             .args([&library, &source])
             .arg("-ldl")
             .run()?;
-        let control_path = scratch.write("control", [0; 32])?;
+        let control_path = scratch.write("control", [0; 40])?;
         let control = OpenOptions::new().read(true).write(true).open(&control_path)?;
         Ok(Self { library, control, control_path, _scratch: scratch })
     }
@@ -74,6 +76,7 @@ impl Shim {
             Action::FailSync(at) => (2, at),
             Action::FailSyncsFrom(at) => (3, at),
             Action::SkipSyncs => (4, 0),
+            Action::FailStoredSync(at) => (5, at),
         };
         // What comes last makes it so.
         self.write(3, at)?;
@@ -84,7 +87,8 @@ impl Shim {
     pub fn reset(&self) -> Result<()> {
         self.set(Action::Count)?;
         self.write(0, 0)?;
-        self.write(1, 0)
+        self.write(1, 0)?;
+        self.write(4, 0)
     }
 
     /// Calls so far.
@@ -95,6 +99,11 @@ impl Shim {
     /// Syncs so far.
     pub fn syncs(&self) -> Result<u64> {
         self.read(1)
+    }
+
+    /// Syncs of blobs' files and folders so far.
+    pub fn stored_syncs(&self) -> Result<u64> {
+        self.read(4)
     }
 
     /// An error where the server never met it: then the test would prove nothing.

@@ -1,7 +1,9 @@
 //! F21, F22 and memory: what a registry may take, and how it stops.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+#![allow(clippy::unwrap_used, reason = "the steps of a test panic as the test itself does")]
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use berth_conformance::data::random;
@@ -13,6 +15,10 @@ use futures_util::stream;
 use sha2::{Digest as _, Sha256};
 
 const MIB: u64 = 1 << 20;
+/// So soon after a flood all is as before.
+const RECOVERY: Duration = Duration::from_secs(5);
+/// The queue at the door is full when a connection takes longer.
+const CONNECT: Duration = Duration::from_millis(200);
 
 #[test]
 fn f21_an_upload_that_a_stop_cuts_goes_on_after_the_restart() {
@@ -33,26 +39,24 @@ fn f22_after_a_flood_of_connections_good_clients_are_served_again() {
     }
     let mut berth = Berth::builder().wrapper(["prlimit", "--nofile=64:64"]).start().unwrap();
     for round in 0..3 {
-        let flood: Vec<_> = (0..300).filter_map(|_| open(berth.port()).ok()).collect();
-        assert!(flood.len() > 100, "round {round}: {} connections", flood.len());
+        // As many as it takes, and a few more that wait at the door.
+        let flood: Vec<_> = (0..200).map_while(|_| open(berth.port()).ok()).collect();
+        assert!(flood.len() > 64, "round {round}: {} connections", flood.len());
+        let descriptors = berth.stats().unwrap().descriptors().unwrap();
+        assert!(descriptors < 64, "round {round}: {descriptors} descriptors");
         drop(flood);
         let begun = Instant::now();
-        let served = berth_conformance::harness::until(Duration::from_secs(5), || {
-            let all = (0..20).all(|_| get_status(berth.port(), "/v2/").is_ok_and(|status| status == 200));
-            all.then_some(())
-        });
-        assert!(served.is_some(), "round {round}: not served after {:?}", begun.elapsed());
+        while !(0..20).all(|_| get_status(berth.port(), "/v2/").is_ok_and(|status| status == 200)) {
+            assert!(begun.elapsed() < RECOVERY, "round {round}: not served after {:?}", begun.elapsed());
+        }
+        assert!(begun.elapsed() < RECOVERY, "round {round}: served after {:?} only", begun.elapsed());
     }
-    assert!(berth.stats().unwrap().descriptors().unwrap() <= 64);
 }
 
 /// A connection with half a request on it.
 fn open(port: u16) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_millis(1)))?;
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), CONNECT)?;
     stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: ")?;
-    // What comes back, if anything, is not asked for.
-    let _nothing = stream.read(&mut [0; 1]);
     Ok(stream)
 }
 
