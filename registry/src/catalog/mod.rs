@@ -139,16 +139,17 @@ pub trait Catalog: Send + Sync + std::fmt::Debug + 'static {
     /// The tags of `repo` that point at `digest`.
     async fn tags_of(&self, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>>;
 
-    /// Manifests of `repo` whose subject is `subject`, in order of their digest after `after`,
-    /// `limit` at most. Empty when there are none, whether or not the subject or repository exists.
+    /// Manifests of `repo` whose subject is `subject`, in order of their digest after `after`, as many
+    /// as `limit` lets through. Empty when there are none, whether or not the subject or repository
+    /// exists.
     async fn referrers(
         &self,
         repo: &RepoName,
         subject: &Digest,
         artifact_type: Option<&str>,
         after: Option<&Digest>,
-        limit: u32,
-    ) -> Result<Vec<ReferrerRow>>;
+        limit: ReferrersLimit,
+    ) -> Result<Referrers>;
 
     /// Closes connections; a SQLite catalog checkpoints. Called once, last.
     async fn close(&self);

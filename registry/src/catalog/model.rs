@@ -215,3 +215,21 @@ pub struct ReferrerRow {
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
+
+/// How much of a referrers list is wanted at once.
+#[derive(Clone, Copy, Debug)]
+pub struct ReferrersLimit {
+    /// Entries at most.
+    pub entries: u32,
+    /// Bytes that they come to, by their annotations; a single entry may have more.
+    pub bytes: u64,
+}
+
+/// A part of a referrers list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Referrers {
+    /// In order of their digests.
+    pub rows: Vec<ReferrerRow>,
+    /// Whether others come after them.
+    pub more: bool,
+}

@@ -92,12 +92,30 @@ pub(super) const TAGS_OF: &str = "SELECT name FROM tags WHERE manifest = $1";
 pub(super) const TAGS: &str = "SELECT name FROM tags \
      WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name > $2 ORDER BY name LIMIT $3";
 
-// Referrers. The type is asked for twice, since the index holds only its first 255 characters.
+// Referrers: between two digests, the first exclusive. The type is asked for twice, since the index
+// holds only its first 255 characters.
 
-pub(super) const REFERRERS: &str = "SELECT digest, media_type, size, artifact_type, annotations FROM manifests \
-     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND subject = $2 AND digest > $3 \
-     ORDER BY digest LIMIT $4";
-pub(super) const REFERRERS_OF_TYPE: &str = "SELECT digest, media_type, size, artifact_type, annotations FROM manifests \
-     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND subject = $2 \
-     AND substr(artifact_type, 1, 255) = substr($5, 1, 255) AND artifact_type = $5 \
-     AND digest > $3 ORDER BY digest LIMIT $4";
+macro_rules! referrers {
+    ($columns:literal, $of_type:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM manifests \
+             WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND subject = $2 ",
+            $of_type,
+            " AND digest > $3 AND digest <= $4 ORDER BY digest LIMIT $5"
+        )
+    };
+}
+macro_rules! of_type {
+    ($columns:literal) => {
+        referrers!($columns, "AND substr(artifact_type, 1, 255) = substr($6, 1, 255) AND artifact_type = $6")
+    };
+}
+
+pub(super) const REFERRERS: &str = referrers!("digest, media_type, size, artifact_type, annotations", "");
+pub(super) const REFERRERS_OF_TYPE: &str = of_type!("digest, media_type, size, artifact_type, annotations");
+/// How many bytes the annotations have, which neither database has to read for it.
+pub(super) const REFERRER_WEIGHTS: &str = referrers!("digest, CAST(octet_length(annotations) AS BIGINT)", "");
+pub(super) const REFERRER_WEIGHTS_OF_TYPE: &str =
+    of_type!("digest, CAST(octet_length(annotations) AS BIGINT)");

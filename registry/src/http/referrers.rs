@@ -11,15 +11,10 @@ use super::{
     headers,
     page::{self, Page, encode, query},
 };
-use crate::catalog::ReferrerRow;
+use crate::catalog::{ReferrerRow, Referrers, ReferrersLimit};
 
 /// A page ends before its descriptors come to so many bytes, as annotations can be large (R19).
-const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
-
-fn estimate(row: &ReferrerRow) -> usize {
-    let annotations: usize = row.annotations.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
-    300 + annotations
-}
+const MAX_PAGE_BYTES: u64 = 4 * 1024 * 1024;
 
 fn descriptor(row: ReferrerRow) -> Descriptor {
     Descriptor {
@@ -46,22 +41,9 @@ pub(super) async fn list(
     let filter = query(&parts.uri, "artifactType").next().filter(|filter| !filter.is_empty());
     let after = page.last.as_deref().map(str::parse::<Digest>).transpose()?;
     let repo = access.repo();
-    let mut rows =
-        api.inner.catalog.referrers(repo, &subject, filter.as_deref(), after.as_ref(), page.fetch()).await?;
-
-    let mut more = rows.len() > page.size as usize;
-    rows.truncate(page.size as usize);
-    let mut bytes = 0;
-    let fits = rows.iter().take_while(|row| {
-        bytes += estimate(row);
-        bytes <= MAX_PAGE_BYTES
-    });
-    // One entry always goes out, or a client would never come past it.
-    let fits = fits.count().max(1);
-    if fits < rows.len() {
-        rows.truncate(fits);
-        more = true;
-    }
+    let limit = ReferrersLimit { entries: page.size, bytes: MAX_PAGE_BYTES };
+    let found = api.inner.catalog.referrers(repo, &subject, filter.as_deref(), after.as_ref(), limit).await?;
+    let Referrers { rows, more } = found;
     let last = rows.last().map(|row| row.digest.clone());
 
     let mut response = Response::new(Body::from(referrers_index(rows.into_iter().map(descriptor))));

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::{
     BlobRow, Catalog, Claim, Committed, Lease, ManifestPut, ManifestRow, NewBlob, NewManifest, OpenError,
-    ReferrerRow, Result, UploadId, UploadProgress, UploadRow, WriterId,
+    Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
     database::Statements,
     open::{Step, migrate},
     ops, sql,
@@ -253,8 +253,8 @@ impl Catalog for PostgresCatalog {
         subject: &Digest,
         artifact_type: Option<&str>,
         after: Option<&Digest>,
-        limit: u32,
-    ) -> Result<Vec<ReferrerRow>> {
+        limit: ReferrersLimit,
+    ) -> Result<Referrers> {
         read!(self, |db| ops::lists::referrers(db, repo, subject, artifact_type, after, limit))
     }
 

@@ -10,8 +10,9 @@ use sqlx::SqliteConnection;
 use super::{SqliteCatalog, cache::Looked, uploads, writer::Durability};
 use crate::{
     catalog::{
-        BlobRow, Catalog, Claim, Committed, Lease, ManifestPut, ManifestRow, NewBlob, NewManifest,
-        ReferrerRow, Result, UploadId, UploadProgress, UploadRow, WriterId, database::Statements, ops, sql,
+        BlobRow, Catalog, Claim, Committed, Lease, ManifestPut, ManifestRow, NewBlob, NewManifest, Referrers,
+        ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId, database::Statements, ops,
+        sql,
     },
     clock::Timestamp,
 };
@@ -207,8 +208,8 @@ impl Catalog for SqliteCatalog {
         subject: &Digest,
         artifact_type: Option<&str>,
         after: Option<&Digest>,
-        limit: u32,
-    ) -> Result<Vec<ReferrerRow>> {
+        limit: ReferrersLimit,
+    ) -> Result<Referrers> {
         ops::lists::referrers(&mut *self.reader().await?, repo, subject, artifact_type, after, limit).await
     }
 

@@ -27,7 +27,11 @@ fn referrer(n: u64, subject: u64, artifact_type: &str) -> NewManifest {
 }
 
 async fn referrers(f: &Fixture, of_type: Option<&str>, after: Option<u64>, limit: u32) -> Vec<ReferrerRow> {
-    let after = after.map(digest);
+    page(f, of_type, after, limit, u64::MAX).await.rows
+}
+
+async fn page(f: &Fixture, of_type: Option<&str>, after: Option<u64>, entries: u32, bytes: u64) -> Referrers {
+    let (after, limit) = (after.map(digest), ReferrersLimit { entries, bytes });
     f.catalog.referrers(&name("a"), &digest(1), of_type, after.as_ref(), limit).await.unwrap()
 }
 
@@ -88,4 +92,31 @@ pub(super) async fn annotations_come_back_whatever_they_say(f: &Fixture) {
             .into();
     f.push(NewManifest { annotations: annotations.clone(), ..referrer(11, 1, "sig") }).await;
     assert_eq!(referrers(f, None, None, 10).await[0].annotations, annotations);
+}
+
+pub(super) async fn r19_a_page_of_referrers_ends_before_its_annotations_are_too_many_bytes(f: &Fixture) {
+    for n in 11..16 {
+        let mut heavy = referrer(n, 1, "sig");
+        heavy.annotations.insert("long".to_owned(), "\0ä".repeat(1000));
+        f.push(heavy).await;
+    }
+    for of_type in [None, Some("sig")] {
+        for (bytes, entries) in [(0, 1), (8_000, 1), (18_000, 2), (1_000_000, 5)] {
+            let (mut after, mut seen) = (None, Vec::new());
+            loop {
+                let page = page(f, of_type, after, 100, bytes).await;
+                let last = page.rows.last().expect("a page has an entry").annotations["n"].parse().unwrap();
+                assert!(page.rows.len() == entries || !page.more, "{bytes}: {}", page.rows.len());
+                seen.extend(page.rows.iter().map(|row| row.digest.clone()));
+                after = Some(last);
+                if !page.more {
+                    break;
+                }
+            }
+            assert_eq!(seen, [11, 12, 13, 14, 15].map(digest), "{bytes}");
+        }
+        assert!(page(f, of_type, None, 2, u64::MAX).await.more);
+        assert!(!page(f, of_type, None, 5, u64::MAX).await.more);
+        assert_eq!(page(f, of_type, None, 0, u64::MAX).await.rows, []);
+    }
 }

@@ -195,6 +195,7 @@ contract! {
         referrers_need_no_subject_and_go_when_deleted
         a_type_of_any_length_is_found_by_all_of_it
         annotations_come_back_whatever_they_say
+        r19_a_page_of_referrers_ends_before_its_annotations_are_too_many_bytes
     }
     tags {
         tags_come_in_byte_order_page_by_page

@@ -34,6 +34,8 @@ async fn r19_no_statement_reads_or_sorts_a_table() {
         sql::TAGS,
         sql::REFERRERS,
         sql::REFERRERS_OF_TYPE,
+        sql::REFERRER_WEIGHTS,
+        sql::REFERRER_WEIGHTS_OF_TYPE,
         uploads::EXPIRED,
         SqliteConnection::MISSING_REFERENCES,
         SqliteConnection::RENEW_LEASES,
