@@ -17,7 +17,7 @@ pub struct Uploads {
     pub min_chunk: Option<Size>,
     /// Largest blob.
     pub max_blob_size: Option<Size>,
-    /// Sessions that one user may have open.
+    /// Sessions that may be open, of all users together.
     pub max_sessions: u32,
 }
 
@@ -48,7 +48,11 @@ impl Section for Uploads {
             "Largest blob, as \"20GiB\". There is no limit unless set.",
             &mut self.max_blob_size,
         );
-        keys.key("max_sessions", "Sessions that one user may have open at a time.", &mut self.max_sessions);
+        keys.key(
+            "max_sessions",
+            "Sessions that may be open at a time, of all users together.",
+            &mut self.max_sessions,
+        );
     }
 
     fn check(&mut self, faults: &mut Faults) {
