@@ -27,7 +27,7 @@ static struct control *control;
 
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("BERTH_FAULT_CONTROL");
-    if (path == NULL || strcmp(program_invocation_short_name, "berth-registry") != 0) return;
+    if (path == NULL || strncmp(program_invocation_short_name, "berth-registry", 14) != 0) return;
     int file = open(path, O_RDWR | O_CLOEXEC);
     if (file < 0) abort();
     void *mapped = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
