@@ -170,6 +170,8 @@ async fn r33_uploads_are_capped_and_purged_when_they_expire() {
         let refused = blobs.start(&repo("a"), "", Algorithm::Sha256).await;
         assert!(matches!(refused, Err(UploadError::TooMany)), "{refused:?}");
     }
+    let restarted = fixture.restarted().start(&repo("a"), "", Algorithm::Sha256).await;
+    assert!(matches!(restarted, Err(UploadError::TooMany)), "{restarted:?}");
     blobs.cancel(&sessions[0]).await.unwrap();
     sessions[0] = fixture.start().await;
     assert!(matches!(blobs.start(&repo("a"), "", Algorithm::Sha256).await, Err(UploadError::TooMany)));
