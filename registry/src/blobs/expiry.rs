@@ -1,6 +1,9 @@
 //! Sessions that nobody comes back to.
 
+use tracing::warn;
+
 use super::{Blobs, Session, UploadError};
+use crate::storage::StorageError;
 
 impl Blobs {
     /// Throws away sessions that have expired, `limit` at most, and says how many.
@@ -24,7 +27,14 @@ impl Blobs {
                 self.release(&held).await;
                 continue;
             }
-            self.inner.store.discard(session.id, &held.row.progress.staging).await?;
+            match self.inner.store.discard(session.id, &held.row.progress.staging).await {
+                // Of another storage, say, from before the configuration changed. It will not be
+                // readable in the next round either, and must not keep all others from their end.
+                Err(StorageError::Corrupt(why)) => {
+                    warn!(upload = %session.id, "Bytes of upload {} may stay: {why}", session.id);
+                }
+                discarded => discarded?,
+            }
             self.inner.catalog.delete_upload(&session.repo, session.id).await?;
             purged += 1;
         }

@@ -107,13 +107,14 @@ impl Blobs {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
+        let cap = sessions::Cap::new(&settings);
         let inner = Inner {
             catalog,
             store,
             clock,
             settings,
             tasks: TaskTracker::new(),
-            cap: sessions::Cap::default(),
+            cap,
             budget: Budget::new(WAITING),
         };
         Self { inner: Arc::new(inner) }

@@ -6,11 +6,8 @@ use berth_oci::{Algorithm, RepoName};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Blobs, UploadError, hash::Hash};
-use crate::{
-    catalog::{UploadId, UploadProgress, UploadRow},
-    clock::Timestamp,
-};
+use super::{Blobs, Settings, UploadError, hash::Hash};
+use crate::catalog::{UploadId, UploadProgress, UploadRow};
 
 /// Names a session as a request does: only together are the three of them a session (R9).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +22,15 @@ pub struct Session {
 
 /// A guess at how many sessions are open, never too low for those started here. Counted anew
 /// when it reaches the cap, so that the sessions that ended cost nothing to keep track of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cap(AtomicU32);
+
+impl Cap {
+    /// At the cap, so that the first session counts those that an earlier process left.
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self(AtomicU32::new(settings.max_uploads))
+    }
+}
 
 impl Blobs {
     /// Starts a session.
@@ -61,8 +65,7 @@ impl Blobs {
         if count.fetch_add(1, Ordering::Relaxed) < max {
             return Ok(());
         }
-        let open = self.inner.catalog.expired_uploads(Timestamp(i64::MAX), max).await?.len();
-        let open = u32::try_from(open).unwrap_or(u32::MAX);
+        let open = self.inner.catalog.count_uploads(max).await?;
         if open >= max {
             count.store(max, Ordering::Relaxed);
             return Err(UploadError::TooMany);

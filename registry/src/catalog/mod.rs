@@ -117,6 +117,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug + 'static {
     /// Sessions that expired before `now` and that nobody is writing to, `limit` at most.
     async fn expired_uploads(&self, now: Timestamp, limit: u32) -> Result<Vec<UploadRow>>;
 
+    /// How many sessions there are, written to or not; counts no further than `most`.
+    async fn count_uploads(&self, most: u32) -> Result<u32>;
+
     // Manifests and tags.
 
     /// Stores a manifest, its references and its tags in one transaction, after checking inside

@@ -41,6 +41,9 @@ pub(super) const ADD_UPLOAD: &str = "INSERT INTO uploads (id, repo, principal, c
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
 pub(super) const UPLOAD: &str = "SELECT id, repo, principal, created_at, received, hash, staging, expires_at FROM uploads \
      WHERE id = $1 AND repo = $2";
+/// By the index on their ends, which is short, and not by the rows, which are not.
+pub(super) const COUNT_UPLOADS: &str =
+    "SELECT COUNT(*) FROM (SELECT 1 FROM uploads WHERE expires_at >= 0 LIMIT $1) AS counted";
 pub(super) const END_UPLOAD: &str = "DELETE FROM uploads WHERE id = $1";
 pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE id = $1 AND repo = $2 \
      RETURNING id, repo, principal, created_at, received, hash, staging, expires_at";

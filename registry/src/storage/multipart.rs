@@ -1,7 +1,7 @@
 //! A session's bytes on their way into a bucket, by the parts of a multipart upload.
 
 use async_trait::async_trait;
-use berth_oci::Digest;
+use berth_oci::{Digest, Verifier};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::{ObjectStoreExt, PutPayload, multipart::PartId, path::Path};
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     BlobBody, BlobStore, Result, StageWriter, Staging, StorageError,
     key::Key,
+    lane::{Budget, Lane},
     object::{ObjectBackend, object_error},
 };
 use crate::catalog::{ObjectKey, UploadId};
@@ -24,6 +25,9 @@ const FIRST_PART: u64 = 8 * 1024 * 1024;
 
 /// Parts of one upload that are on their way at a time, beside the one that fills.
 const PARALLEL: usize = 2;
+
+/// Bytes that may wait for their hash when an object is read again.
+const REREAD: u32 = 512 * 1024;
 
 /// The size of part `index`. It doubles every thousand parts: 8 GiB in parts of 8 MiB, 24 GiB with
 /// those of 16, and so on; the 10,000 parts of an upload hold more than S3's 5 TiB.
@@ -174,35 +178,58 @@ impl MultipartWriter {
         serde_json::to_vec(&self.session).map_err(|e| StorageError::Unavailable(e.into()))
     }
 
-    async fn try_finish(&mut self) -> Result<()> {
-        if self.session.multipart.is_none() {
+    async fn try_finish(&mut self, digest: &Digest) -> Result<ObjectKey> {
+        let key = if self.session.multipart.is_none() {
+            // Not under the session's name: a request that lost the session to another, and that is
+            // only slow, must not put its bytes in the place of the other's.
+            let key = Key::Object(UploadId(Uuid::new_v4())).object();
             let payload: PutPayload = std::mem::take(&mut self.filling).into_iter().collect();
-            self.backend.objects.put(&self.path, payload).await.map_err(object_error)?;
+            self.backend.objects.put(&self.backend.path(&key)?, payload).await.map_err(object_error)?;
+            key
         } else {
             if self.filled > 0 {
                 self.send_part().await?;
             }
             self.all_parts_done().await?;
-            self.complete().await?;
-        }
+            self.complete(digest).await?;
+            Key::Object(self.id).object()
+        };
         for name in std::mem::take(&mut self.session.old_tails) {
             self.backend.tidy(&Key::Tail(self.id, name).object()).await;
         }
-        Ok(())
+        Ok(key)
     }
 
-    async fn complete(&self) -> Result<()> {
+    async fn complete(&self, digest: &Digest) -> Result<()> {
         let Some(multipart) = &self.session.multipart else { return Ok(()) };
         let parts = self.session.parts.iter().map(|part| PartId { content_id: part.id.clone() }).collect();
         let Err(error) = self.backend.parts.complete_multipart(&self.path, multipart, parts).await else {
             return Ok(());
         };
-        // The answer may have been lost after the deed, and the retry then finds no upload. The
-        // object's name is this session's alone: if it is there in full, it is this one.
-        match self.backend.objects.head(&self.path).await {
-            Ok(found) if found.size == self.end => Ok(()),
-            Ok(_) | Err(_) => Err(object_error(error)),
+        // The answer may have been lost after the deed, and the retry then finds no upload. Or
+        // another request has taken the session over and completed it with other bytes: what is
+        // there now tells.
+        match self.is_there(digest).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(object_error(error)),
         }
+    }
+
+    /// Whether the object is there with the content of `digest`.
+    async fn is_there(&self, digest: &Digest) -> Result<bool> {
+        let key = Key::Object(self.id).object();
+        let Some(BlobBody::Stream(mut bytes)) = self.backend.open(&key, self.end, 0..self.end).await? else {
+            return Ok(false);
+        };
+        let lane = Lane::new(Verifier::new(digest.clone(), self.end), REREAD, &Budget::new(REREAD));
+        while let Some(piece) = bytes.try_next().await? {
+            let weight = piece.len();
+            let update = move |verifier: &mut Verifier| {
+                verifier.update(&piece).ok(); // It remembers, and tells at the end.
+            };
+            lane.push(weight, update).await?;
+        }
+        Ok(lane.call(|verifier| verifier.clone().finish().is_ok()).await?)
     }
 }
 
@@ -232,9 +259,9 @@ impl StageWriter for MultipartWriter {
         }
     }
 
-    async fn finish(mut self: Box<Self>, _digest: &Digest) -> Result<ObjectKey> {
-        match self.try_finish().await {
-            Ok(()) => Ok(Key::Object(self.id).object()),
+    async fn finish(mut self: Box<Self>, digest: &Digest) -> Result<ObjectKey> {
+        match self.try_finish(digest).await {
+            Ok(key) => Ok(key),
             Err(error) => {
                 self.abandon().await.ok(); // The upload's own error is the one to report.
                 Err(error)
@@ -250,27 +277,4 @@ impl StageWriter for MultipartWriter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ten_thousand_parts_hold_what_s3_holds() {
-        let total: u64 = (0..10_000).map(part_size).sum();
-        assert!(total >= 5 << 40, "{total}");
-        assert!((0..10_000).all(|i| (MIN_PART..=5 << 30).contains(&part_size(i))));
-        assert_eq!((0..1000).map(part_size).sum::<u64>(), 1000 * FIRST_PART);
-    }
-
-    #[test]
-    fn what_a_session_wrote_down_can_be_read() {
-        let session = Session {
-            multipart: Some("m".into()),
-            parts: vec![Part { id: "\"e\"".into(), size: 5 }],
-            tail: Some(Tail { name: Uuid::nil(), size: 3 }),
-            old_tails: vec![Uuid::nil()],
-        };
-        let id = UploadId(Uuid::nil());
-        assert_eq!(Session::parse(id, &serde_json::to_vec(&session).unwrap()).unwrap(), session);
-        assert!(matches!(Session::parse(id, b"file"), Err(StorageError::Corrupt(_))));
-    }
-}
+mod tests;

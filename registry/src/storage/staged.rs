@@ -1,10 +1,10 @@
 //! A session's bytes on their way into a folder.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, ErrorKind},
-    os::unix::fs::FileExt,
-    path::PathBuf,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -77,6 +77,14 @@ impl EarlySync {
     fn wait(&self) -> MutexGuard<'_, Option<io::Error>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Runs the last sync, unless an early one has failed. None runs beside it: one that was begun
+    /// and did not come to its turn yet could hear of the failure in its place, and tell too late.
+    fn last(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut error = self.wait();
+        error.take().map_or(Ok(()), Err)?;
+        sync()
+    }
 }
 
 impl Tail {
@@ -119,12 +127,23 @@ impl Tail {
     /// may have dropped the pages that it could not write, and a second sync would call that well.
     fn sync(&mut self, all: bool) -> Result<()> {
         self.check()?;
-        let early = self.early.wait().take().map_or(Ok(()), Err);
-        let synced = early.and_then(|()| if all { self.file.sync_all() } else { self.file.sync_data() });
+        let synced = self.early.last(|| if all { self.file.sync_all() } else { self.file.sync_data() });
         if let Err(error) = synced {
             self.fail(storage_error(error));
         }
         self.check()
+    }
+}
+
+/// The length of a file that was opened at `path` and locked, if it still lies there. The request that
+/// held the lock before may have finished meanwhile: the file is then a blob, which nobody may
+/// cut or write to.
+fn still_staged(file: &File, path: &Path, id: UploadId) -> Result<u64> {
+    let found = file.metadata().map_err(storage_error)?;
+    match fs::symlink_metadata(path) {
+        Ok(there) if (there.dev(), there.ino()) == (found.dev(), found.ino()) => Ok(found.len()),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(storage_error(error)),
+        Ok(_) | Err(_) => Err(StorageError::Corrupt(format!("the staged bytes of upload {id} are gone"))),
     }
 }
 
@@ -152,7 +171,7 @@ impl StagedFile {
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(storage_error(error)),
         }
-        let len = file.metadata().map_err(storage_error)?.len();
+        let len = still_staged(&file, &path, id)?;
         if len < offset {
             return Err(StorageError::Corrupt(format!("upload {id} has {len} staged bytes, not {offset}")));
         }
@@ -225,71 +244,4 @@ impl StageWriter for StagedFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use berth_oci::Algorithm;
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::storage::{BlobStore, Filesystem};
-
-    fn open(store: &Filesystem, id: UploadId) -> Box<StagedFile> {
-        Box::new(StagedFile::open(store.root(), id, true, 0).unwrap())
-    }
-
-    #[tokio::test]
-    async fn f4_an_error_that_an_early_sync_heard_ends_the_upload() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Filesystem::open(folder.path(), 0).unwrap();
-        let digest = Digest::from_hash(Algorithm::Sha256, &[1; 32]);
-        for finish in [true, false] {
-            let id = UploadId(Uuid::new_v4());
-            let mut writer = open(&store, id);
-            writer.write(Bytes::from_static(b"hello")).await.unwrap();
-            let eio = || io::Error::from_raw_os_error(5);
-            writer.lane.call(move |tail| *tail.early.wait() = Some(eio())).await.unwrap();
-            let failed = match finish {
-                true => writer.finish(&digest).await.map(drop),
-                false => writer.flush().await.map(drop),
-            };
-            assert!(matches!(failed, Err(StorageError::Unavailable(_))), "{failed:?}");
-            // What was staged is gone: nobody can sync it again and call it well.
-            assert!(matches!(store.stage(id, STAGED, 5).await.err(), Some(StorageError::Corrupt(_))));
-            assert_eq!(std::fs::read_dir(folder.path().join("blobs/sha256")).unwrap().count(), 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn f4_the_writes_after_a_failed_early_sync_fail() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Filesystem::open(folder.path(), 0).unwrap();
-        let mut writer = open(&store, UploadId(Uuid::new_v4()));
-        // A pipe cannot be synced, which is an error like another.
-        let (_read, pipe) = io::pipe().unwrap();
-        let pipe = Arc::new(File::from(std::os::fd::OwnedFd::from(pipe)));
-        writer.lane.call(move |tail| tail.early.begin(&pipe, &tail.failed)).await.unwrap();
-        while writer.write(Bytes::from_static(b"hello")).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-        assert!(matches!(writer.flush().await.err(), Some(StorageError::Unavailable(_))));
-        assert_eq!(std::fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
-    }
-
-    #[tokio::test]
-    async fn f5_writes_fail_once_the_reserve_is_reached() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Filesystem::open(folder.path(), 0).unwrap();
-        let mut writer = open(&store, UploadId(Uuid::new_v4()));
-        writer.lane.call(|tail| tail.root = Arc::new(tail.root.with_reserve(u64::MAX))).await.unwrap();
-        let piece = Bytes::from(vec![0; 1024 * 1024]);
-        let mut outcome = Ok(());
-        for _ in 0..40 {
-            outcome = writer.write(piece.clone()).await;
-            if outcome.is_err() {
-                break;
-            }
-        }
-        assert!(matches!(outcome, Err(StorageError::Full)), "{outcome:?}");
-        writer.abandon().await.unwrap();
-        assert_eq!(std::fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
-    }
-}
+mod tests;

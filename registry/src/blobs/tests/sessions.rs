@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::*;
-use crate::catalog::WriterId;
+use crate::catalog::{UploadProgress, WriterId};
 
 /// A body that is fed by hand; it tells when it is read for the first time.
 fn fed() -> (mpsc::Sender<Bytes>, tokio::sync::oneshot::Receiver<()>, Body) {
@@ -170,6 +170,8 @@ async fn r33_uploads_are_capped_and_purged_when_they_expire() {
         let refused = blobs.start(&repo("a"), "", Algorithm::Sha256).await;
         assert!(matches!(refused, Err(UploadError::TooMany)), "{refused:?}");
     }
+    let restarted = fixture.restarted().start(&repo("a"), "", Algorithm::Sha256).await;
+    assert!(matches!(restarted, Err(UploadError::TooMany)), "{restarted:?}");
     blobs.cancel(&sessions[0]).await.unwrap();
     sessions[0] = fixture.start().await;
     assert!(matches!(blobs.start(&repo("a"), "", Algorithm::Sha256).await, Err(UploadError::TooMany)));
@@ -193,4 +195,24 @@ async fn r33_uploads_are_capped_and_purged_when_they_expire() {
     assert_eq!(blobs.status(&sessions[1]).await.unwrap(), 6);
     assert!(matches!(blobs.status(&sessions[3]).await, Err(UploadError::Unknown)));
     fixture.start().await;
+}
+
+#[tokio::test]
+async fn r33_a_session_that_storage_cannot_read_does_not_keep_others_from_their_end() {
+    // A bucket that took the place of a folder.
+    let fixture = Fixture::with(Settings::default(), false).await;
+    let blobs = &fixture.blobs;
+    let unreadable = fixture.start().await;
+    let row = fixture.catalog.upload(&unreadable.repo, unreadable.id).await.unwrap().unwrap();
+    let (now, writer) = (fixture.clock.now(), WriterId(Uuid::new_v4()));
+    fixture.catalog.claim_upload(&unreadable.repo, unreadable.id, writer, now, now).await.unwrap();
+    let progress = UploadProgress { offset: 5, staging: b"file".to_vec(), ..row.progress };
+    assert!(fixture.catalog.save_upload(unreadable.id, writer, &progress).await.unwrap());
+    fixture.clock.pass(Duration::from_secs(1));
+    let session = fixture.start().await;
+    blobs.append(session.clone(), Chunk::default(), body(b"hello")).await.unwrap();
+    fixture.clock.pass(blobs.settings().upload_expiry + Duration::from_secs(1));
+    assert_eq!(blobs.purge_expired(100).await.unwrap(), 2);
+    assert!(matches!(blobs.status(&session).await, Err(UploadError::Unknown)));
+    assert!(matches!(blobs.status(&unreadable).await, Err(UploadError::Unknown)));
 }

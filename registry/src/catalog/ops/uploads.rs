@@ -59,6 +59,14 @@ pub(crate) async fn get(
     row.as_ref().map(read).transpose()
 }
 
+/// See [`crate::catalog::Catalog::count_uploads`].
+pub(crate) async fn count(db: &mut impl Statements, most: u32) -> Result<u32> {
+    match db.row(sql::COUNT_UPLOADS, &[i64::from(most).into()]).await? {
+        Some(row) => u32::try_from(row.int(0)?).map_err(corrupt),
+        None => Err(corrupt("an aggregate gave no row")),
+    }
+}
+
 /// See [`crate::catalog::Catalog::delete_upload`].
 pub(crate) async fn delete(
     db: &mut impl Statements,

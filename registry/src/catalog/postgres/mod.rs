@@ -218,6 +218,10 @@ impl Catalog for PostgresCatalog {
         read!(self, |db| uploads::expired(db, now, limit))
     }
 
+    async fn count_uploads(&self, most: u32) -> Result<u32> {
+        read!(self, |db| ops::uploads::count(db, most))
+    }
+
     async fn put_manifest(
         &self,
         manifest: &NewManifest,

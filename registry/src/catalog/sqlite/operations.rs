@@ -153,6 +153,10 @@ impl Catalog for SqliteCatalog {
         uploads::expired(&mut *self.reader().await?, &self.claims, now, limit).await
     }
 
+    async fn count_uploads(&self, most: u32) -> Result<u32> {
+        ops::uploads::count(&mut *self.reader().await?, most).await
+    }
+
     async fn put_manifest(
         &self,
         manifest: &NewManifest,

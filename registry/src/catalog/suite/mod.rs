@@ -212,5 +212,6 @@ contract! {
         a_renewed_claim_is_not_taken_over
         a_deleted_session_cannot_be_saved
         expired_sessions_are_listed_unless_somebody_writes
+        r33_sessions_are_counted_up_to_a_bound_whoever_writes
     }
 }

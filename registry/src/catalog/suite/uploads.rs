@@ -116,3 +116,13 @@ pub(super) async fn expired_sessions_are_listed_unless_somebody_writes(f: &Fixtu
     assert_eq!(expired(HOUR * 5, 2).await, sessions[1..3], "one is being written to");
     assert_eq!(expired(HOUR * 7, 1).await, sessions[..1], "its writer died");
 }
+
+pub(super) async fn r33_sessions_are_counted_up_to_a_bound_whoever_writes(f: &Fixture) {
+    assert_eq!(f.catalog.count_uploads(10).await.unwrap(), 0);
+    for _ in 0..4 {
+        let session = created(f, "a").await;
+        claim(f, &session, writer(), NOW).await;
+    }
+    assert_eq!(f.catalog.count_uploads(10).await.unwrap(), 4);
+    assert_eq!(f.catalog.count_uploads(3).await.unwrap(), 3);
+}
