@@ -45,7 +45,7 @@ pub enum StartError {
     #[error("server.tls: {0}")]
     Tls(#[from] TlsError),
     /// An address cannot be listened on.
-    #[error("{address}: {error}")]
+    #[error("cannot listen on {address}: {error}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -125,7 +125,8 @@ async fn start(config: Config) -> Result<(), StartError> {
         drain: config.server.drain,
         observer: Some(Arc::new(metrics.clone())),
     };
-    let beside = beside(&config, metrics, health, &shutdown).await?;
+    let over = Shutdown::default();
+    let beside = beside(&config, metrics, health, over.clone()).await?;
     if let Some(tls) = tls {
         tokio::spawn(watch(tls, shutdown.stop.clone()));
     }
@@ -133,6 +134,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     greet(&config, &listeners);
     serve::notify("READY=1");
     serve::serve(listeners, router, options, shutdown).await;
+    over.stop.cancel();
     for task in [Some(purging), beside].into_iter().flatten() {
         if let Err(error) = task.await {
             tracing::error!("A background task ended badly: {error}");
@@ -232,19 +234,18 @@ async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError
     Ok(listeners)
 }
 
-/// Metrics and health on a port of their own, where one is configured. It is open until the last
-/// request is over, so that a drain can be watched.
+/// Metrics and health on a port of their own, where one is configured. Its `shutdown` is its own
+/// too: it is open until the last request is over, so that a drain can be watched.
 async fn beside(
     config: &Config,
     metrics: Metrics,
     health: Health,
-    shutdown: &Shutdown,
+    shutdown: Shutdown,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, StartError> {
     let Some(address) = config.metrics.listen.0 else { return Ok(None) };
     let listeners = listen(&[address]).await?;
     let router = health::metrics(metrics).merge(health::health(health));
     let options = Options { drain: Duration::from_secs(1), ..Options::default() };
-    let shutdown = Shutdown { stop: shutdown.cut.child_token(), cut: shutdown.cut.clone() };
     Ok(Some(tokio::spawn(serve::serve(listeners, router, options, shutdown))))
 }
 

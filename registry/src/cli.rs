@@ -34,7 +34,7 @@ pub enum Command {
     ///
     /// Stops on SIGTERM or SIGINT: new requests are refused, those under way are finished for as long
     /// as server.drain says, uploads still going then are saved and can be resumed. A second signal
-    /// ends it at once. On SIGHUP the TLS certificate is read again.
+    /// ends it at once. On SIGHUP the TLS certificate, if there is one, is read again.
     #[command(verbatim_doc_comment)]
     Serve(Serve),
     /// Check or show the configuration

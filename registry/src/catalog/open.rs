@@ -16,7 +16,7 @@ pub enum OpenError {
     #[error("data directory locked: another process uses {}", .0.display())]
     Locked(PathBuf),
     /// The data directory cannot be made or used.
-    #[error("{}: {source}", path.display())]
+    #[error("the folder {} cannot be used: {source}", path.display())]
     Directory {
         /// What was touched.
         path: PathBuf,

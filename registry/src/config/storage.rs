@@ -128,7 +128,13 @@ impl Storage {
         if has_secret && !has_id {
             faults.add("storage.access_key_id", "required when storage.secret_access_key is set");
         }
-        if let Some(endpoint) = &self.endpoint {
+        if self.endpoint.as_deref().is_some_and(|endpoint| endpoint.contains('@')) {
+            // It is printed and logged, so nothing secret may be in it; nor is it repeated here.
+            faults.add(
+                "storage.endpoint",
+                "must not hold a user: credentials are storage.access_key_id and those below",
+            );
+        } else if let Some(endpoint) = &self.endpoint {
             match endpoint.split_once("://").map(|(scheme, _)| scheme) {
                 Some("https") => {}
                 Some("http") if self.allow_http => {}

@@ -64,6 +64,13 @@ impl Section for Log {
     fn check(&mut self, faults: &mut Faults) {
         if let Err(error) = self.level.parse::<Targets>() {
             faults.add("log.level", format!("{:?}: {error}", self.level));
+            return;
+        }
+        // A word alone that is no level would be the name of a part, and all others would be silent.
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        let words = self.level.split(',').map(str::trim).filter(|part| !part.contains('='));
+        for word in words.filter(|word| !levels.iter().any(|level| word.eq_ignore_ascii_case(level))) {
+            faults.add("log.level", format!("{word:?} is none of \"{}\"", levels.join("\", \"")));
         }
     }
 }

@@ -194,3 +194,26 @@ fn keys_of_another_kind_are_faults() {
         assert!(load(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_level_that_is_none_is_a_fault_and_does_not_silence_the_log() {
+    for (level, word) in
+        [("loud", "loud"), ("info,warning", "warning"), ("", ""), ("WARN, verbose", "verbose")]
+    {
+        let faults = load(&format!("[log]\nlevel = \"{level}\"")).unwrap_err();
+        let sentence = "is none of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
+        assert_eq!(faults, format!("registry.toml: 1 problem\n  log.level: \"{word}\" {sentence}"));
+    }
+    for level in ["info", "WARN", "off", "info,berth_registry::http=debug", "hyper=off, debug"] {
+        assert!(load(&format!("[log]\nlevel = \"{level}\"")).is_ok(), "{level}");
+    }
+}
+
+#[test]
+fn an_endpoint_holds_no_secret() {
+    let faults =
+        load("[storage]\nkind = \"s3\"\nbucket = \"b\"\nendpoint = \"https://me:hunter2@s3.example\"");
+    let faults = faults.unwrap_err();
+    assert!(faults.contains("storage.endpoint: must not hold a user"), "{faults}");
+    assert!(!faults.contains("hunter2"), "{faults}");
+}

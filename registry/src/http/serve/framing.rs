@@ -3,20 +3,24 @@
 //! Two things are learned that hyper keeps to itself: when the first byte of a head arrived, for
 //! the head's time-out, and whether a head carried both Content-Length and Transfer-Encoding
 //! (RFC 9112, section 6.1: an attempt at request smuggling). hyper drops the length silently; we
-//! answer 400. Nothing is decided here about what is a valid request: where this parser cannot
-//! follow it goes blind, and hyper has the word.
+//! answer 400. Nothing else is decided here about what is a valid request: where this parser cannot
+//! follow it goes blind. hyper may still follow, so a request whose head was not seen is refused:
+//! whoever blinds this parser must not get past it.
 
 /// What a head said about its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
+    /// Content-Length; `None` too where it is not the plain number that everybody would read in it.
     length: Option<u64>,
+    /// There is a Content-Length.
+    sized: bool,
     chunked: bool,
 }
 
 impl Head {
-    /// Both Content-Length and Transfer-Encoding.
+    /// Both Content-Length and Transfer-Encoding, or a Content-Length that readers may differ about.
     pub(super) fn is_ambiguous(self) -> bool {
-        self.chunked && self.length.is_some()
+        self.sized && (self.chunked || self.length.is_none())
     }
 }
 
@@ -124,12 +128,17 @@ impl Framing {
                 complete(self.head);
                 self.state = match self.head {
                     Head { chunked: true, .. } => State::ChunkSize,
+                    Head { sized: true, length: None, .. } => State::Blind,
                     Head { length: None | Some(0), .. } => State::Between,
                     Head { length: Some(length), .. } => State::Body(length),
                 };
             }
-            State::Head => match header(line) {
-                Some(Header::Length(length)) => self.head.length = Some(length),
+            State::Head => match header(line, self.cut) {
+                Some(Header::Length(length)) => {
+                    let first = !self.head.sized;
+                    self.head.length = length.filter(|_| first || self.head.length == length);
+                    self.head.sized = true;
+                }
                 Some(Header::Encoding) => self.head.chunked = true,
                 None => {}
             },
@@ -137,6 +146,8 @@ impl Framing {
                 let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
                 self.state =
                     match std::str::from_utf8(&line[..digits]).map(|hex| u64::from_str_radix(hex, 16)) {
+                        // What was cut off may be more digits.
+                        Ok(Ok(_)) if self.cut && digits == line.len() => State::Blind,
                         Ok(Ok(0)) => State::Trailers,
                         Ok(Ok(size)) => State::ChunkData(size),
                         Ok(Err(_)) | Err(_) => State::Blind,
@@ -150,18 +161,18 @@ impl Framing {
 }
 
 enum Header {
-    Length(u64),
+    Length(Option<u64>),
     Encoding,
 }
 
-fn header(line: &[u8]) -> Option<Header> {
+fn header(line: &[u8], cut: bool) -> Option<Header> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
     if name.eq_ignore_ascii_case(b"transfer-encoding") {
         Some(Header::Encoding)
     } else if name.eq_ignore_ascii_case(b"content-length") {
-        // What is no number hyper refuses.
-        Some(Header::Length(std::str::from_utf8(value).ok()?.parse().ok()?))
+        let number = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+        Some(Header::Length(number.filter(|_| !cut)))
     } else {
         None
     }
@@ -198,6 +209,30 @@ mod tests {
         }
         let (heads, _) = heads(&[b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"]);
         assert!(!heads[0].is_ambiguous());
+    }
+
+    #[test]
+    fn r31_a_length_that_readers_may_differ_about_is_ambiguous() {
+        let many = |character: &str| character.repeat(200);
+        for length in [format!("{}5", many(" ")), format!("{}5", many("0")), many("9"), "5, 5".to_owned()] {
+            for also in ["", "Transfer-Encoding: chunked\r\n", "Content-Length: 5\r\n"] {
+                let request = format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n{also}\r\n");
+                let (heads, _) = heads(&[request.as_bytes()]);
+                assert!(heads[0].is_ambiguous(), "{request}");
+            }
+        }
+        let (heads, _) = heads(&[b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"]);
+        assert!(!heads[0].is_ambiguous());
+    }
+
+    #[test]
+    fn r31_a_chunk_size_that_cannot_be_followed_blinds_and_makes_no_head_up() {
+        let request = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{}1e\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "0".repeat(200)
+        );
+        let (heads, framing) = heads(&[request.as_bytes()]);
+        assert_eq!((heads.len(), framing.state), (1, State::Blind));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tower::Service as _;
 
 use super::{
     body::{Active, RequestBody, ResponseBody},
+    framing::Head,
     origin::Peer,
     outlet::Outlet,
     state::State,
@@ -66,10 +67,10 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let (number, head) = self.state.begin();
         let mut active = Active::new(self.state.clone(), number);
         let windowed = request.version() == Version::HTTP_2;
-        if head.is_some_and(|head| head.is_ambiguous()) && !windowed {
+        if !windowed && head.is_none_or(Head::is_ambiguous) {
             active.answered();
             return Box::pin(async move {
-                tracing::debug!("A request with both Content-Length and Transfer-Encoding is refused");
+                tracing::debug!("A request whose length is ambiguous is refused");
                 Ok(bad_request().map(|body| ResponseBody::new(body, active, false)))
             });
         }
@@ -106,7 +107,8 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 }
 
 fn bad_request() -> Response<Body> {
-    let mut response = plain(StatusCode::BAD_REQUEST, "both Content-Length and Transfer-Encoding\n");
+    let mut response =
+        plain(StatusCode::BAD_REQUEST, "Content-Length and Transfer-Encoding leave the length ambiguous\n");
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -22,9 +22,12 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Stops at the first SIGTERM or SIGINT; the second ends the process at once, with status 1.
+    /// SIGHUP, which elsewhere asks to read something again, ends nothing from here on.
     pub fn on_signals() -> io::Result<Self> {
         let shutdown = Self::default();
         let stop = shutdown.stop.clone();
+        // A handler once installed stays: what would kill is ignored, also where no certificate waits for it.
+        drop(signal(SignalKind::hangup())?);
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::spawn(async move {

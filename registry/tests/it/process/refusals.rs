@@ -75,6 +75,13 @@ fn an_address_in_use_exits_1_and_names_it() {
 }
 
 #[test]
+fn a_data_directory_that_cannot_be_made_exits_1_and_is_named_as_one() {
+    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--data", "/proc/nowhere"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(message(&refused).contains("the folder /proc/nowhere cannot be used"), "{}", message(&refused));
+}
+
+#[test]
 fn wrong_usage_exits_2_and_what_was_printed_can_be_used() {
     assert_eq!(run(&["serve", "--nonsense"]).status.code(), Some(2));
     assert_eq!(run(&[]).status.code(), Some(2));

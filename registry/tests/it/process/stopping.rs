@@ -89,6 +89,26 @@ async fn f21_a_second_signal_ends_the_process_at_once_with_status_1() {
 }
 
 #[test]
+fn f21_metrics_on_a_port_of_their_own_end_with_the_last_request() {
+    let data = tempfile::tempdir().unwrap();
+    let mut registry = Registry::start(data.path(), &[("BERTH_METRICS__LISTEN", "127.0.0.1:0")]);
+    registry.signal(Signal::TERM);
+    assert!(registry.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_ends_nothing_where_there_is_no_certificate_to_read_again() {
+    let data = tempfile::tempdir().unwrap();
+    let mut registry = Registry::start(data.path(), &[]);
+    for _ in 0..100 {
+        registry.signal(Signal::HUP);
+    }
+    assert_eq!(reqwest::get(registry.url("/livez")).await.unwrap().status(), 200);
+    registry.signal(Signal::TERM);
+    assert!(registry.wait().success());
+}
+
+#[test]
 fn f21_the_service_manager_is_told_of_start_and_stop() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
