@@ -130,8 +130,14 @@ pub trait Catalog: Send + Sync + std::fmt::Debug + 'static {
     /// The manifest that a tag or digest stands for in `repo`.
     async fn manifest(&self, repo: &RepoName, reference: &ManifestReference) -> Result<Option<ManifestRow>>;
 
-    /// Deletes a manifest, its references and every tag that points at it. `false` when there is none.
-    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
+    /// Deletes a manifest, its references and every tag that points at it, unless one of these tags
+    /// is `fixed`: looked at in the same transaction, so that none is set in between.
+    async fn delete_manifest(
+        &self,
+        repo: &RepoName,
+        digest: &Digest,
+        fixed: IsFixed,
+    ) -> Result<ManifestDelete>;
 
     /// Deletes a tag alone. `false` when there is none.
     async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool>;

@@ -60,8 +60,6 @@ pub(super) const ADD_MANIFEST: &str = "INSERT INTO manifests \
 /// The same bytes again: what a push may say differently, and that it was pushed now.
 pub(super) const PUSH_MANIFEST_AGAIN: &str = "UPDATE manifests SET media_type = $3, pushed_at = $4 \
      WHERE repo_id = $1 AND digest = $2 RETURNING id";
-pub(super) const MANIFEST_ID: &str = "SELECT id FROM manifests \
-     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND digest = $2";
 /// Its references and tags go with it.
 pub(super) const DELETE_MANIFEST: &str = "DELETE FROM manifests WHERE id = $1";
 

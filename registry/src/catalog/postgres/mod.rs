@@ -18,8 +18,8 @@ use sqlx::{
 use tokio::time::timeout;
 
 use super::{
-    BlobRow, Catalog, Claim, Committed, Lease, ManifestPut, ManifestRow, NewBlob, NewManifest, OpenError,
-    Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
+    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow, NewBlob,
+    NewManifest, OpenError, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
     database::Statements,
     open::{Step, migrate},
     ops, sql,
@@ -235,8 +235,13 @@ impl Catalog for PostgresCatalog {
         read!(self, |db| self.manifest_on(db, repo, reference))
     }
 
-    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
-        write!(self, |db| ops::manifests::delete(db, repo, digest)).map(|tags| tags.is_some())
+    async fn delete_manifest(
+        &self,
+        repo: &RepoName,
+        digest: &Digest,
+        fixed: IsFixed,
+    ) -> Result<ManifestDelete> {
+        write!(self, |db| ops::manifests::delete(db, repo, digest, &fixed))
     }
 
     async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
