@@ -56,6 +56,10 @@ pub(super) trait Statements: Send {
     /// `$1` the new end, `$2` references as JSON, `$3` the end before which a lease is renewed.
     const RENEW_LEASES: &'static str;
 
+    /// `$1` a repository's name, `$2` a digest: the manifest's id, and nobody else refers to it anew
+    /// before the end of the transaction.
+    const LOCK_MANIFEST: &'static str;
+
     /// Runs a statement and says how many rows it changed.
     fn execute(
         &mut self,
@@ -91,7 +95,7 @@ pub(super) trait Columns: Send + Sized {
 /// The statements whose only difference is how a JSON array becomes rows
 /// (n, digest, kind, optional).
 macro_rules! over_references {
-    ($references:literal, $ordered_lock:literal) => {
+    ($references:literal, $ordered_lock:literal, $lock:literal) => {
         // `NOT (kind = 1 AND …)`: a child that is there as a blob will do.
         const MISSING_REFERENCES: &'static str = concat!(
             "SELECT r.digest, r.kind FROM (", $references, ") r WHERE r.optional = 0 \
@@ -116,15 +120,20 @@ macro_rules! over_references {
              WHERE b.lease_until < $3 AND b.digest IN (SELECT r.digest FROM (", $references, ") r)",
             $ordered_lock, ")"
         );
+        const LOCK_MANIFEST: &'static str = concat!(
+            "SELECT id FROM manifests \
+             WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND digest = $2",
+            $lock
+        );
     };
 }
 
 macro_rules! on_connection {
-    ($connection:ty, $row:ty, $references:literal, $ordered_lock:literal) => {
+    ($connection:ty, $row:ty, $references:literal, $ordered_lock:literal, $lock:literal) => {
         impl Statements for $connection {
             type Row = $row;
 
-            over_references!($references, $ordered_lock);
+            over_references!($references, $ordered_lock, $lock);
 
             async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64> {
                 Ok(with_values!(sql, values).execute(self).await?.rows_affected())
@@ -171,6 +180,8 @@ on_connection!(
     SqliteConnection,
     SqliteRow,
     "SELECT key AS n, value ->> 0 AS digest, value ->> 1 AS kind, value ->> 2 AS optional FROM json_each($2)",
+    "",
+    // One connection writes.
     ""
 );
 on_connection!(
@@ -179,7 +190,8 @@ on_connection!(
     "SELECT n, value ->> 0 AS digest, (value ->> 1)::bigint AS kind, (value ->> 2)::bigint AS optional \
      FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS j (value, n)",
     // Two manifests with the same layers lock their rows in one order, so that neither waits for ever.
-    " ORDER BY b.digest FOR NO KEY UPDATE OF b"
+    " ORDER BY b.digest FOR NO KEY UPDATE OF b",
+    " FOR UPDATE"
 );
 
 impl From<sqlx::Error> for CatalogError {

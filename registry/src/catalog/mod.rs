@@ -130,17 +130,20 @@ pub trait Catalog: Send + Sync + std::fmt::Debug + 'static {
     /// The manifest that a tag or digest stands for in `repo`.
     async fn manifest(&self, repo: &RepoName, reference: &ManifestReference) -> Result<Option<ManifestRow>>;
 
-    /// Deletes a manifest, its references and every tag that points at it. `false` when there is none.
-    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;
+    /// Deletes a manifest, its references and every tag that points at it, unless one of these tags
+    /// is `fixed`: looked at in the same transaction, so that none is set in between.
+    async fn delete_manifest(
+        &self,
+        repo: &RepoName,
+        digest: &Digest,
+        fixed: IsFixed,
+    ) -> Result<ManifestDelete>;
 
     /// Deletes a tag alone. `false` when there is none.
     async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool>;
 
     /// Tags after `after` in byte order, `limit` at most; `None` when there is no such repository.
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>>;
-
-    /// The tags of `repo` that point at `digest`.
-    async fn tags_of(&self, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>>;
 
     /// Manifests of `repo` whose subject is `subject`, in order of their digest after `after`, as many
     /// as `limit` lets through. Empty when there are none, whether or not the subject or repository

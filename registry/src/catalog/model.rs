@@ -1,6 +1,6 @@
 //! The rows that the catalog gives and takes.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use berth_oci::{Digest, MediaType, RepoName, Tag};
 use bytes::Bytes;
@@ -185,6 +185,20 @@ pub enum ManifestPut {
     /// Nothing was stored, since the index would be nested deeper than it may.
     TooDeep,
     /// Nothing was stored, since this tag points at another manifest and must not move.
+    TagFixed(Tag),
+}
+
+/// Which tags must not go.
+pub type IsFixed = Arc<dyn Fn(&Tag) -> bool + Send + Sync>;
+
+/// How [`super::Catalog::delete_manifest`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestDelete {
+    /// It is gone, and so are these tags.
+    Deleted(Vec<Tag>),
+    /// There is none.
+    Absent,
+    /// Nothing was deleted, since this tag points at it and must not go.
     TagFixed(Tag),
 }
 

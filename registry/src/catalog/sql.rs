@@ -61,8 +61,6 @@ pub(super) const ADD_MANIFEST: &str = "INSERT INTO manifests \
 /// The same bytes again: what a push may say differently, and that it was pushed now.
 pub(super) const PUSH_MANIFEST_AGAIN: &str = "UPDATE manifests SET media_type = $3, pushed_at = $4 \
      WHERE repo_id = $1 AND digest = $2 RETURNING id";
-pub(super) const MANIFEST_ID: &str = "SELECT id FROM manifests \
-     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND digest = $2";
 /// Its references and tags go with it.
 pub(super) const DELETE_MANIFEST: &str = "DELETE FROM manifests WHERE id = $1";
 
@@ -87,8 +85,6 @@ pub(super) const SET_TAG: &str = "INSERT INTO tags (repo_id, name, manifest, upd
 pub(super) const SET_FIXED_TAG: &str = "INSERT INTO tags (repo_id, name, manifest, updated_at) \
      VALUES ($1, $2, $3, $4) ON CONFLICT (repo_id, name) \
      DO UPDATE SET updated_at = excluded.updated_at WHERE tags.manifest = excluded.manifest";
-pub(super) const TAGS_OF_DIGEST: &str = "SELECT t.name FROM tags t JOIN manifests m ON m.id = t.manifest \
-     WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $2 ORDER BY t.name";
 pub(super) const DELETE_TAG: &str = "DELETE FROM tags \
      WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name = $2";
 pub(super) const TAGS_OF: &str = "SELECT name FROM tags WHERE manifest = $1";

@@ -10,7 +10,10 @@ use berth_oci::{
 use bytes::Bytes;
 
 use crate::{
-    catalog::{Catalog, CatalogError, Lease, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind},
+    catalog::{
+        Catalog, CatalogError, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest,
+        RefKind,
+    },
     clock::Clock,
     tags::Immutable,
 };
@@ -203,20 +206,15 @@ impl Manifests {
                 Ok(self.catalog.delete_tag(repo, tag).await?)
             }
             ManifestReference::Digest(digest) => {
-                if let Some(tag) = self.immutable_tag_of(repo, digest).await? {
-                    return Err(DeleteError::Immutable(tag));
+                let (settings, of) = (self.settings.clone(), repo.clone());
+                let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag));
+                match self.catalog.delete_manifest(repo, digest, fixed).await? {
+                    ManifestDelete::Deleted(_) => Ok(true),
+                    ManifestDelete::Absent => Ok(false),
+                    ManifestDelete::TagFixed(tag) => Err(DeleteError::Immutable(tag)),
                 }
-                Ok(self.catalog.delete_manifest(repo, digest).await?)
             }
         }
-    }
-
-    async fn immutable_tag_of(&self, repo: &RepoName, digest: &Digest) -> Result<Option<Tag>, CatalogError> {
-        if self.settings.immutable.is_empty() {
-            return Ok(None);
-        }
-        let tags = self.catalog.tags_of(repo, digest).await?;
-        Ok(tags.into_iter().find(|tag| self.settings.immutable.covers(repo, tag)))
     }
 }
 

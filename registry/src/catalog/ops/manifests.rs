@@ -8,7 +8,7 @@ use super::{
     sql,
 };
 use crate::{
-    catalog::{Lease, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind},
+    catalog::{IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind},
     clock::Timestamp,
 };
 
@@ -207,29 +207,30 @@ pub(crate) async fn body(db: &mut impl Statements, digest: &Digest) -> Result<Op
     row.map(|row| Ok(row.bytes(0)?.into())).transpose()
 }
 
-/// Deletes a manifest, its references and its tags; the tags that went with it, or `None` when
-/// there was none.
-pub(crate) async fn delete(
-    db: &mut impl Statements,
+/// See [`crate::catalog::Catalog::delete_manifest`].
+pub(crate) async fn delete<D: Statements>(
+    db: &mut D,
     repo: &RepoName,
     digest: &Digest,
-) -> Result<Option<Vec<Tag>>> {
-    let Some(row) = db.row(sql::MANIFEST_ID, &[repo.into(), digest.into()]).await? else { return Ok(None) };
+    fixed: &IsFixed,
+) -> Result<ManifestDelete> {
+    // Locked before its tags are read: whoever sets one waits for the end of this.
+    let Some(row) = db.row(D::LOCK_MANIFEST, &[repo.into(), digest.into()]).await? else {
+        return Ok(ManifestDelete::Absent);
+    };
     let id = row.int(0)?;
     let tags = db.rows(sql::TAGS_OF, &[id.into()]).await?;
+    let tags = tags.iter().map(|row| parsed(&row.text(0)?)).collect::<Result<Vec<Tag>>>()?;
+    if let Some(tag) = tags.iter().find(|tag| fixed(tag)) {
+        return Ok(ManifestDelete::TagFixed(tag.clone()));
+    }
     // The manifest first and its tags by the cascade: a push also locks in this order, so that the
     // two never wait for each other.
     if db.execute(sql::DELETE_MANIFEST, &[id.into()]).await? == 0 {
-        return Ok(None);
+        return Ok(ManifestDelete::Absent);
     }
     db.execute(sql::DROP_BODY_IF_LAST, &[digest.into()]).await?;
-    tags.iter().map(|row| parsed(&row.text(0)?)).collect::<Result<_>>().map(Some)
-}
-
-/// See [`crate::catalog::Catalog::tags_of`].
-pub(crate) async fn tags_of(db: &mut impl Statements, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>> {
-    let rows = db.rows(sql::TAGS_OF_DIGEST, &[repo.into(), digest.into()]).await?;
-    rows.iter().map(|row| parsed(&row.text(0)?)).collect()
+    Ok(ManifestDelete::Deleted(tags))
 }
 
 /// See [`crate::catalog::Catalog::delete_tag`].

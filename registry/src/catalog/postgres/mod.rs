@@ -18,8 +18,8 @@ use sqlx::{
 use tokio::time::timeout;
 
 use super::{
-    BlobRow, Catalog, Claim, Committed, Lease, ManifestPut, ManifestRow, NewBlob, NewManifest, OpenError,
-    Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
+    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow, NewBlob,
+    NewManifest, OpenError, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
     database::Statements,
     open::{Step, migrate},
     ops, sql,
@@ -235,8 +235,13 @@ impl Catalog for PostgresCatalog {
         read!(self, |db| self.manifest_on(db, repo, reference))
     }
 
-    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
-        transact!(self, |db| ops::manifests::delete(db, repo, digest)).map(|tags| tags.is_some())
+    async fn delete_manifest(
+        &self,
+        repo: &RepoName,
+        digest: &Digest,
+        fixed: IsFixed,
+    ) -> Result<ManifestDelete> {
+        transact!(self, |db| ops::manifests::delete(db, repo, digest, &fixed))
     }
 
     async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
@@ -245,10 +250,6 @@ impl Catalog for PostgresCatalog {
 
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>> {
         read!(self, |db| ops::lists::tags(db, repo, after, limit))
-    }
-
-    async fn tags_of(&self, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>> {
-        read!(self, |db| ops::manifests::tags_of(db, repo, digest))
     }
 
     async fn referrers(

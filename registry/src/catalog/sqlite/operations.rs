@@ -10,9 +10,9 @@ use sqlx::SqliteConnection;
 use super::{SqliteCatalog, cache::Looked, uploads, writer::Durability};
 use crate::{
     catalog::{
-        BlobRow, Catalog, Claim, Committed, Lease, ManifestPut, ManifestRow, NewBlob, NewManifest, Referrers,
-        ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId, database::Statements, ops,
-        sql,
+        BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
+        NewBlob, NewManifest, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow,
+        WriterId, database::Statements, ops, sql,
     },
     clock::Timestamp,
 };
@@ -181,14 +181,21 @@ impl Catalog for SqliteCatalog {
         Ok(row)
     }
 
-    async fn delete_manifest(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
+    async fn delete_manifest(
+        &self,
+        repo: &RepoName,
+        digest: &Digest,
+        fixed: IsFixed,
+    ) -> Result<ManifestDelete> {
         let writing = self.cache.writing(repo, Some(digest), &[]);
         let (repo, digest) = (repo.clone(), digest.clone());
-        let delete = again!(|db| with repo, digest => ops::manifests::delete(db, &repo, &digest));
-        let after = move |deleted: Option<&Option<Vec<Tag>>>| {
-            writing.forget_tags(deleted.and_then(Option::as_deref).unwrap_or_default());
+        let delete =
+            again!(|db| with repo, digest, fixed => ops::manifests::delete(db, &repo, &digest, &fixed));
+        let after = move |deleted: Option<&ManifestDelete>| match deleted {
+            Some(ManifestDelete::Deleted(tags)) => writing.forget_tags(tags),
+            Some(ManifestDelete::Absent | ManifestDelete::TagFixed(_)) | None => drop(writing),
         };
-        Ok(self.writer.submit(Durability::Full, delete, after).await?.is_some())
+        self.writer.submit(Durability::Full, delete, after).await
     }
 
     async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
@@ -200,10 +207,6 @@ impl Catalog for SqliteCatalog {
 
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>> {
         ops::lists::tags(&mut *self.reader().await?, repo, after, limit).await
-    }
-
-    async fn tags_of(&self, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>> {
-        ops::manifests::tags_of(&mut *self.reader().await?, repo, digest).await
     }
 
     async fn referrers(

@@ -57,10 +57,10 @@ pub(super) async fn a_body_is_stored_once_and_goes_with_its_last_manifest(f: &Fi
     f.push(manifest("b", 1, &[])).await;
     let bodies = async || f.number("SELECT COUNT(*) FROM manifest_bodies").await;
     assert_eq!(bodies().await, 1);
-    assert!(f.catalog.delete_manifest(&name("a"), &digest(1)).await.unwrap());
+    assert!(f.delete(&name("a"), &digest(1)).await);
     assert_eq!(bodies().await, 1);
     assert_eq!(f.resolve("b", digest(1).as_str()).await, Some(digest(1)));
-    assert!(f.catalog.delete_manifest(&name("b"), &digest(1)).await.unwrap());
+    assert!(f.delete(&name("b"), &digest(1)).await);
     assert_eq!(bodies().await, 0);
 }
 
@@ -79,20 +79,20 @@ pub(super) async fn deleting_a_manifest_takes_its_tags_and_references(f: &Fixtur
     f.push(manifest("a", 11, &["z"])).await;
     assert_eq!(f.resolve("a", "x").await, Some(digest(10)));
     assert_eq!(f.number("SELECT COUNT(*) FROM manifest_refs").await, 1);
-    assert!(f.catalog.delete_manifest(&name("a"), &digest(10)).await.unwrap());
+    assert!(f.delete(&name("a"), &digest(10)).await);
     for reference in ["x", "y", digest(10).as_str()] {
         assert_eq!(f.resolve("a", reference).await, None);
     }
     assert_eq!(f.catalog.tags(&name("a"), None, 10).await.unwrap(), Some(vec![tag("z")]));
     assert_eq!(f.number("SELECT COUNT(*) FROM manifest_refs").await, 0);
-    assert!(!f.catalog.delete_manifest(&name("a"), &digest(10)).await.unwrap());
-    assert!(!f.catalog.delete_manifest(&name("nowhere"), &digest(11)).await.unwrap());
+    assert!(!f.delete(&name("a"), &digest(10)).await);
+    assert!(!f.delete(&name("nowhere"), &digest(11)).await);
 }
 
 pub(super) async fn a_deleted_manifest_comes_back_without_its_old_tags(f: &Fixture) {
     f.push(manifest("a", 1, &["x"])).await;
     assert_eq!(f.resolve("a", "x").await, Some(digest(1)));
-    f.catalog.delete_manifest(&name("a"), &digest(1)).await.unwrap();
+    f.delete(&name("a"), &digest(1)).await;
     f.push(manifest("a", 1, &[])).await;
     assert_eq!(f.resolve("a", digest(1).as_str()).await, Some(digest(1)));
     assert_eq!(f.resolve("a", "x").await, None);
@@ -185,7 +185,7 @@ pub(super) async fn pushes_and_deletes_of_one_manifest_never_tear_it(f: &Fixture
             let repo = if n.is_multiple_of(2) { &one } else { &two };
             match n % 4 {
                 0 | 1 => drop(f.push(manifest(repo.as_str(), 1, &["x"])).await),
-                _ => drop(f.catalog.delete_manifest(repo, &digest(1)).await.unwrap()),
+                _ => drop(f.delete(repo, &digest(1)).await),
             }
             let by_tag = ManifestReference::Tag(tag("x"));
             if let Some(row) = f.catalog.manifest(repo, &by_tag).await.unwrap() {
@@ -198,7 +198,7 @@ pub(super) async fn pushes_and_deletes_of_one_manifest_never_tear_it(f: &Fixture
         WHERE NOT EXISTS (SELECT 1 FROM manifest_bodies b WHERE b.digest = m.digest)";
     assert_eq!(f.number(without_body).await, 0);
     for repo in [one, two] {
-        f.catalog.delete_manifest(&repo, &digest(1)).await.unwrap();
+        f.delete(&repo, &digest(1)).await;
         assert_eq!(f.resolve(repo.as_str(), "x").await, None);
     }
 }

@@ -81,6 +81,13 @@ impl Fixture {
         manifest.digest
     }
 
+    /// Deletes a manifest whose tags may all go; whether it was there.
+    async fn delete(&self, repo: &RepoName, digest: &Digest) -> bool {
+        let gone = self.catalog.delete_manifest(repo, digest, Arc::new(|_| false)).await.unwrap();
+        assert!(!matches!(gone, ManifestDelete::TagFixed(_)));
+        gone != ManifestDelete::Absent
+    }
+
     /// The digest that a tag or digest stands for.
     async fn resolve(&self, repo: &str, reference: &str) -> Option<Digest> {
         let reference: ManifestReference = reference.parse().unwrap();
@@ -202,6 +209,7 @@ contract! {
         a_repository_without_tags_is_not_an_unknown_one
         a_last_that_is_no_tag_still_has_its_place
         r22_a_fixed_tag_is_set_once_and_again_only_to_what_it_has
+        r22_a_fixed_tag_that_was_set_in_between_keeps_its_manifest
         r22_of_ten_first_pushes_of_a_fixed_tag_one_is_stored
     }
     uploads {

@@ -24,7 +24,7 @@ async fn r19_no_statement_reads_or_sorts_a_table() {
         sql::UPLOAD,
         sql::BODY,
         sql::DROP_BODY_IF_LAST,
-        sql::MANIFEST_ID,
+        SqliteConnection::LOCK_MANIFEST,
         sql::DELETE_MANIFEST,
         sql::MANIFEST_BY_TAG,
         sql::MANIFEST_BY_DIGEST,
