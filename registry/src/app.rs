@@ -126,12 +126,14 @@ async fn start(config: Config) -> Result<(), StartError> {
         observer: Some(Arc::new(metrics.clone())),
     };
     let over = Shutdown::default();
-    let beside = beside(&config, metrics, health, over.clone()).await?;
+    let beside = beside(&config, metrics, health.clone(), over.clone()).await?;
     if let Some(tls) = tls {
         tokio::spawn(watch(tls, shutdown.stop.clone()));
     }
     let purging = tokio::spawn(purge(blobs.clone(), shutdown.stop.clone()));
     greet(&config, &listeners);
+    // What cannot be reached may come yet, so it stops no start; but a wrong bucket is told of before the first push.
+    tokio::spawn(async move { health.look().await });
     serve::notify("READY=1");
     serve::serve(listeners, router, options, shutdown).await;
     over.stop.cancel();
@@ -279,6 +281,20 @@ async fn purge(blobs: Blobs, stop: CancellationToken) {
     }
 }
 
+/// Where what is pushed goes, as a sentence's end. Of the database's address nothing is said, since it may hold a password.
+fn places(config: &Config) -> String {
+    let dir = config.data.dir.display();
+    let blobs = match config.storage.backend() {
+        Backend::Filesystem => dir.to_string(),
+        Backend::S3(bucket) => format!("the bucket {}", bucket.bucket),
+    };
+    let catalog = match config.catalog.database() {
+        Database::Sqlite => config.catalog.dir.as_ref().unwrap_or(&config.data.dir).display().to_string(),
+        Database::Postgres(_) => "PostgreSQL".to_owned(),
+    };
+    if blobs == catalog { blobs } else { format!("{blobs} and its catalog in {catalog}") }
+}
+
 /// Says where the registry is, and on standard output, where no log goes, how to push to it.
 fn greet(config: &Config, listeners: &[TcpListener]) {
     let scheme = if config.tls.files().is_some() { "https" } else { "http" };
@@ -291,7 +307,7 @@ fn greet(config: &Config, listeners: &[TcpListener]) {
     let host = config.server.external_url.as_deref().and_then(|url| url.split_once("://"));
     let host = host.map_or_else(|| address.to_string(), |(_, host)| host.to_owned());
     let plain = if scheme == "http" { "--tls-verify=false " } else { "" };
-    let data = config.data.dir.display();
+    let data = places(config);
     // Only a courtesy: that it could not be written changes nothing.
     let _courtesy = write!(
         io::stdout(),

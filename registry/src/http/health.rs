@@ -57,6 +57,11 @@ impl Health {
         Self { components: Arc::new(components), stopping, last: Arc::default() }
     }
 
+    /// Asks every component, so that the log says which is not well.
+    pub async fn look(&self) {
+        self.report().await;
+    }
+
     /// One who comes while components are being asked waits for the same answer.
     async fn report(&self) -> Report {
         let mut last = self.last.lock().await;

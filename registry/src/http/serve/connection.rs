@@ -116,7 +116,15 @@ pub(super) async fn run(server: &Server, stream: TcpStream, peer: SocketAddr, ti
                 }
             }
         }
-        if expired.is_some() { goodbye.as_mut().poll(cx) } else { Poll::Pending }
+        let Some(why) = expired else { return Poll::Pending };
+        // A request may have come just as the connection was told to go: it has its answer.
+        while goodbye.as_mut().poll(cx).is_ready() {
+            if why != Expired::Idle || ticket.state.may_end(&options.limits) {
+                return Poll::Ready(());
+            }
+            goodbye.as_mut().reset(Instant::now() + GOODBYE);
+        }
+        Poll::Pending
     })
     .await;
 }

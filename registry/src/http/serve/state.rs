@@ -148,10 +148,21 @@ impl State {
         }
     }
 
-    /// Since when no request is being answered; `None` while one is.
+    /// Since when no request is being answered; `None` while one is, or while its client has yet to
+    /// take the end of the answer (for which the write time-out stands).
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let inner = self.lock();
-        (inner.active == 0 && !self.shed.load(Ordering::Relaxed)).then_some(inner.rest_since)
+        let idle = inner.active == 0 && inner.blocked_since.is_none();
+        (idle && !self.shed.load(Ordering::Relaxed)).then_some(inner.rest_since)
+    }
+
+    /// Whether the connection may be dropped without cutting an answer that its client takes.
+    pub(super) fn may_end(&self, limits: &Limits) -> bool {
+        let rests = {
+            let inner = self.lock();
+            inner.active == 0 && inner.blocked_since.is_none()
+        };
+        rests || self.deadline(limits).is_some_and(|(at, _)| Instant::now() >= at)
     }
 
     /// Closes the connection to make room for others.

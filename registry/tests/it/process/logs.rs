@@ -72,3 +72,22 @@ async fn health_and_metrics_are_served_and_metrics_may_have_a_port_of_their_own(
     assert_eq!(get(format!("http://{free}/metrics")).await.0, 200);
     assert_eq!(get(format!("http://{free}/readyz")).await.0, 200);
 }
+
+#[test]
+fn a_bucket_that_does_not_answer_is_told_of_at_the_start() {
+    let data = tempfile::tempdir().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let registry = Registry::start(
+        data.path(),
+        &[
+            ("BERTH_STORAGE__KIND", "s3"),
+            ("BERTH_STORAGE__BUCKET", "typo"),
+            ("BERTH_STORAGE__ENDPOINT", &format!("http://{nobody}")),
+            ("BERTH_STORAGE__ALLOW_HTTP", "true"),
+            ("BERTH_STORAGE__ACCESS_KEY_ID", "id"),
+            ("BERTH_STORAGE__SECRET_ACCESS_KEY", "hunter2"),
+        ],
+    );
+    let lines = registry.log_until("The storage is not ready");
+    assert!(!lines.iter().any(|line| line.contains("hunter2")), "{lines:?}");
+}

@@ -46,3 +46,34 @@ async fn r30_busy_connections_are_not_closed_for_others_who_wait_for_their_end()
         assert_eq!(client.await.unwrap(), b"hello");
     }
 }
+
+/// An answer in memory is handed to the connection whole, long before a slow client has it.
+#[tokio::test]
+async fn r30_an_answer_still_being_sent_is_not_cut_for_others_who_wait() {
+    const SIZE: usize = 32 << 20;
+    let router = router().route("/big", get(async || vec![7_u8; SIZE]));
+    let server = start(router, options(Limits { connections: 2, ..Limits::default() })).await;
+    let mut slow = connect(server.addr).await;
+    slow.write_all(b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    slow.readable().await.unwrap();
+    let _others = [connect(server.addr).await, connect(server.addr).await, connect(server.addr).await];
+    // Longer than a connection that is told to go has for its goodbye.
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(read_answer(&mut slow).await.1.len(), SIZE);
+}
+
+#[tokio::test]
+async fn r30_a_request_that_comes_as_its_connection_is_told_to_go_is_answered() {
+    let slow = Router::new().route(
+        "/",
+        get(async || {
+            sleep(Duration::from_millis(2500)).await;
+            "hello"
+        }),
+    );
+    // Full from the first connection on, which is told to go as soon as it is in.
+    let server = start(slow, options(Limits { connections: 1, ..Limits::default() })).await;
+    let mut stream = connect(server.addr).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert_eq!(read_answer(&mut stream).await.1, b"hello");
+}
