@@ -25,8 +25,7 @@ run:
 # Tools first, so that a machine without them fails in seconds and not after the build. The registry's binary is built
 # by itself because the tests of other members start it.
 test: install build
-	@folder=$$(mktemp -d /var/tmp/berth-XXXXXX) && chmod 755 "$$folder" && trap 'rm -rf "$$folder"' EXIT INT TERM && \
-		BERTH_TEST_DIR="$$folder" .ci/phase tests $(CARGO) test --workspace $(ARGS)
+	@trap .ci/sweep EXIT INT TERM; .ci/phase tests $(CARGO) test --workspace $(ARGS)
 
 install:
 	@.ci/phase install .ci/install
