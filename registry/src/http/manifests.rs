@@ -184,3 +184,16 @@ async fn read_limited(mut body: Body, parts: &Parts, limit: usize) -> Result<Byt
     }
     if over { Err(ApiError::ManifestTooLarge(limit)) } else { Ok(bytes.freeze()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn r13_a_body_is_read_to_the_limit_and_not_a_byte_further() {
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let read = async |size: usize| read_limited(Body::from(vec![0; size]), &parts, 1000).await;
+        assert_eq!(read(1000).await.unwrap().len(), 1000);
+        assert!(matches!(read(1001).await, Err(ApiError::ManifestTooLarge(1000))));
+    }
+}
