@@ -7,6 +7,8 @@
 
 mod format;
 pub(crate) mod json;
+pub mod openpgp;
+pub mod payload;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +32,11 @@ pub mod annotation {
     /// The transparency log's entry, signed by the log.
     pub const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 }
+
+/// Why a signature does not count, in a sentence for people. Nothing of it is a fault of the program or the network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejection(pub String);
 
 /// A signature of one manifest, as a transport keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
