@@ -9,6 +9,7 @@ mod format;
 pub(crate) mod json;
 pub mod openpgp;
 pub mod payload;
+pub mod sigstore;
 
 use std::collections::BTreeMap;
 
