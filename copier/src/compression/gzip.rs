@@ -55,10 +55,9 @@ fn write_beside(
 }
 
 fn alone(first: Block, blocks: &mut Blocks<'_>, out: &mut dyn Write, level: Compression) -> io::Result<()> {
-    let mut deflate = Compress::new(level, false);
     let mut block = first;
     loop {
-        out.write_all(&pack(&mut deflate, &block)?)?;
+        out.write_all(&pack(level, &block)?)?;
         if block.last {
             return Ok(());
         }
@@ -114,11 +113,10 @@ fn dispatch(
 }
 
 fn work(queue: &Mutex<Receiver<(Block, Sender<Packed>)>>, level: Compression) {
-    let mut deflate = Compress::new(level, false);
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((block, reply)) = job else { return };
-        if reply.send(pack(&mut deflate, &block)).is_err() {
+        if reply.send(pack(level, &block)).is_err() {
             return;
         }
     }
@@ -159,8 +157,10 @@ impl Blocks<'_> {
     }
 }
 
-fn pack(deflate: &mut Compress, block: &Block) -> Packed {
-    deflate.reset();
+fn pack(level: Compression, block: &Block) -> Packed {
+    // A new one for each block: one that was reset may find other matches than a fresh one, and the bytes would depend on
+    // which thread packed what.
+    let mut deflate = Compress::new(level, false);
     let previous = &block.previous[block.previous.len().saturating_sub(DICTIONARY_BYTES)..];
     if !previous.is_empty() {
         deflate.set_dictionary(previous)?;
