@@ -161,6 +161,8 @@ impl Authority {
         let anchors = anchors.collect::<Result<Vec<_>, _>>().map_err(|fault| fault.to_string())?;
         let since = u64::try_from(at.as_second()).map_err(|_| "a time before 1970".to_owned())?;
         let time = UnixTime::since_unix_epoch(Duration::from_secs(since));
+        // Of the authorities' own certificates many do not say what they are for.
+        let usage = KeyUsage::required_if_present(CODE_SIGNING);
         let entity =
             EndEntityCert::try_from(&leaf).map_err(|fault| format!("signer's certificate: {fault}"))?;
         entity
