@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "it/hostile/mod.rs"]
+mod hostile;
 #[path = "it/real.rs"]
 mod real;
