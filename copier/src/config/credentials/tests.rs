@@ -320,6 +320,15 @@ async fn a_helper_that_does_not_end_is_stopped() {
     credentials.limit = Duration::from_millis(500);
     let error = credentials.find_key("h.test").await.unwrap_err().to_string();
     assert!(error.contains("no answer within"), "{error}");
+    let pid = fs::read_to_string(home.path("pid")).unwrap();
+    let status = PathBuf::from(format!("/proc/{}/status", pid.trim()));
+    // A killed process is gone, or a zombie until the runtime has reaped it.
+    let lives = || fs::read_to_string(&status).is_ok_and(|text| !text.contains("State:\tZ"));
+    let limit = std::time::Instant::now() + Duration::from_secs(10);
+    while lives() {
+        assert!(std::time::Instant::now() < limit, "process {pid} still runs");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
