@@ -279,7 +279,9 @@ fn credentials(
     let helpers = Registries::load_in(settings, &environment)?.credential_helpers().to_vec();
     // Only the file counts here: `--creds` would hide what is kept.
     let files = Side { authfile: side.authfile.clone(), ..Side::default() };
-    let compat = compat_auth_file.map(|path| AuthFile::Docker(path.to_owned()));
+    // Whoever points DOCKER_CONFIG somewhere logs in and out there, and nowhere else.
+    let docker = environment.docker_file().filter(|_| named.is_none());
+    let compat = compat_auth_file.map(Path::to_owned).or(docker).map(AuthFile::Docker);
     Ok(Credentials::in_environment(&files, environment).with_helpers(&helpers).with_file(compat))
 }
 

@@ -117,11 +117,17 @@ async fn a_named_file_is_the_only_one() {
     assert_eq!(find(home.with(side), "other.test/a").await.as_deref(), Some("named"));
     home.environment.registry_auth_file = Some(named);
     assert_eq!(find(home.credentials(), "h.test/a").await, None);
-    home.environment.registry_auth_file = None;
-    home.environment.docker_config = Some(home.path("docker"));
-    assert_eq!(find(home.credentials(), "h.test/a").await, None);
+}
+
+#[tokio::test]
+async fn dockers_folder_is_where_its_variable_says() {
+    let mut home = Home::new();
+    home.auths("home/.docker/config.json", &[("h.test", "home")]);
     home.auths("docker/config.json", &[("h.test", "docker")]);
-    assert_eq!(find(home.credentials(), "h.test/a").await.as_deref(), Some("docker"));
+    home.environment.docker_config = Some(home.path("docker"));
+    assert_eq!(home.user("h.test/a").await.as_deref(), Some("docker"));
+    home.auths(PRIMARY, &[("h.test", "primary")]);
+    assert_eq!(home.user("h.test/a").await.as_deref(), Some("primary"));
 }
 
 #[tokio::test]

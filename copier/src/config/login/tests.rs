@@ -236,6 +236,22 @@ async fn dockers_file_is_written_in_dockers_form() {
 }
 
 #[tokio::test]
+async fn dockers_variable_names_the_only_file_of_logins() {
+    let mut world = World::new();
+    let home = world.folder.path().join("home/.config/containers");
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join("auth.json"), r#"{"auths": {"h.test": {"auth": "dTpyaWdodA=="}}}"#).unwrap();
+    let who = LoginRequest { get_login: true, registry: "h.test".to_owned(), ..LoginRequest::default() };
+    assert_eq!(world.login(&who).await.unwrap(), ["u"]);
+    world.environment.docker_config = Some(world.folder.path().join("docker"));
+    assert_eq!(world.login(&who).await.unwrap_err().to_string(), "not logged into h.test");
+    let given = LoginRequest { side: Side::default(), ..world.with("h.test", "u", "right") };
+    world.login(&given).await.unwrap();
+    assert!(world.folder.path().join("docker/config.json").exists());
+    assert_eq!(world.login(&who).await.unwrap(), ["u"]);
+}
+
+#[tokio::test]
 async fn a_login_of_dockers_is_told_from_none() {
     let mut world = World::new();
     let home = world.folder.path().join("home/.docker");

@@ -195,6 +195,13 @@ fn what_is_blocked_is_refused() {
         location = "m.test"
         [[registry.mirror]]
         location = "h.test/m"
+        [[registry]]
+        prefix = "replaced.test"
+        location = "other.test"
+        blocked = true
+        [[registry.mirror]]
+        location = "copy.test"
+        pull-from-mirror = "digest-only"
         "#,
     );
     let registries = machine.load();
@@ -208,6 +215,11 @@ fn what_is_blocked_is_refused() {
     }
     assert_eq!(registries.primary(&"h.test/a".parse().unwrap()).unwrap_err().exit_code(), 5);
     assert_eq!(registries.host_is_insecure("h.test").unwrap_err().exit_code(), 5);
+    // Its mirrors may stand for a registry that is blocked.
+    let digest = |host: &str| format!("{host}/a@{DIGEST}");
+    assert_eq!(pulls(&registries, &digest("replaced.test")), [digest("copy.test")]);
+    assert_eq!(registries.pull_candidates(&"replaced.test/a".parse().unwrap()).unwrap_err().exit_code(), 5);
+    assert_eq!(registries.primary(&"replaced.test/a".parse().unwrap()).unwrap_err().exit_code(), 5);
     // A mirror that is blocked is left out.
     assert_eq!(pulls(&registries, "m.test/a"), ["m.test/a"]);
 }
