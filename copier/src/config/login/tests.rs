@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, fs, sync::Mutex};
+use std::{collections::VecDeque, fs, path::PathBuf, sync::Mutex};
 
 use tempfile::TempDir;
 
