@@ -1,0 +1,8 @@
+//! One binary for every integration test of this crate.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "it/hostile/mod.rs"]
+mod hostile;
+#[path = "it/real.rs"]
+mod real;
