@@ -4,5 +4,7 @@
 mod transports_carry;
 #[path = "it/transports_engines.rs"]
 mod transports_engines;
+#[path = "it/transports_layout.rs"]
+mod transports_layout;
 #[path = "it/transports_skopeo.rs"]
 mod transports_skopeo;
