@@ -8,3 +8,9 @@ mod transports_engines;
 mod transports_layout;
 #[path = "it/transports_skopeo.rs"]
 mod transports_skopeo;
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "it/hostile/mod.rs"]
+mod hostile;
+#[path = "it/real.rs"]
+mod real;
