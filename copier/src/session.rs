@@ -1,10 +1,13 @@
 //! What one process shares between all its copies.
 
+#[cfg(test)]
+mod tests;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use berth_oci::{Platform, Reference};
 
-use crate::{Error, ImageName, Result, Secret, Sink, Source, remote};
+use crate::{ImageName, Result, Secret, Sink, Source, archive, daemon, dir, layout, remote};
 
 /// Settings of the whole process: Skopeo's global flags.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +111,15 @@ impl Session {
     pub async fn source(&self, name: &ImageName, side: &Side) -> Result<Box<dyn Source>> {
         match name {
             ImageName::Docker { reference, .. } => remote::source(self, name, reference, side).await,
-            other => Err(Error::Unsupported(format!("{}: cannot be read yet", other.transport()))),
+            ImageName::Dir(path) => dir::source(name, path).await,
+            ImageName::Oci { path, image } => layout::source(name, path, image, side).await,
+            ImageName::OciArchive { path, image } => {
+                archive::layout::source(name, path, image, self.settings()).await
+            }
+            ImageName::DockerArchive { path, image } => {
+                archive::docker::source(name, path, image, self.settings()).await
+            }
+            ImageName::DockerDaemon(image) => daemon::source(name, image, side, self.settings()).await,
         }
     }
 
@@ -119,7 +130,23 @@ impl Session {
     pub async fn sink(&self, name: &ImageName, side: &Side) -> Result<Box<dyn Sink>> {
         match name {
             ImageName::Docker { reference, .. } => remote::sink(self, name, reference, side).await,
-            other => Err(Error::Unsupported(format!("{}: cannot be written yet", other.transport()))),
+            ImageName::Dir(path) => dir::sink(name, path).await,
+            ImageName::Oci { path, image } => layout::sink(name, path, image, side).await,
+            ImageName::OciArchive { path, image } => {
+                archive::layout::sink(name, path, image, side, self.settings()).await
+            }
+            ImageName::DockerArchive { path, image } => {
+                archive::docker::sink(name, path, image, side, self.settings()).await
+            }
+            ImageName::DockerDaemon(image) => daemon::sink(name, image, side, self.settings()).await,
         }
+    }
+
+    /// Names of the images in a docker-archive, in its order; of one without a name, its place (`@0`). For `list-tags`.
+    ///
+    /// # Errors
+    /// If the file is not there, or is no such archive.
+    pub async fn archive_names(&self, path: &std::path::Path) -> Result<Vec<String>> {
+        archive::docker::names(path, self.settings()).await
     }
 }
