@@ -214,7 +214,7 @@ impl Material {
 }
 
 /// A file's bytes, within bounds.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     let file = File::open(path).map_err(Error::file(path))?;
     file.take(limit + 1).read_to_end(&mut content).map_err(Error::file(path))?;

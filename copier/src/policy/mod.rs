@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use jiff::Timestamp;
 
 use self::evaluate::Image;
+pub(crate) use self::evaluate::read;
 use crate::{Error, ImageName, RawManifest, Result, Settings, Source, config::Environment};
 
 pub use model::{Identity, Material, Repository, Requirement, Signer};
@@ -77,7 +78,7 @@ impl Policy {
             }
         };
         let Some(path) = file else { return Ok(Self::accepting(require_signed)) };
-        let text = evaluate::read(&path, MAX_BYTES)?;
+        let text = read(&path, MAX_BYTES)?;
         let rules =
             parse::parse(&text).map_err(|fault| Error::Configuration { path: path.clone(), fault })?;
         Ok(Self { rules, origin: Some(path), require_signed })
