@@ -1,5 +1,6 @@
 //! The registry client (distribution-spec 1.1).
 
+mod elsewhere;
 mod repository;
 mod transport;
 
