@@ -38,7 +38,7 @@ pub(super) async fn read(repository: &Repository, base: &Url, manifest: &Digest)
         let url = address(base, repository.reference().name(), manifest, number);
         let bytes = match url.scheme() {
             "http" | "https" => {
-                repository.fetch(&url, MAX_SIGNATURE_BYTES + 1).await?.map(|bytes| bytes.to_vec())
+                repository.fetch(&url, MAX_SIGNATURE_BYTES).await?.map(|bytes| bytes.to_vec())
             }
             "file" => read_file(&url).await?,
             _ => return Err(unsupported(base)),

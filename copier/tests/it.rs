@@ -1,0 +1,6 @@
+//! One binary for every integration test of this crate.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "it/real.rs"]
+mod real;
