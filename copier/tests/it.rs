@@ -4,3 +4,6 @@
 
 #[path = "it/real.rs"]
 mod real;
+
+#[path = "it/signing.rs"]
+mod signing;

@@ -260,7 +260,7 @@ async fn an_image_in_a_folder_is_accepted_under_the_name_that_the_policy_gives_i
 
 #[tokio::test]
 async fn simple_signatures_are_accepted_by_their_key_and_name_alone() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     let (good, other) = ("good@example.org", "other@example.org");
     gnupg.key(good, "ed25519", "sign", "0");
     gnupg.key(other, "ed25519", "sign", "0");
