@@ -17,6 +17,7 @@ pub mod error;
 mod layout;
 mod manifest_digest;
 pub mod name;
+pub mod policy;
 pub mod progress;
 pub mod remote;
 pub mod secret;

@@ -14,3 +14,6 @@ mod transports_skopeo;
 mod hostile;
 #[path = "it/real.rs"]
 mod real;
+
+#[path = "it/signing.rs"]
+mod signing;
