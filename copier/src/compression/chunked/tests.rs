@@ -39,7 +39,7 @@ fn archive(sizes: &[usize]) -> Vec<u8> {
     use tar::EntryType as Kind;
     builder.append_data(&mut header(Kind::Directory, 0), "folder/", &[][..]).unwrap();
     for (place, size) in sizes.iter().enumerate() {
-        let bytes = text(*size, place as u32 + 1);
+        let bytes = text(*size, u32::try_from(place).unwrap() + 1);
         builder.append_data(&mut header(Kind::Regular, *size), format!("folder/{place}"), &*bytes).unwrap();
     }
     let long = format!("folder/{}", "long".repeat(50));
