@@ -4,6 +4,8 @@
 //! [`copy`] moves what is between them. One session per process: it holds the connections, the tokens, and what is
 //! known of blobs.
 
+pub mod compression;
+pub mod config;
 pub mod content;
 pub mod copy;
 pub mod encryption;
