@@ -8,6 +8,7 @@ mod gate;
 mod graph;
 mod layer_type;
 mod lock;
+mod making;
 mod manifests;
 mod options;
 mod plan;
