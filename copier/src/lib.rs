@@ -12,6 +12,7 @@ pub mod encryption;
 pub mod error;
 mod manifest_digest;
 pub mod name;
+pub mod policy;
 pub mod progress;
 pub mod remote;
 pub mod secret;
