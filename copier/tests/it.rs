@@ -1,10 +1,11 @@
 //! One binary for every integration test of this crate.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "it/copy_registry.rs"]
+mod copy_registry;
+#[path = "it/real.rs"]
+mod real;
 #[path = "it/transports_carry.rs"]
 mod transports_carry;
 #[path = "it/transports_skopeo.rs"]
 mod transports_skopeo;
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-#[path = "it/real.rs"]
-mod real;
