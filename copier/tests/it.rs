@@ -9,3 +9,6 @@ mod real;
 mod transports_carry;
 #[path = "it/transports_skopeo.rs"]
 mod transports_skopeo;
+
+#[path = "it/signing.rs"]
+mod signing;
