@@ -7,6 +7,8 @@ mod copy_registry;
 mod real;
 #[path = "it/transports_carry.rs"]
 mod transports_carry;
+#[path = "it/transports_engines.rs"]
+mod transports_engines;
 #[path = "it/transports_skopeo.rs"]
 mod transports_skopeo;
 
