@@ -14,6 +14,18 @@ mod transports_skopeo;
 mod hostile;
 #[path = "it/real.rs"]
 mod real;
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "it/copy_registry.rs"]
+mod copy_registry;
+#[path = "it/real.rs"]
+mod real;
+#[path = "it/transports_carry.rs"]
+mod transports_carry;
+#[path = "it/transports_engines.rs"]
+mod transports_engines;
+#[path = "it/transports_skopeo.rs"]
+mod transports_skopeo;
 
 #[path = "it/signing.rs"]
 mod signing;
