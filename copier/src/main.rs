@@ -1,47 +1,27 @@
-//! `berth-copier`: inspects and copies images. So far it tells the digest of a manifest.
+//! `berth-copier`: inspects, copies and signs images; a drop-in for Skopeo.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+mod cli;
+mod commands;
+mod output;
+mod process;
 
-use clap::{Parser, Subcommand};
+use std::{process::ExitCode, sync::Arc};
 
-/// Inspects and copies OCI images.
-#[derive(Parser)]
-#[command(name = "berth-copier", version, about)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Print the digest of a manifest, computed over its bytes as they stand.
-    ManifestDigest {
-        /// The manifest's file; `-` reads standard input.
-        file: PathBuf,
-    },
-}
+use cli::Stop;
+use output::{Level, Log, Output};
 
 fn main() -> ExitCode {
-    let Command::ManifestDigest { file } = Cli::parse().command;
-    let digest = if file.as_os_str() == "-" {
-        berth_copier::manifest_digest(io::stdin().lock())
-    } else {
-        File::open(&file).map_err(Into::into).and_then(berth_copier::manifest_digest)
-    };
-    let written = match digest {
-        Ok(digest) => writeln!(io::stdout(), "{digest}").map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    match written {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _told = writeln!(io::stderr(), "berth-copier: {}: {error}", file.display());
-            ExitCode::FAILURE
+    let log = Arc::new(Log::new());
+    let output = Output::new(Arc::clone(&log));
+    match cli::parse(std::env::args_os().collect()) {
+        Ok(cli) => process::run(cli, &log, output),
+        Err(Stop::Told(text)) => process::ended(output.told(&text), &log),
+        Err(Stop::Wrong { usage, error }) => {
+            if let Some(usage) = usage {
+                output.aside(&usage);
+            }
+            log.write(Level::Fatal, &error.to_string());
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -1,0 +1,101 @@
+//! One run of the program: the runtime, the time limit, signals, and how it ends.
+
+use std::{io, process::ExitCode, sync::Arc, time::Duration};
+
+use berth_copier::{Error, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    cli::{Cli, Globals},
+    commands::{self, Process},
+    output::{Level, Lines, Log, Output},
+};
+
+/// How long what was cancelled may take to clean up behind itself.
+const CLEANING: Duration = Duration::from_secs(5);
+
+/// Runs what the command line asks for.
+pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
+    listen(&cli.globals, log);
+    if cli.deprecated_tls_verify.is_some() {
+        output.warning("'--tls-verify' is deprecated, please set this on the specific subcommand");
+    }
+    let Some(command) = cli.command else {
+        return ended(Err(missing_command()), log);
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            let what = "starting threads".to_owned();
+            return ended(Err(Error::Other { what, source: source.into() }), log);
+        }
+    };
+    let limit = cli.globals.command_timeout.filter(|limit| !limit.is_zero());
+    let process = Process { globals: cli.globals, output };
+    let end = runtime.block_on(async {
+        let work = async {
+            match limit {
+                Some(limit) => tokio::time::timeout(limit, commands::run(command, &process))
+                    .await
+                    .unwrap_or(Err(Error::Timeout)),
+                None => commands::run(command, &process).await,
+            }
+        };
+        tokio::select! {
+            done = work => End::Done(done),
+            caught = stopped() => End::Stopped(caught),
+        }
+    });
+    runtime.shutdown_timeout(CLEANING);
+    match end {
+        End::Done(result) => ended(result, log),
+        End::Stopped(Ok(signal)) => ExitCode::from(signal),
+        End::Stopped(Err(source)) => {
+            ended(Err(Error::Other { what: "listening for signals".to_owned(), source: source.into() }), log)
+        }
+    }
+}
+
+enum End {
+    Done(Result<()>),
+    Stopped(io::Result<u8>),
+}
+
+fn missing_command() -> Error {
+    Error::Usage(
+        "Missing command 'berth-copier COMMAND'\nTry 'berth-copier --help' for more information".to_owned(),
+    )
+}
+
+/// The exit code of a shell's child that a signal ended.
+async fn stopped() -> io::Result<u8> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => Ok(130),
+        _ = terminate.recv() => Ok(143),
+    }
+}
+
+/// Says how it ended. A reader that went away (`| head`) is no failure to speak of, and has the exit code that SIGPIPE
+/// would have given.
+pub(crate) fn ended(result: Result<()>, log: &Log) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if matches!(error.root(), Error::File { source, .. } if source.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::from(141);
+    }
+    log.write(Level::Fatal, &error.to_string());
+    ExitCode::from(error.exit_code())
+}
+
+/// Shows the library's events: warnings, and with `--debug` everything of its own.
+fn listen(globals: &Globals, log: &Arc<Log>) {
+    let filter = if globals.debug {
+        Targets::new().with_default(tracing::Level::INFO).with_target("berth_copier", tracing::Level::TRACE)
+    } else {
+        Targets::new().with_target("berth_copier", tracing::Level::WARN)
+    };
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines(Arc::clone(log))).with_writer(io::stderr);
+    // Only one run happens in a process, so that nobody else has set a subscriber before.
+    let _first = tracing_subscriber::registry().with(filter).with(lines).try_init();
+}
