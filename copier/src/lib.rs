@@ -5,10 +5,15 @@
 //! known of blobs.
 
 pub mod config;
+mod archive;
 pub mod content;
 pub mod copy;
+mod daemon;
+mod dir;
+mod disk;
 pub mod encryption;
 pub mod error;
+mod layout;
 mod manifest_digest;
 pub mod name;
 pub mod progress;
