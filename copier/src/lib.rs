@@ -4,8 +4,8 @@
 //! [`copy`] moves what is between them. One session per process: it holds the connections, the tokens, and what is
 //! known of blobs.
 
-pub mod config;
 mod archive;
+pub mod config;
 pub mod content;
 pub mod copy;
 mod daemon;

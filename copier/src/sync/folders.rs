@@ -37,7 +37,10 @@ pub(super) fn images_of_folder(path: &Path) -> Result<Vec<(ImageName, String)>> 
 
 fn walk(folder: &Path, origin: &str, depth: usize, out: &mut Vec<(ImageName, String)>) -> Result<()> {
     if depth > MAX_DEPTH {
-        return Err(Error::Integrity(format!("{}: folders lie more than {MAX_DEPTH} deep", folder.display())));
+        return Err(Error::Integrity(format!(
+            "{}: folders lie more than {MAX_DEPTH} deep",
+            folder.display()
+        )));
     }
     let mut entries: Vec<_> =
         fs::read_dir(folder).and_then(Iterator::collect).map_err(Error::file(folder))?;
@@ -131,8 +134,14 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let entry = |name: &str| {
             let digest = format!("sha256:{}", "0".repeat(64));
-            let annotations = if name.is_empty() { String::new() } else { format!(r#","annotations":{{"{REF_NAME}":"{name}"}}"#) };
-            format!(r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":1{annotations}}}"#)
+            let annotations = if name.is_empty() {
+                String::new()
+            } else {
+                format!(r#","annotations":{{"{REF_NAME}":"{name}"}}"#)
+            };
+            format!(
+                r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":1{annotations}}}"#
+            )
         };
         let write = |names: &[&str]| {
             let entries: Vec<_> = names.iter().map(|name| entry(name)).collect();

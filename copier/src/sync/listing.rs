@@ -85,10 +85,17 @@ pub(super) async fn list(access: &dyn Access, request: &Request) -> Result<Listi
         }
         From::Docker(repository) => {
             let tags = access.tags(repository, &request.source).await?;
-            let listed = Listed { repository: repository.clone(), tags, selection: selection(request, None, Rule::Every) };
+            let listed = Listed {
+                repository: repository.clone(),
+                tags,
+                selection: selection(request, None, Rule::Every),
+            };
             let found = listed_group(manner(request, request.source.clone(), None), listed, request.prune);
             if found.images.is_empty() && request.prune != Prune::EmptyOk {
-                return Err(nothing(&repository.to_string(), !found.listed.is_some_and(|l| l.tags.is_empty())));
+                return Err(nothing(
+                    &repository.to_string(),
+                    !found.listed.is_some_and(|l| l.tags.is_empty()),
+                ));
             }
             Ok(Listing { groups: vec![found], failures: Vec::new() })
         }
@@ -133,7 +140,8 @@ fn chosen(selection: &Selection, images: Vec<(ImageName, String)>) -> Vec<(Image
     for (stem, tag) in images.iter().filter_map(|(_, origin)| split(origin)) {
         stems.entry(stem).or_default().push(tag);
     }
-    let taken: BTreeMap<_, _> = stems.into_iter().map(|(stem, tags)| (stem, selection.choose(&tags))).collect();
+    let taken: BTreeMap<_, _> =
+        stems.into_iter().map(|(stem, tags)| (stem, selection.choose(&tags))).collect();
     let is_taken = |origin: &str| {
         split(origin).is_none_or(|(stem, tag)| taken.get(&stem).is_some_and(|tags| tags.contains(&tag)))
     };
@@ -217,7 +225,8 @@ async fn from_list(access: &dyn Access, request: &Request, registries: Vec<Regis
                 Images::Named(named) => Some(named_group(manner.clone(), &wanted.repository, named)),
                 Images::Listed(rule) => tags.get(&wanted.repository).map(|tags| {
                     let selection = selection(request, Some(&registry), rule.clone());
-                    let listed = Listed { repository: wanted.repository.clone(), tags: tags.clone(), selection };
+                    let listed =
+                        Listed { repository: wanted.repository.clone(), tags: tags.clone(), selection };
                     listed_group(manner.clone(), listed, prune)
                 }),
             };

@@ -37,9 +37,9 @@ impl Place {
             ImageName::Oci { path, image: LayoutImage::Named(named) } => {
                 Self::Oci { layout: path, stem: stem(&named) }
             }
-            other => Self::Docker(
-                other.reference().unwrap_or(repository).clone().with_tag(None).with_digest(None),
-            ),
+            other => {
+                Self::Docker(other.reference().unwrap_or(repository).clone().with_tag(None).with_digest(None))
+            }
         })
     }
 

@@ -91,7 +91,8 @@ impl Report {
     /// If anything failed.
     pub fn into_result(mut self) -> Result<(), Error> {
         let gravest = self.exit_code();
-        let Some(place) = self.failures.iter().position(|failure| failure.error.exit_code() == gravest) else {
+        let Some(place) = self.failures.iter().position(|failure| failure.error.exit_code() == gravest)
+        else {
             return Ok(());
         };
         let failure = self.failures.swap_remove(place);
@@ -129,7 +130,8 @@ impl Report {
             let digest = deletion.digest.as_ref().map(|digest| format!(" {digest}")).unwrap_or_default();
             writeln!(to, "delete {}{digest}", deletion.image)?;
         }
-        let bytes: u64 = self.images.iter().filter(|i| i.action == Action::Copy).filter_map(|i| i.bytes).sum();
+        let bytes: u64 =
+            self.images.iter().filter(|i| i.action == Action::Copy).filter_map(|i| i.bytes).sum();
         writeln!(
             to,
             "{} to copy (at most {bytes} bytes), {} unchanged, {} to delete, {} failed",

@@ -119,11 +119,13 @@ pub(super) fn check_folder(
     found: Comparison,
 ) -> Result<Comparison> {
     match (destination, &found.other) {
-        (ImageName::Dir(path), Some(other)) if !found.present && !request.overwrite => Err(Error::Refused(format!(
-            "Refusing to overwrite destination directory {:?}: it holds the image {other}, not {}; --overwrite replaces it",
-            path.display().to_string(),
-            found.digest
-        ))),
+        (ImageName::Dir(path), Some(other)) if !found.present && !request.overwrite => {
+            Err(Error::Refused(format!(
+                "Refusing to overwrite destination directory {:?}: it holds the image {other}, not {}; --overwrite replaces it",
+                path.display().to_string(),
+                found.digest
+            )))
+        }
         _ => Ok(found),
     }
 }
@@ -176,5 +178,9 @@ fn image(item: &Item, action: Action) -> ImageReport {
 
 fn copied(item: &Item, report: &copy::Report) -> ImageReport {
     let action = if report.unchanged { Action::Skip } else { Action::Copy };
-    ImageReport { digest: Some(report.digest.clone()), bytes: Some(report.bytes_copied), ..image(item, action) }
+    ImageReport {
+        digest: Some(report.digest.clone()),
+        bytes: Some(report.bytes_copied),
+        ..image(item, action)
+    }
 }

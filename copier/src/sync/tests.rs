@@ -154,7 +154,10 @@ async fn every_tag_is_copied_and_listed_once() {
     );
     assert_eq!((report.count(Action::Copy), report.exit_code(), report.bytes_copied), (3, 0, 30));
     let lines = report.digest_lines();
-    assert!(lines.starts_with(&format!("{} docker://my.io/app:1\n", digest("docker://a.io/app:1"))), "{lines}");
+    assert!(
+        lines.starts_with(&format!("{} docker://my.io/app:1\n", digest("docker://a.io/app:1"))),
+        "{lines}"
+    );
 }
 
 #[tokio::test]
@@ -244,25 +247,32 @@ async fn a_prune_deletes_what_is_covered_and_gone_and_nothing_else() {
 #[tokio::test]
 async fn a_prune_minds_the_suffix() {
     let fake = Fake {
-        existing: [("docker://my.io/app".to_owned(), vec!["1-m", "2-m", "2", "-m"])].into(),
+        existing: [("docker://my.io/app".to_owned(), vec!["1-m", "2-m", "2", "m"])].into(),
         ..app(&["1"])
     };
     let mut request = Request { prune: Prune::Gone, ..from_app() };
     request.to.suffix = "-m".to_owned();
     let report = run(&fake, &request).await.unwrap();
-    assert_eq!(report.deleted.iter().map(|d| d.image.as_str()).collect::<Vec<_>>(), ["docker://my.io/app:2-m"]);
+    assert_eq!(
+        report.deleted.iter().map(|d| d.image.as_str()).collect::<Vec<_>>(),
+        ["docker://my.io/app:2-m"]
+    );
 }
 
 #[tokio::test]
 async fn nothing_is_deleted_where_a_list_is_in_doubt() {
-    let (_folder, path) = list_file("a.io:\n  prune: true\n  images: {app: []}\nb.io:\n  images: {other: []}\n");
+    let (_folder, path) =
+        list_file("a.io:\n  prune: true\n  images: {app: []}\nb.io:\n  images: {other: []}\n");
     let existing: BTreeMap<_, _> = [("docker://my.io/app".to_owned(), vec!["old"])].into();
     let broken = Fake { existing: existing.clone(), broken: ["b.io/other".to_owned()].into(), ..app(&["1"]) };
     let report = run(&broken, &request(From::Yaml(path.clone()))).await.unwrap();
     assert!(report.deleted.is_empty() && report.count(Action::Copy) == 1);
     assert_eq!(report.exit_code(), 5);
     let told: Vec<_> = report.failures.iter().map(|failure| failure.error.to_string()).collect();
-    assert!(told.iter().any(|text| text.starts_with("nothing is deleted, since the tags of docker://b.io/other")), "{told:?}");
+    assert!(
+        told.iter().any(|text| text.starts_with("nothing is deleted, since the tags of docker://b.io/other")),
+        "{told:?}"
+    );
 
     let blind = Fake { broken: ["docker://my.io/app".to_owned()].into(), ..app(&["1"]) };
     let report = run(&blind, &Request { prune: Prune::Gone, ..from_app() }).await.unwrap();
@@ -272,7 +282,8 @@ async fn nothing_is_deleted_where_a_list_is_in_doubt() {
 #[tokio::test]
 async fn an_empty_selection_deletes_only_when_that_is_meant() {
     let (_folder, path) = list_file("a.io:\n  images-by-tag-regex: {app: '^v'}\n");
-    let fake = || Fake { existing: [("docker://my.io/app".to_owned(), vec!["v1", "x"])].into(), ..app(&["1"]) };
+    let fake =
+        || Fake { existing: [("docker://my.io/app".to_owned(), vec!["v1", "x"])].into(), ..app(&["1"]) };
     let mut request = Request { prune: Prune::Gone, ..request(From::Yaml(path)) };
     let report = run(&fake(), &request).await.unwrap();
     assert!(report.deleted.is_empty());
