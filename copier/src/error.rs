@@ -35,6 +35,18 @@ pub enum Error {
         /// What was refused, and what to do ("unauthorized: authentication required; log in with `berth-copier login HOST`").
         reason: String,
     },
+    /// A user and password that the registry does not take. Skopeo's words.
+    #[error("logging into {key:?}: invalid username/password")]
+    InvalidLogin {
+        /// `host[:port]` or a namespace in it.
+        key: String,
+    },
+    /// Nobody is logged in. Skopeo's words.
+    #[error("not logged into {key}")]
+    NotLoggedIn {
+        /// `host[:port]` or a namespace in it.
+        key: String,
+    },
     /// Credentials would have gone to a host that they were not given for (C1).
     #[error("refusing to send credentials to {host}: {reason}")]
     RefusingCredentials {
@@ -153,7 +165,10 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.root() {
             Self::Usage(_) | Self::NotFound { .. } => 2,
-            Self::Authentication { .. } | Self::RefusingCredentials { .. } => 3,
+            Self::Authentication { .. }
+            | Self::InvalidLogin { .. }
+            | Self::NotLoggedIn { .. }
+            | Self::RefusingCredentials { .. } => 3,
             Self::Verify(_) | Self::Integrity(_) | Self::Manifest { .. } => 4,
             Self::Refused(_) => 5,
             Self::Registry { .. }

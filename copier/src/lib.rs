@@ -4,10 +4,16 @@
 //! [`copy`] moves what is between them. One session per process: it holds the connections, the tokens, and what is
 //! known of blobs.
 
+mod archive;
+pub mod config;
 pub mod content;
 pub mod copy;
+mod daemon;
+mod dir;
+mod disk;
 pub mod encryption;
 pub mod error;
+mod layout;
 mod manifest_digest;
 pub mod name;
 pub mod progress;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use berth_oci::{Platform, Reference};
 
-use crate::{Error, ImageName, Result, Secret, Sink, Source, remote};
+use crate::{Error, ImageName, Result, Secret, Sink, Source, archive, dir, layout, remote};
 
 /// Settings of the whole process: Skopeo's global flags.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +108,11 @@ impl Session {
     pub async fn source(&self, name: &ImageName, side: &Side) -> Result<Box<dyn Source>> {
         match name {
             ImageName::Docker { reference, .. } => remote::source(self, name, reference, side).await,
+            ImageName::Dir(path) => dir::source(name, path).await,
+            ImageName::Oci { path, image } => layout::source(name, path, image, side).await,
+            ImageName::OciArchive { path, image } => {
+                archive::layout_source(name, path, image, self.settings()).await
+            }
             other => Err(Error::Unsupported(format!("{}: cannot be read yet", other.transport()))),
         }
     }
@@ -119,6 +124,8 @@ impl Session {
     pub async fn sink(&self, name: &ImageName, side: &Side) -> Result<Box<dyn Sink>> {
         match name {
             ImageName::Docker { reference, .. } => remote::sink(self, name, reference, side).await,
+            ImageName::Dir(path) => dir::sink(name, path).await,
+            ImageName::Oci { path, image } => layout::sink(name, path, image, side).await,
             other => Err(Error::Unsupported(format!("{}: cannot be written yet", other.transport()))),
         }
     }

@@ -4,6 +4,7 @@
 //! its rounds. Every server gets the same requests from the same load generator, and nobody's fsync is turned off.
 
 mod blobs;
+mod copier;
 mod images;
 mod manifests;
 mod peer;
@@ -39,6 +40,10 @@ pub enum Section {
     Tags,
     /// Start with 100,000 manifests.
     Start,
+    /// The copier beside Skopeo.
+    Copier,
+    /// The copier with ten layers of `--size-mib` each; 20 GiB of disk at a GiB each. Only when asked for.
+    CopierLarge,
 }
 
 /// `berth-conformance bench`
@@ -81,7 +86,7 @@ pub struct BenchArgs {
 
 impl BenchArgs {
     fn wants(&self, section: Section) -> bool {
-        self.only.is_empty() || self.only.contains(&section)
+        (self.only.is_empty() && section != Section::CopierLarge) || self.only.contains(&section)
     }
 
     fn duration(&self) -> Duration {
@@ -146,6 +151,10 @@ pub fn run(args: BenchArgs, out: &mut dyn Write) -> Result<()> {
     if bench.wants(Section::Tags) || bench.wants(Section::Start) {
         say("many tags …")?;
         tags::run(&mut bench, &mut report)?;
+    }
+    if bench.wants(Section::Copier) || bench.wants(Section::CopierLarge) {
+        say("the copier …")?;
+        copier::run(&mut bench, &mut report)?;
     }
     say(&format!("\n{}", report.table()))?;
     if let Some(path) = &bench.args.json {

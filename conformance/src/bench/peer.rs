@@ -42,6 +42,11 @@ impl Peer {
         })
     }
 
+    /// A registry that somebody else started, by `HOST:PORT`.
+    pub(super) fn of(host: &str) -> Self {
+        Self { name: host.to_owned(), host: host.to_owned(), server: Server::Elsewhere }
+    }
+
     /// `NAME=http://HOST:PORT`.
     pub(super) fn elsewhere(text: &str) -> Result<Self> {
         let parts = text.split_once('=').and_then(|(name, url)| Some((name, url.strip_prefix("http://")?)));

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::process::{running, send};
 use super::stack::quoted;
 use super::{
-    Daemon, DaemonSpec, HarnessError, ProcessStats, Result, Scratch, Signal, Stack, free_port, get_status,
-    until,
+    Daemon, DaemonSpec, HarnessError, ProcessStats, Result, Scratch, Signal, Stack, berth_program, free_port,
+    get_status, until,
 };
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -162,16 +162,7 @@ impl Berth {
 
     /// The server's binary: `$BERTH_REGISTRY_BIN`, else the one that cargo built beside the running program.
     pub fn binary() -> Result<PathBuf> {
-        if let Some(path) = std::env::var_os("BERTH_REGISTRY_BIN") {
-            return Ok(PathBuf::from(path));
-        }
-        let own = std::env::current_exe().map_err(HarnessError::file("/proc/self/exe"))?;
-        // Tests run from `debug/deps`, the program itself from `debug`.
-        let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("berth-registry"));
-        found.into_iter().find(|path| path.is_file()).ok_or_else(|| HarnessError::Missing {
-            tool: "berth-registry".to_owned(),
-            install: "cargo build -p berth-registry, or set BERTH_REGISTRY_BIN".to_owned(),
-        })
+        berth_program("BERTH_REGISTRY_BIN", "berth-registry")
     }
 
     /// Starts (again) with the same configuration, data and port. Returns how long it took to become ready.

@@ -14,6 +14,8 @@ const INSTALL: &[(&str, &str)] = &[
     ("docker", "apt-get install docker.io"),
     ("docker-registry", "apt-get install docker-registry"),
     ("dockerd", "apt-get install docker.io"),
+    ("gpg", "apt-get install gnupg"),
+    ("htpasswd", "apt-get install apache2-utils"),
     ("initdb", "apt-get install postgresql"),
     ("mkfs.ext4", "apt-get install e2fsprogs"),
     ("nginx", "apt-get install nginx-light"),
@@ -26,6 +28,7 @@ const INSTALL: &[(&str, &str)] = &[
     ("setpriv", "apt-get install util-linux"),
     ("skopeo", "apt-get install skopeo"),
     ("strace", "apt-get install strace"),
+    ("time", "apt-get install time"),
     ("umoci", "apt-get install umoci"),
 ];
 
@@ -75,6 +78,20 @@ pub fn find_tool(name: &str) -> Result<PathBuf> {
         let known = INSTALL.iter().find(|(tool, _)| *tool == name);
         let install = known.map_or("install it and put it on PATH", |(_, install)| install);
         HarnessError::Missing { tool: name.to_owned(), install: install.to_owned() }
+    })
+}
+
+/// A program of our own: what the environment variable names, or what was built beside this program.
+pub fn berth_program(variable: &str, name: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Ok(PathBuf::from(path));
+    }
+    let own = std::env::current_exe().map_err(HarnessError::file("/proc/self/exe"))?;
+    // Tests run from `debug/deps`, the program itself from `debug`.
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    found.into_iter().find(|path| path.is_file()).ok_or_else(|| HarnessError::Missing {
+        tool: name.to_owned(),
+        install: format!("cargo build -p {name}, or set {variable}"),
     })
 }
 

@@ -1,0 +1,103 @@
+//! The tar file behind a name: as it lies there, or from a pipe or out of gzip or zstd by way of a temporary file.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, BufWriter, Cursor, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use flate2::read::MultiGzDecoder;
+
+use super::TarIndex;
+use crate::{Error, Result, Settings, disk::blocking};
+
+/// Most bytes that a pipe or a compressed archive may have (U11).
+const MAX_UNPACKED: u64 = 256 * 1024 * 1024 * 1024;
+/// Largest zstd window, as a power of two: 128 MiB (U11).
+const WINDOW_LOG: u32 = 27;
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Opens an archive by its path; `-` is standard input.
+///
+/// # Errors
+/// `Error::NotFound` if it is not there, `Error::Integrity` if it is no archive.
+pub(crate) async fn open(path: &Path, settings: &Settings) -> Result<TarIndex> {
+    let (path, folder) = (path.to_owned(), temporary_folder(settings));
+    blocking(move || {
+        if path.as_os_str() == "-" {
+            return TarIndex::read(spool(io::stdin(), Path::new("standard input"), &folder)?, &path);
+        }
+        let file = File::open(&path).map_err(|fault| not_found(&path, fault))?;
+        let about = file.metadata().map_err(Error::file(&path))?;
+        if about.is_dir() {
+            return Err(Error::Usage(format!("{}: a folder; an archive is one file", path.display())));
+        }
+        let plain = about.is_file() && !is_compressed(&file).map_err(Error::file(&path))?;
+        let file = if plain { file } else { spool(file, &path, &folder)? };
+        TarIndex::read(file, &path)
+    })
+    .await
+}
+
+/// Where big temporary files go, as everywhere in the family: not into memory.
+pub(crate) fn temporary_folder(settings: &Settings) -> PathBuf {
+    let own = settings.tmpdir.clone().or_else(|| std::env::var_os("TMPDIR").map(PathBuf::from));
+    own.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| "/var/tmp".into())
+}
+
+fn not_found(path: &Path, fault: io::Error) -> Error {
+    if fault.kind() == io::ErrorKind::NotFound {
+        return Error::NotFound {
+            what: "opening the archive".to_owned(),
+            place: format!("open {}", path.display()),
+            reason: "no such file or directory".to_owned(),
+        };
+    }
+    Error::file(path)(fault)
+}
+
+fn is_compressed(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::FileExt;
+    let mut begin = [0; 4];
+    let length = file.read_at(&mut begin, 0)?;
+    Ok(begin[..length].starts_with(GZIP) || begin[..length].starts_with(ZSTD))
+}
+
+/// Puts a stream into a file without a name, unpacked if it is compressed.
+pub(super) fn spool(mut from: impl Read, path: &Path, folder: &Path) -> Result<File> {
+    let fault = Error::file;
+    let mut begin = Vec::new();
+    from.by_ref().take(4).read_to_end(&mut begin).map_err(fault(path))?;
+    let from = Cursor::new(begin.clone()).chain(from);
+    let mut plain: Box<dyn Read + '_> = if begin.starts_with(GZIP) {
+        Box::new(MultiGzDecoder::new(BufReader::with_capacity(256 * 1024, from)))
+    } else if begin.starts_with(ZSTD) {
+        let mut decoder = zstd::Decoder::new(from).map_err(fault(path))?;
+        decoder.window_log_max(WINDOW_LOG).map_err(fault(path))?;
+        Box::new(decoder)
+    } else {
+        Box::new(from)
+    };
+    let file = tempfile::tempfile_in(folder).map_err(fault(folder))?;
+    let mut writer = BufWriter::with_capacity(256 * 1024, file);
+    let mut buffer = vec![0; 256 * 1024];
+    let mut total = 0;
+    loop {
+        let length = match plain.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
+            Err(fault) => return Err(Error::Integrity(format!("{}: {fault}", path.display()))),
+        };
+        total += length as u64;
+        if total > MAX_UNPACKED {
+            return Err(Error::Integrity(format!(
+                "{}: more than {MAX_UNPACKED} bytes when unpacked",
+                path.display()
+            )));
+        }
+        writer.write_all(&buffer[..length]).map_err(fault(folder))?;
+    }
+    writer.into_inner().map_err(|fault| Error::file(folder)(fault.into_error()))
+}

@@ -1,0 +1,87 @@
+//! Where files are looked for: the variables of the process, read once.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+/// What decides where configuration files are. [`Environment::from_process`] for programs; tests make their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// The user's folder: `HOME`, or what the system's user database says.
+    pub home: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`.
+    pub xdg_config_home: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`.
+    pub xdg_runtime_dir: Option<PathBuf>,
+    /// `XDG_CACHE_HOME`.
+    pub xdg_cache_home: Option<PathBuf>,
+    /// `DOCKER_CONFIG`: a folder.
+    pub docker_config: Option<PathBuf>,
+    /// `REGISTRY_AUTH_FILE`.
+    pub registry_auth_file: Option<PathBuf>,
+    /// `CONTAINERS_REGISTRIES_CONF`.
+    pub registries_conf: Option<PathBuf>,
+    /// `PATH`: where `docker-credential-…` programs are looked for.
+    pub search_path: Option<OsString>,
+    /// The user's number.
+    pub uid: u32,
+    /// What stands before `/etc`, `/run` and `/var`: `/`.
+    pub root: PathBuf,
+}
+
+impl Environment {
+    /// The environment of this process. Variables that are empty count as unset.
+    #[must_use]
+    pub fn from_process() -> Self {
+        let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            home: env::home_dir().filter(|home| !home.as_os_str().is_empty()),
+            xdg_config_home: path("XDG_CONFIG_HOME"),
+            xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
+            xdg_cache_home: path("XDG_CACHE_HOME"),
+            docker_config: path("DOCKER_CONFIG"),
+            registry_auth_file: path("REGISTRY_AUTH_FILE"),
+            registries_conf: path("CONTAINERS_REGISTRIES_CONF"),
+            search_path: env::var_os("PATH"),
+            uid: rustix::process::getuid().as_raw(),
+            root: PathBuf::from("/"),
+        }
+    }
+
+    /// An environment without variables: every file is under `folder`, which stands for the root and holds `home`.
+    #[must_use]
+    pub fn under(folder: &Path) -> Self {
+        Self {
+            home: Some(folder.join("home")),
+            xdg_config_home: None,
+            xdg_runtime_dir: None,
+            xdg_cache_home: None,
+            docker_config: None,
+            registry_auth_file: None,
+            registries_conf: None,
+            search_path: None,
+            uid: 1000,
+            root: folder.to_owned(),
+        }
+    }
+
+    /// A file of the system, like `etc/containers/registries.conf`.
+    pub(super) fn system(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// A file in the user's folder.
+    pub(super) fn in_home(&self, path: &str) -> Option<PathBuf> {
+        self.home.as_ref().map(|home| home.join(path))
+    }
+
+    /// A file in the user's folder of configuration: `$XDG_CONFIG_HOME` or `~/.config`.
+    pub(super) fn user_config(&self, path: &str) -> Option<PathBuf> {
+        match &self.xdg_config_home {
+            Some(folder) => Some(folder.join(path)),
+            None => self.in_home(".config").map(|folder| folder.join(path)),
+        }
+    }
+}

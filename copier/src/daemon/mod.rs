@@ -1,0 +1,1 @@
+//! An engine's own images (`docker-daemon:`), through its interface.

@@ -1,0 +1,6 @@
+//! One binary for every integration test of this crate.
+
+#[path = "it/transports_carry.rs"]
+mod transports_carry;
+#[path = "it/transports_skopeo.rs"]
+mod transports_skopeo;
