@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use berth_oci::{Platform, Reference};
 
-use crate::{Error, ImageName, Result, Secret, Sink, Source, archive, dir, layout, remote};
+use crate::{Error, ImageName, Result, Secret, Sink, Source, archive, copy, dir, layout, remote};
 
 /// Settings of the whole process: Skopeo's global flags.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +77,7 @@ pub struct Session {
 struct Inner {
     settings: Settings,
     remote: remote::Client,
+    flights: copy::Flights,
 }
 
 impl Session {
@@ -86,7 +87,7 @@ impl Session {
     /// `Error::Configuration` with every fault of a file at once.
     pub fn new(settings: Settings) -> Result<Self> {
         let remote = remote::Client::new(&settings)?;
-        Ok(Self { inner: Arc::new(Inner { settings, remote }) })
+        Ok(Self { inner: Arc::new(Inner { settings, remote, flights: copy::Flights::default() }) })
     }
 
     /// The settings.
@@ -99,6 +100,11 @@ impl Session {
     #[must_use]
     pub fn remote(&self) -> &remote::Client {
         &self.inner.remote
+    }
+
+    /// The blobs that copies of this process have on their way.
+    pub(crate) fn flights(&self) -> &copy::Flights {
+        &self.inner.flights
     }
 
     /// Opens an image to read.
