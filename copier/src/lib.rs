@@ -13,6 +13,7 @@ mod dir;
 mod disk;
 pub mod encryption;
 pub mod error;
+pub mod inspect;
 mod layout;
 mod manifest_digest;
 pub mod name;

@@ -16,7 +16,7 @@ pub(crate) use fault::Stop;
 pub(crate) use globals::{Globals, RetryOptions};
 pub(crate) use manners::parse;
 pub(crate) use side::{
-    Access, AccessOptions, DeprecatedTls, DestinationAccessOptions, DestinationLocalOptions, ImageOptions,
+    AccessOptions, DeprecatedTls, DestinationAccessOptions, DestinationLocalOptions, ImageOptions,
     SharedOptions, SourceAccessOptions, SourceLocalOptions,
 };
 #[expect(unused_imports, reason = "commands with durations of their own take it from here")]
