@@ -5,6 +5,7 @@
 //! known of blobs.
 
 mod archive;
+pub mod compression;
 pub mod config;
 pub mod content;
 pub mod copy;

@@ -1,8 +1,43 @@
-//! Signatures of images: their formats, how they are made, and the policy that asks for them.
+//! Signatures of images: their formats, where they are kept, how they are made and verified. Which of them an image needs
+//! is said by [`crate::policy`].
+//!
+//! There are two formats. *Simple signing* is an OpenPGP message around a JSON payload (containers-signature(5)), kept
+//! beside a registry on a lookaside server. *Sigstore* (cosign) is such a payload with a detached signature, kept in the
+//! registry as an image under the tag `sha256-….sig`.
+
+mod format;
+pub(crate) mod json;
+pub mod openpgp;
+pub mod payload;
+pub mod sigstore;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+
+/// Most bytes of one signature with all that belongs to it.
+pub const MAX_SIGNATURE_BYTES: usize = 4 * 1024 * 1024;
+/// Most signatures of one manifest that are read (C9).
+pub const MAX_SIGNATURES: usize = 128;
+/// Media type of a sigstore payload.
+pub const SIGSTORE_PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+
+/// Annotations of a sigstore signature (cosign's signature specification).
+pub mod annotation {
+    /// Base64 of the signature of the payload.
+    pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+    /// PEM of the signer's certificate.
+    pub const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+    /// PEM of the certificates between the signer's and the root.
+    pub const CHAIN: &str = "dev.sigstore.cosign/chain";
+    /// The transparency log's entry, signed by the log.
+    pub const BUNDLE: &str = "dev.sigstore.cosign/bundle";
+}
+
+/// Why a signature does not count, in a sentence for people. Nothing of it is a fault of the program or the network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejection(pub String);
 
 /// A signature of one manifest, as a transport keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,11 +46,11 @@ pub enum Signature {
     Simple(Bytes),
     /// Sigstore's: a payload with annotations (an attachment in a registry, `dir:`).
     Sigstore {
-        /// `application/vnd.dev.cosign.simplesigning.v1+json`.
+        /// [`SIGSTORE_PAYLOAD`], and nothing else so far.
         media_type: String,
         /// The signed payload.
         payload: Bytes,
-        /// Signature, certificate, chain, bundle.
+        /// Signature, certificate, chain, bundle; see [`annotation`].
         annotations: BTreeMap<String, String>,
     },
 }
