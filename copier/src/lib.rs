@@ -18,6 +18,7 @@ pub mod inspect;
 mod layout;
 mod manifest_digest;
 pub mod name;
+pub mod policy;
 pub mod progress;
 pub mod remote;
 pub mod secret;
