@@ -5,6 +5,7 @@ mod fault;
 mod globals;
 mod manners;
 mod side;
+mod signing;
 mod value;
 
 use clap::{ArgAction, Parser, Subcommand};
@@ -19,6 +20,7 @@ pub(crate) use side::{
     AccessOptions, DeprecatedTls, DestinationAccessOptions, DestinationLocalOptions, ImageOptions,
     SharedOptions, SourceAccessOptions, SourceLocalOptions,
 };
+pub(crate) use signing::passphrase;
 #[expect(unused_imports, reason = "commands with durations of their own take it from here")]
 pub(crate) use value::duration;
 

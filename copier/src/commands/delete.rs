@@ -60,7 +60,8 @@ impl Delete {
                 return Err(Error::NotFound {
                     what: format!("Unable to delete {}", reference.familiar()),
                     place: repository.reference().to_string(),
-                    reason: "Image may not exist or is not stored with a v2 Schema in a v2 registry".to_owned(),
+                    reason: "Image may not exist or is not stored with a v2 Schema in a v2 registry"
+                        .to_owned(),
                 });
             };
             repository.delete_manifest(&ManifestReference::Digest(found.digest)).await

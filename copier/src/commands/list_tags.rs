@@ -43,7 +43,10 @@ impl ListTags {
     pub(crate) async fn run(self, process: &Process) -> Result<()> {
         let side = self.access.access(None).side(&self.shared)?;
         let Some((transport, rest)) = self.repository.split_once(':') else {
-            return Err(Error::Usage(format!("Invalid \"{}\": does not specify a transport", self.repository)));
+            return Err(Error::Usage(format!(
+                "Invalid \"{}\": does not specify a transport",
+                self.repository
+            )));
         };
         if !matches!(transport, "docker" | "docker-archive") {
             return Err(Error::Usage(format!(
@@ -55,9 +58,11 @@ impl ListTags {
         let list = match &name {
             ImageName::Docker { reference, .. } => {
                 // `latest` is filled in by the parser; here nothing but a bare name is meant.
-                let bare = rest.trim_start_matches("//").parse().ok().filter(|r: &berth_oci::Reference| {
-                    r.tag().is_none() && r.digest().is_none()
-                });
+                let bare = rest
+                    .trim_start_matches("//")
+                    .parse()
+                    .ok()
+                    .filter(|r: &berth_oci::Reference| r.tag().is_none() && r.digest().is_none());
                 if bare.is_none() {
                     return Err(Error::Usage(format!(
                         "No tag or digest allowed in reference \"{}\"; write docker://{}/{}",

@@ -5,9 +5,11 @@ use std::{
     path::PathBuf,
 };
 
+use async_trait::async_trait;
 use berth_copier::{
     Error, Result, Secret, Side,
-    config::login::{self, LoginRequest, Terminal},
+    config::login::{self, LoginCheck, LoginRequest, Terminal},
+    remote,
 };
 use clap::Args;
 
@@ -101,7 +103,17 @@ impl Login {
         };
         let session = process.session(&RetryOptions::default())?;
         let mut person = Person { output: process.output.clone() };
-        login::login(session.remote(), session.settings(), &request, &mut person).await
+        login::login(&Registries(session.remote()), session.settings(), &request, &mut person).await
+    }
+}
+
+/// The registries prove what they are told.
+pub(super) struct Registries<'a>(pub(super) &'a remote::Client);
+
+#[async_trait]
+impl LoginCheck for Registries<'_> {
+    async fn check_login(&self, host: &str, user: &str, password: &Secret, side: &Side) -> Result<()> {
+        self.0.check_login(host, user, password, side).await
     }
 }
 

@@ -8,7 +8,10 @@ use berth_copier::{
 };
 use clap::Args;
 
-use super::{Process, login::Person};
+use super::{
+    Process,
+    login::{Person, Registries},
+};
 use crate::cli::RetryOptions;
 
 /// Log out of a registry
@@ -51,6 +54,6 @@ impl Logout {
         };
         let session = process.session(&RetryOptions::default())?;
         let mut person = Person { output: process.output.clone() };
-        login::logout(session.remote(), session.settings(), &request, &mut person).await
+        login::logout(&Registries(session.remote()), session.settings(), &request, &mut person).await
     }
 }

@@ -166,7 +166,8 @@ impl Copy<'_> {
                 blob.context(format_args!("reading blob {}", task.blob.digest))?
             }
         };
-        self.progress.event(Event::BlobBegun { blob: task.blob.clone().into(), config: task.part == Part::Config });
+        self.progress
+            .event(Event::BlobBegun { blob: task.blob.clone().into(), config: task.part == Part::Config });
         let (tally, counted) = mpsc::unbounded_channel();
         Ok((Verified::new(content, task.blob.clone(), Some(tally)), counted))
     }
