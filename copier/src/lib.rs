@@ -26,6 +26,7 @@ pub mod session;
 pub mod signature;
 pub mod sink;
 pub mod source;
+pub mod sync;
 
 pub use content::{ByteStream, Content};
 pub use error::{Error, Result};

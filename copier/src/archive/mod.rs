@@ -1,10 +1,10 @@
 //! Images in tar files: OCI layouts (`oci-archive:`) and what `docker save` writes (`docker-archive:`). Nothing is unpacked:
 //! an index of the file's members is made in one pass, and content is read where it lies.
 
-mod header;
+pub(crate) mod header;
 mod index;
 mod input;
-mod pax;
+pub(crate) mod pax;
 
 use std::path::Path;
 
