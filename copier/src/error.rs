@@ -73,7 +73,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     /// A registry answered with an error that is none of the above.
-    #[error("{what}: {status}{}", behind_colon(.detail))]
+    #[error("{what}: {}", unexpected(*.status, .detail))]
     Registry {
         /// "writing blob sha256:… to host/repository".
         what: String,
@@ -133,8 +133,18 @@ pub enum Error {
     },
 }
 
-fn behind_colon(detail: &str) -> String {
-    if detail.is_empty() { String::new() } else { format!(": {detail}") }
+/// The server's words, where it is the request that it did not like; else the status, in the form that scripts match.
+fn unexpected(status: u16, detail: &str) -> String {
+    let name = http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or_default();
+    let status_line = format!("{status} {name}").trim_end().to_owned();
+    match detail {
+        "" => format!("received unexpected HTTP status: {status_line}"),
+        _ if status >= 500 => format!("received unexpected HTTP status: {status_line}: {detail}"),
+        _ => format!("{detail} (HTTP status {status_line})"),
+    }
 }
 
 impl Error {

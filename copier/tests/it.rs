@@ -4,3 +4,7 @@
 mod transports_carry;
 #[path = "it/transports_skopeo.rs"]
 mod transports_skopeo;
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "it/real.rs"]
+mod real;

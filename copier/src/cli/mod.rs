@@ -5,6 +5,7 @@ mod fault;
 mod globals;
 mod manners;
 mod side;
+mod signing;
 mod value;
 
 use clap::{ArgAction, Parser, Subcommand};
@@ -16,9 +17,10 @@ pub(crate) use fault::Stop;
 pub(crate) use globals::{Globals, RetryOptions};
 pub(crate) use manners::parse;
 pub(crate) use side::{
-    Access, AccessOptions, DeprecatedTls, DestinationAccessOptions, DestinationLocalOptions, ImageOptions,
+    AccessOptions, DeprecatedTls, DestinationAccessOptions, DestinationLocalOptions, ImageOptions,
     SharedOptions, SourceAccessOptions, SourceLocalOptions,
 };
+pub(crate) use signing::passphrase;
 #[expect(unused_imports, reason = "commands with durations of their own take it from here")]
 pub(crate) use value::duration;
 

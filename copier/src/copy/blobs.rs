@@ -5,13 +5,14 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
     pin::pin,
+    sync::Arc,
 };
 
-use berth_oci::{Descriptor, Digest, RepoName};
-use futures_util::{StreamExt, stream};
+use berth_oci::{Algorithm, Descriptor, Digest, Hasher, MediaType, RepoName};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use super::{Copy, embedded::Embedded, flights::Key, report::BlobReport, verified::Verified};
+use super::{Copy, embedded::Embedded, flights::Key, making::Making, report::BlobReport, verified::Verified};
 use crate::{
     Content, Error, Event, Result, Reuse, UploadHandle,
     content::{Blob, Part},
@@ -32,6 +33,8 @@ pub(super) struct Task {
     pub(super) part: Part,
     /// Whether it may lie elsewhere: then its absence is no error.
     pub(super) elsewhere: bool,
+    /// What is made of it, and the type that it has then.
+    pub(super) making: Option<(Making, MediaType)>,
 }
 
 /// A blob that is at the destination, or was left where its URLs say.
@@ -47,14 +50,14 @@ pub(super) struct Placed {
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     list: Vec<Task>,
-    places: HashMap<Digest, usize>,
+    places: HashMap<(Digest, Option<(Making, MediaType)>), usize>,
 }
 
 impl Tasks {
-    /// The place of a task; the same for the same blob.
+    /// The place of a task; the same for the same blob, if the same is made of it.
     pub(super) fn add(&mut self, task: Task) -> usize {
         let next = self.list.len();
-        let place = *self.places.entry(task.blob.digest.clone()).or_insert(next);
+        let place = *self.places.entry((task.blob.digest.clone(), task.making.clone())).or_insert(next);
         match self.list.get_mut(place) {
             // One image may name without URLs what another leaves elsewhere.
             Some(known) => known.elsewhere &= task.elsewhere,
@@ -98,9 +101,18 @@ impl Copy<'_> {
         }
         let kind = if task.part == Part::Config { "config" } else { "blob" };
         self.progress.event(Event::Step(format!("Copying {kind} {digest}")));
-        let key =
-            Key { destination: self.destination.clone(), digest: digest.clone(), recipe: String::new() };
-        let (blob, how) = self.session.flights().once(key, async || self.send(task).await).await?;
+        let level = self.options.compression.level;
+        let recipe = task.making.as_ref().map(|(making, media_type)| making.key(level, media_type));
+        let key = Key {
+            destination: self.destination.clone(),
+            digest: digest.clone(),
+            recipe: recipe.unwrap_or_default(),
+        };
+        let send = async || match &task.making {
+            Some((making, media_type)) => self.make(task, making, media_type).await,
+            None => self.send(task).await,
+        };
+        let (blob, how) = self.session.flights().once(key, send).await?;
         let how = how.unwrap_or(Outcome::Present);
         self.progress.event(Event::BlobDone { digest: digest.clone(), how: how.clone() });
         Ok(Placed { blob, how: Some(how) })
@@ -157,6 +169,59 @@ impl Copy<'_> {
         Ok((blob.clone(), Outcome::Copied))
     }
 
+    /// Sends what is made of a blob. The sink finds out what it is, unless digests are wanted beforehand.
+    async fn make(
+        &self,
+        task: &Task,
+        making: &Making,
+        media_type: &MediaType,
+    ) -> Result<(Descriptor, Outcome)> {
+        let mut upload = None;
+        if making.unless_there {
+            match self.reuse(&task.blob).await? {
+                Reuse::Present => return Ok((task.blob.clone(), Outcome::Present)),
+                Reuse::Mounted(from) => return Ok((task.blob.clone(), Outcome::Mounted(from))),
+                Reuse::Absent(begun) => upload = begun,
+            }
+        }
+        let (verified, tally) = self.content(task).await?;
+        let verified = Arc::new(verified);
+        let made = making.content(Arc::clone(&verified), self.options.compression.level)?;
+        let described = |stored| made.described(&task.blob, stored, media_type.clone());
+        let mut about = Blob { known: None, media_type: media_type.clone(), part: task.part };
+        if !self.options.precompute_digests {
+            let stored = self.put(task, &about, &made, &verified, tally, upload).await?;
+            return Ok((described(stored), Outcome::Copied));
+        }
+        let (digest, size) = self.measured(task, &made, &verified).await?;
+        let known = Descriptor::new(media_type.clone(), digest, size);
+        let upload = match self.reuse(&known).await? {
+            Reuse::Present => return Ok((described(known), Outcome::Present)),
+            Reuse::Mounted(from) => return Ok((described(known), Outcome::Mounted(from))),
+            Reuse::Absent(begun) => begun.or(upload),
+        };
+        about.known = Some(known.clone());
+        let second = Verified::new(made.handle(), known, None);
+        let stored = self.put(task, &about, &second, &verified, tally, upload).await?;
+        Ok((described(stored), Outcome::Copied))
+    }
+
+    /// Digest and size of what is made, by making it once for nothing else.
+    async fn measured(&self, task: &Task, made: &dyn Content, verified: &Verified) -> Result<(Digest, u64)> {
+        let measure = async {
+            let mut hasher = Hasher::new(Algorithm::Sha256.into());
+            let mut pieces = made.open(0).await?;
+            while let Some(piece) = pieces.try_next().await? {
+                hasher.update(&piece);
+            }
+            let size = hasher.len();
+            Ok((Digest::from_hasher(hasher), size))
+        };
+        measure.await.map_err(|error: Error| {
+            verified.fault().unwrap_or(error).context(format_args!("reading blob {}", task.blob.digest))
+        })
+    }
+
     /// A blob's content at the source, verified and counted.
     async fn content(&self, task: &Task) -> Result<(Verified, UnboundedReceiver<u64>)> {
         let content: Box<dyn Content> = match &task.blob.data {
@@ -166,7 +231,8 @@ impl Copy<'_> {
                 blob.context(format_args!("reading blob {}", task.blob.digest))?
             }
         };
-        self.progress.event(Event::BlobBegun { blob: task.blob.clone(), config: task.part == Part::Config });
+        self.progress
+            .event(Event::BlobBegun { blob: task.blob.clone().into(), config: task.part == Part::Config });
         let (tally, counted) = mpsc::unbounded_channel();
         Ok((Verified::new(content, task.blob.clone(), Some(tally)), counted))
     }

@@ -75,12 +75,12 @@ pub(super) fn layer_type(layer: &MediaType, format: ManifestFormat) -> Result<Me
     LayerType { format, ..parsed }.media_type()
 }
 
-/// Asserts that an image can be converted to `format` as it is.
+/// Asserts that an image with these layers can be converted to `format`.
 ///
 /// # Errors
 /// As [`image`].
-pub(super) fn check(from: &Manifest, format: ManifestFormat) -> Result<()> {
-    image(from, format, &from.layers).map(drop)
+pub(super) fn check(from: &Manifest, format: ManifestFormat, layers: &[Descriptor]) -> Result<()> {
+    image(from, format, layers).map(drop)
 }
 
 /// Writes an image's manifest in `format`, with these layers in place of its own.

@@ -23,7 +23,7 @@ pub(super) enum Packing {
 }
 
 /// What a layer's media type says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LayerType {
     /// Whose word it is.
     pub(super) format: ManifestFormat,

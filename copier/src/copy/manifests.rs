@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use berth_oci::{Descriptor, Digest, ManifestReference, manifest::Kind};
+use berth_oci::{Descriptor, Digest, ManifestReference, MediaType, manifest::Kind};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     graph::{Graph, READS},
     options::ManifestFormat,
     plan::Plan,
+    platform::ZSTD_INSTANCE,
 };
 use crate::{Error, Event, RawManifest, Result, Role, error::ResultExt};
 
@@ -21,6 +22,12 @@ pub(super) struct Outgoing(Vec<RawManifest>);
 impl Outgoing {
     pub(super) fn at(&self, place: usize) -> &RawManifest {
         &self.0[place]
+    }
+
+    /// The first manifest of the graph that is another at the destination, by its digest at the source.
+    pub(super) fn changed<'a>(&self, graph: &'a Graph) -> Option<&'a Digest> {
+        let mut was = graph.nodes().iter().map(|node| &node.raw.digest).zip(&self.0);
+        was.find(|(was, now)| **was != now.digest).map(|(was, _)| was)
     }
 }
 
@@ -37,8 +44,8 @@ impl Copy<'_> {
             let raw = match (node.manifest.kind, step.convert.or(own)) {
                 (Kind::Index, Some(format)) => {
                     let child = |entry: &Descriptor| written.get(&graph.place(&entry.digest)?);
-                    let entries: Vec<Descriptor> =
-                        node.manifest.manifests.iter().map(|entry| relinked(entry, child(entry))).collect();
+                    let relinked = |entry| relinked(entry, child(entry), format);
+                    let entries: Vec<Descriptor> = node.manifest.manifests.iter().map(relinked).collect();
                     let same = entries == node.manifest.manifests && step.convert.is_none();
                     if same { node.raw.clone() } else { convert::index(&node.manifest, format, &entries)? }
                 }
@@ -181,15 +188,20 @@ impl Copy<'_> {
 }
 
 /// An index's entry for a manifest as it was written.
-fn relinked(entry: &Descriptor, written: Option<&RawManifest>) -> Descriptor {
-    match written {
-        Some(raw) if raw.digest != entry.digest => Descriptor {
-            media_type: raw.media_type.clone().unwrap_or_else(|| entry.media_type.clone()),
-            digest: raw.digest.clone(),
-            size: raw.raw.len() as u64,
-            data: None,
-            ..entry.clone()
-        },
-        _ => entry.clone(),
+fn relinked(entry: &Descriptor, written: Option<&RawManifest>, format: ManifestFormat) -> Descriptor {
+    let Some(raw) = written.filter(|raw| raw.digest != entry.digest) else { return entry.clone() };
+    let mut entry = Descriptor {
+        media_type: raw.media_type.clone().unwrap_or_else(|| entry.media_type.clone()),
+        digest: raw.digest.clone(),
+        size: raw.raw.len() as u64,
+        data: None,
+        ..entry.clone()
+    };
+    // Clients that can read zstd find the entry by this, and those that cannot leave it alone.
+    let zstd = |layer: &Descriptor| layer.media_type.as_str() == MediaType::OCI_LAYER_ZSTD;
+    let layers = raw.parse().map(|manifest| manifest.layers).unwrap_or_default();
+    if format == ManifestFormat::Oci && layers.iter().any(zstd) {
+        entry.annotations.insert(ZSTD_INSTANCE.to_owned(), "true".to_owned());
     }
+    entry
 }

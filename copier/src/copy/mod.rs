@@ -1,5 +1,6 @@
 //! The copy engine: plan, graph, blobs, manifests, and the top last.
 
+mod attached;
 mod blobs;
 mod convert;
 mod embedded;
@@ -8,6 +9,7 @@ mod gate;
 mod graph;
 mod layer_type;
 mod lock;
+mod making;
 mod manifests;
 mod options;
 mod plan;
@@ -95,11 +97,20 @@ impl Copy<'_> {
         graph.grow(self.source, 0, follow).await?;
         let signatures = self.signatures(&graph).await?;
         let images = signatures.len();
+        if self.options.referrers {
+            self.add_referrers(&mut graph).await?;
+        }
+        if self.options.digest_tags {
+            self.add_digest_tags(&mut graph).await?;
+        }
         let plan = self.plan(&graph, signatures)?;
         self.announce(&graph, &plan, images);
 
         let placed = self.blobs(&plan.tasks).await?;
         let outgoing = self.outgoing(&graph, &plan, &placed)?;
+        if graph.nodes().len() > images {
+            self.check_attached(outgoing.changed(&graph))?;
+        }
         self.put_children(&graph, &outgoing, 0).await?;
         self.put_signatures(&plan, &outgoing, images).await?;
         let (top, was) = (outgoing.at(0), &graph.nodes()[0].raw.digest);

@@ -7,9 +7,10 @@ use super::{
     blobs::{Task, Tasks},
     convert,
     graph::{Graph, Node},
-    options::ManifestFormat,
+    making::{self, Making},
+    options::{Compression, ManifestFormat},
 };
-use crate::{Error, Result, content::Part, signature::Signature};
+use crate::{Error, Event, Result, content::Part, signature::Signature};
 
 /// What is done with one manifest.
 #[derive(Debug)]
@@ -33,13 +34,6 @@ pub(super) struct Plan {
     pub(super) tasks: Tasks,
 }
 
-impl Plan {
-    /// Whether every manifest arrives as it is, if its layers do.
-    pub(super) fn is_faithful(&self) -> bool {
-        self.steps.iter().all(|step| step.convert.is_none())
-    }
-}
-
 impl Copy<'_> {
     /// Decides on every manifest of the graph. The first `images` are what the name means; what comes behind them
     /// (referrers, tags of digests) goes as it is. `signatures` are those of the first ones.
@@ -47,21 +41,47 @@ impl Copy<'_> {
     /// # Errors
     /// `Error::Refused` where something has to change that may not, `Error::Unsupported` where it cannot.
     pub(super) fn plan(&self, graph: &Graph, signatures: Vec<Vec<Signature>>) -> Result<Plan> {
+        if self.options.preserve_digests && !self.traits.keeps_manifest {
+            return Err(Error::Refused(format!(
+                "{} keeps no manifest, so digests cannot be preserved; leave --preserve-digests out",
+                self.sink.name()
+            )));
+        }
         let mut plan = Plan::default();
         let images = signatures.len();
         let frozen = self.frozen(graph, &signatures);
         let mut signatures = signatures.into_iter();
         for (place, node) in graph.nodes().iter().enumerate() {
             let signatures = signatures.next().unwrap_or_default();
-            let convert = if place < images { self.conversion(&node.manifest)? } else { None };
             let frozen = frozen.get(place).copied().flatten();
-            if let (Some(format), Some(reason)) = (convert, frozen) {
+            let mut step = Step { convert: None, frozen, layers: Vec::new(), signatures };
+            let mut makings = Vec::new();
+            if place < images {
+                makings = self.makings(node, frozen);
+                step.convert = self.conversion(&node.manifest, &makings)?;
+            }
+            if let (Some(format), Some(reason)) = (step.convert, frozen) {
                 return Err(self.refused(&node.raw.digest, format, reason));
             }
-            let layers = self.tasks(node, &mut plan.tasks);
-            plan.steps.push(Step { convert, frozen, layers, signatures });
+            let format = step.convert.or(ManifestFormat::of(&node.manifest.media_type));
+            step.layers = self.tasks(node, format, makings, &mut plan.tasks)?;
+            plan.steps.push(step);
         }
         Ok(plan)
+    }
+
+    /// What is made of a manifest's layers. Where it may not change, they stay as they are.
+    fn makings(&self, node: &Node, frozen: Option<&str>) -> Vec<Option<Making>> {
+        let asked = &self.options.compression;
+        let makings = making::makings(&node.manifest, asked, self.traits.layers);
+        let Some(reason) = frozen.filter(|_| makings.iter().any(Option::is_some)) else { return makings };
+        if *asked != Compression::default() {
+            self.progress.event(Event::Warning(format!(
+                "layers of {} stay as they are, since its manifest may not change: {reason}",
+                node.raw.digest
+            )));
+        }
+        Vec::new()
     }
 
     /// Why each manifest has to keep its bytes: what stands over it may not change either.
@@ -105,8 +125,10 @@ impl Copy<'_> {
     }
 
     /// The format that a manifest has to be converted to: the one that was asked for, or one that the destination takes.
-    fn conversion(&self, manifest: &Manifest) -> Result<Option<ManifestFormat>> {
+    fn conversion(&self, manifest: &Manifest, makings: &[Option<Making>]) -> Result<Option<ManifestFormat>> {
         let own = ManifestFormat::of(&manifest.media_type);
+        let says =
+            |format| makings.iter().flatten().try_for_each(|making| making.media_type(format).map(drop));
         let takes = |format: ManifestFormat| match (self.options.format, self.traits.manifest_types) {
             (Some(asked), _) => asked == format,
             (None, Some(types)) => {
@@ -122,15 +144,21 @@ impl Copy<'_> {
                 _ => Ok(None),
             };
         };
-        if takes(own) {
+        // As Skopeo, which takes Docker's format where both would do: it is the older one.
+        let candidates = [own, ManifestFormat::V2s2, ManifestFormat::Oci];
+        let mut candidates = candidates.into_iter().filter(|format| takes(*format)).peekable();
+        let first = *candidates.peek().ok_or_else(|| self.untaken(&manifest.media_type))?;
+        let Some(format) = candidates.find(|format| says(*format).is_ok()) else {
+            return says(first).map(|()| None);
+        };
+        if format == own {
             return Ok(None);
         }
-        // As Skopeo, which takes Docker's format where both would do: it is the older one.
-        let format = [ManifestFormat::V2s2, ManifestFormat::Oci].into_iter().find(|format| takes(*format));
-        let format = format.ok_or_else(|| self.untaken(&manifest.media_type))?;
         if manifest.kind == Kind::Image {
             // What cannot be said in that format is found out before anything moves.
-            convert::check(manifest, format)?;
+            let kept = manifest.layers.iter().enumerate();
+            let kept = kept.filter(|(place, _)| makings.get(*place).is_none_or(Option::is_none));
+            convert::check(manifest, format, &kept.map(|(_, layer)| layer.clone()).collect::<Vec<_>>())?;
         }
         Ok(Some(format))
     }
@@ -141,22 +169,33 @@ impl Copy<'_> {
 
     /// Notes the blobs of a manifest; answers the places of its layers. Layers come before the configuration, as a
     /// sequential destination gets them.
-    fn tasks(&self, node: &Node, tasks: &mut Tasks) -> Vec<usize> {
+    fn tasks(
+        &self,
+        node: &Node,
+        format: Option<ManifestFormat>,
+        makings: Vec<Option<Making>>,
+        tasks: &mut Tasks,
+    ) -> Result<Vec<usize>> {
         let image = convert::is_image(&node.manifest);
         let part = |place| if image { Part::Layer(place) } else { Part::Other };
+        let mut makings = makings.into_iter();
         let layer = |(place, blob): (usize, &Descriptor)| {
             let elsewhere =
                 self.traits.keeps_manifest && blob.media_type.is_non_distributable() && !blob.urls.is_empty();
-            tasks.add(Task { blob: blob.clone(), part: part(place), elsewhere })
+            let making = match (makings.next().flatten(), format) {
+                (Some(making), Some(format)) => Some((making.clone(), making.media_type(format)?)),
+                _ => None,
+            };
+            Ok(tasks.add(Task { blob: blob.clone(), part: part(place), elsewhere, making }))
         };
-        let layers = node.manifest.layers.iter().enumerate().map(layer).collect();
+        let layers = node.manifest.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
         for blob in &node.blobs {
-            tasks.add(Task { blob: blob.clone(), part: Part::Other, elsewhere: false });
+            tasks.add(Task { blob: blob.clone(), part: Part::Other, elsewhere: false, making: None });
         }
         if let Some(config) = &node.manifest.config {
             let part = if image { Part::Config } else { Part::Other };
-            tasks.add(Task { blob: config.clone(), part, elsewhere: false });
+            tasks.add(Task { blob: config.clone(), part, elsewhere: false, making: None });
         }
-        layers
+        Ok(layers)
     }
 }

@@ -21,7 +21,7 @@ const STRIDE: u64 = 8 * 1024 * 1024;
 /// Opened again at an offset it goes on from the nearest state of the hash that it knows, and reads the source from there
 /// only. Bytes that go by for the first time are counted.
 pub struct Verified {
-    source: Arc<dyn Content>,
+    source: Box<dyn Content>,
     expected: Descriptor,
     shared: Arc<Shared>,
 }
@@ -46,23 +46,13 @@ impl Verified {
     #[must_use]
     pub fn new(source: Box<dyn Content>, expected: Descriptor, tally: Option<UnboundedSender<u64>>) -> Self {
         let known = Lock::new(Known::default());
-        Self { source: source.into(), expected, shared: Arc::new(Shared { known, tally }) }
+        Self { source, expected, shared: Arc::new(Shared { known, tally }) }
     }
 
     /// Why the stream that was opened last failed, if it did: the root cause of a sink's failure. Taken once.
     #[must_use]
     pub fn fault(&self) -> Option<Error> {
         self.shared.known.lock().fault.take()
-    }
-
-    /// Another handle on the same content, for what owns its content.
-    #[must_use]
-    pub fn handle(&self) -> Self {
-        Self {
-            source: Arc::clone(&self.source),
-            expected: self.expected.clone(),
-            shared: Arc::clone(&self.shared),
-        }
     }
 
     /// Opens the source at the best place that is not behind `from`.

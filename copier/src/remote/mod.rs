@@ -1,37 +1,48 @@
 //! The registry client (distribution-spec 1.1).
+//!
+//! A [`Client`] is what a process shares: connections, tokens, limits, and what is known of blobs. A [`Repository`] is
+//! every request that concerns one repository. What a request goes through, from the inside out:
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `tls`, `resolver`, `address` | which certificates count, and which addresses a server may send us to (C2) |
+//! | `registry` | redirects, limits, pauses, passing faults; HTTPS first, and HTTP where that is allowed |
+//! | `trust` | who gets to see credentials and bodies (C1, C3, C4) |
+//! | `auth`, `token` | challenges, and tokens by scope |
+//! | `answer`, `escape`, `network` | bodies within bounds (C8), and errors in words that people know (C12) |
+//! | `repository`, `tags`, `referrers`, `download`, `upload` | the requests of the specification |
 
+mod address;
+mod answer;
+mod auth;
+mod client;
+mod clock;
+mod download;
+mod escape;
+mod known;
+mod limit;
+mod manifests;
+mod network;
+mod pages;
+mod payload;
+mod referrers;
+mod registry;
 mod repository;
+mod resolver;
+mod tls;
+mod token;
 mod transport;
+mod trust;
+mod upload;
+mod wait;
 
 use berth_oci::Reference;
 
-use crate::{ImageName, Result, Session, Settings, Side, Sink, Source};
+use crate::{ImageName, Result, Session, Side, Sink, Source};
 
-pub use repository::Repository;
-
-/// The connections, tokens and limits of all registries that this process talks to.
-#[derive(Clone, Debug)]
-pub struct Client {
-    http: reqwest::Client,
-}
-
-impl Client {
-    /// A client with nothing open.
-    ///
-    /// # Errors
-    /// If the system's certificates cannot be read.
-    pub fn new(_settings: &Settings) -> Result<Self> {
-        Ok(Self { http: reqwest::Client::new() })
-    }
-
-    /// A repository of a registry. No request is made.
-    ///
-    /// # Errors
-    /// If a configuration file that concerns it is faulty, or registries.conf blocks it.
-    pub fn repository(&self, reference: &Reference, _side: &Side) -> Result<Repository> {
-        Ok(Repository::new(self.http.clone(), reference))
-    }
-}
+pub use client::Client;
+pub use clock::{Clock, SystemClock, Tuning};
+pub use repository::{Mount, Repository};
 
 pub(crate) async fn source(
     session: &Session,
@@ -49,6 +60,6 @@ pub(crate) async fn sink(
     reference: &Reference,
     side: &Side,
 ) -> Result<Box<dyn Sink>> {
-    let repository = session.remote().repository(reference, side)?;
+    let repository = session.remote().repository(reference, side)?.for_writing();
     Ok(Box::new(transport::RegistrySink::new(name.clone(), reference.clone(), repository)))
 }

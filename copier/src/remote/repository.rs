@@ -1,24 +1,59 @@
 //! One repository of one registry: every request of the distribution specification that a client makes.
 
+use std::{fmt, sync::Arc};
+
 use berth_oci::{
-    Algorithm, Descriptor, Digest, Hasher, ManifestReference, MediaType, Reference, RepoName, Tag,
-    manifest::MAX_MANIFEST_BYTES,
+    Descriptor, Digest, Reference, RepoName, Scopes,
+    auth::{Action, Resource, Scope},
 };
-use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
-use reqwest::{Method, Response, StatusCode, header};
+use http::HeaderMap;
+use reqwest::{Method, StatusCode};
 use url::Url;
 
-use crate::{ByteStream, Content, Error, RawManifest, Result, UploadHandle, content::Blob};
+use super::{
+    answer::{Answer, Doing},
+    auth::{Auth, Claim},
+    client::Shared,
+    download::RemoteBlob,
+    payload::Payload,
+    registry::{Ask, Lane, Registry, Target},
+};
+use crate::{Content, Error, Result, UploadHandle};
 
-const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, */*";
+/// What an absent manifest and an absent blob are called where the server does not say.
+pub(super) const NO_MANIFEST: &str = "manifest unknown";
+pub(super) const NO_BLOB: &str = "blob unknown to registry";
+const NO_NAME: &str = "repository name not known to registry";
 
 /// A repository, with the connection and the access that the session has to it. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Repository {
-    http: reqwest::Client,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
     reference: Reference,
+    primary: Place,
+    by_tag: Vec<Place>,
+    by_digest: Vec<Place>,
+    access: Access,
+}
+
+/// What tokens are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Pull,
+    Push,
+    Delete,
+}
+
+/// Where a repository really is: itself, or a mirror.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) registry: Arc<Registry>,
+    pub(super) auth: Arc<Auth>,
+    pub(super) reference: Reference,
 }
 
 /// What a registry did of a mount.
@@ -30,81 +65,174 @@ pub enum Mount {
     Upload(UploadHandle),
 }
 
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Repository({})", self.inner.reference)
+    }
+}
+
+impl<'a> Ask<'a> {
+    /// A request without a body that may be made again.
+    pub(super) fn get(target: Target, what: &'a str, lane: Lane) -> Self {
+        Self::bare(Method::GET, target, what, lane)
+    }
+
+    /// The same with another method.
+    pub(super) fn bare(method: Method, target: Target, what: &'a str, lane: Lane) -> Self {
+        let headers = HeaderMap::new();
+        Self { method, target, headers, payload: Payload::Empty, repeat: true, lane, what }
+    }
+}
+
+impl Place {
+    /// Makes a request with the access that it needs here; `also` is another repository to be read.
+    pub(super) async fn send(
+        &self,
+        ask: &Ask<'_>,
+        access: Access,
+        also: Option<&RepoName>,
+    ) -> Result<Answer> {
+        let actions: &[Action] = match access {
+            Access::Pull => &[Action::Pull],
+            Access::Push => &[Action::Pull, Action::Push],
+            // Registries disagree on what a deletion needs; this one they all know.
+            Access::Delete => &[Action::All],
+        };
+        let scope = |name: &RepoName, actions: &[Action]| Scope {
+            resource: Resource::Repository(name.clone()),
+            actions: actions.iter().cloned().collect(),
+        };
+        let mut scopes = Scopes::default();
+        scopes.insert(scope(self.reference.name(), actions));
+        if let Some(also) = also {
+            scopes.insert(scope(also, &[Action::Pull]));
+        }
+        let claim = Claim { key: self.place(), scopes };
+        self.registry.send(&self.auth, ask, &claim).await
+    }
+
+    /// `host/name`, for people and for credentials.
+    pub(super) fn place(&self) -> String {
+        format!("{}/{}", self.reference.host(), self.reference.name())
+    }
+
+    /// A path below this repository's.
+    pub(super) fn path(&self, rest: &str) -> Target {
+        Target::Path(format!("/v2/{}/{rest}", self.reference.name()))
+    }
+
+    /// The answer if it says that all went well.
+    pub(super) async fn accept(&self, answer: Answer, what: &str, absent: &str) -> Result<Answer> {
+        answer.accept(Doing { what, place: &self.place(), absent }).await
+    }
+}
+
 impl Repository {
-    pub(super) fn new(http: reqwest::Client, reference: &Reference) -> Self {
-        Self { http, reference: reference.clone().with_tag(None).with_digest(None) }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        reference: Reference,
+        primary: Place,
+        by_tag: Vec<Place>,
+        by_digest: Vec<Place>,
+    ) -> Self {
+        let inner = Inner { shared, reference, primary, by_tag, by_digest, access: Access::Pull };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The repository itself, without mirrors, and with tokens that allow to write from the beginning.
+    #[must_use]
+    pub fn for_writing(&self) -> Self {
+        self.only(self.inner.reference.clone(), self.inner.primary.clone(), Access::Push)
+    }
+
+    fn only(&self, reference: Reference, place: Place, access: Access) -> Self {
+        let inner = Inner {
+            shared: Arc::clone(&self.inner.shared),
+            reference,
+            by_tag: vec![place.clone()],
+            by_digest: vec![place.clone()],
+            primary: place,
+            access,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Host and name, without tag and digest.
     #[must_use]
-    pub const fn reference(&self) -> &Reference {
-        &self.reference
+    pub fn reference(&self) -> &Reference {
+        &self.inner.reference
     }
 
     /// Another repository of the same registry with the same access.
     #[must_use]
     pub fn sibling(&self, name: &RepoName) -> Self {
-        let reference =
-            Reference::new(self.reference.host(), name.clone()).unwrap_or_else(|_| self.reference.clone());
-        Self { http: self.http.clone(), reference }
+        let renamed = |reference: &Reference| {
+            Reference::new(reference.host(), name.clone()).unwrap_or_else(|_| reference.clone())
+        };
+        let place = Place { reference: renamed(&self.inner.primary.reference), ..self.inner.primary.clone() };
+        self.only(renamed(&self.inner.reference), place, self.inner.access)
     }
 
     /// Whether both are of one registry, so that blobs can be mounted.
     #[must_use]
     pub fn same_registry(&self, other: &Self) -> bool {
-        self.reference.host() == other.reference.host()
+        self.inner.reference.host() == other.inner.reference.host()
     }
 
-    fn url(&self, rest: &str) -> Result<Url> {
-        let text = format!("http://{}/v2/{}/{rest}", self.reference.host(), self.reference.name());
-        Url::parse(&text).map_err(|fault| Error::Usage(format!("{text}: {fault}")))
+    pub(super) fn primary(&self) -> &Place {
+        &self.inner.primary
     }
 
-    async fn send(&self, method: Method, url: Url) -> Result<Response> {
-        let what = format!("{method} {url}");
-        let request = self.http.request(method, url).header(header::ACCEPT, MANIFESTS);
-        request.send().await.map_err(|source| Error::Network { what, source: source.into() })
+    /// Where to read by digest (blobs too), and where by tag, best first; never empty.
+    pub(super) fn places(&self, by_digest: bool) -> &[Place] {
+        if by_digest { &self.inner.by_digest } else { &self.inner.by_tag }
     }
 
-    /// The manifest's descriptor by HEAD; `None` if it is not there.
+    pub(super) fn access(&self) -> Access {
+        self.inner.access
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// Notes that this repository holds a blob, so that others of its registry may mount it.
+    pub(super) fn learn(&self, blob: &Digest) {
+        self.shared().known.learn(self.reference().host(), self.reference().name(), blob);
+    }
+
+    /// Repositories of this registry that are known to hold a blob.
+    pub(super) fn places_of(&self, blob: &Digest) -> Vec<RepoName> {
+        self.shared().known.places(self.reference().host(), blob)
+    }
+
+    /// Notes that another repository of this registry has not what it was thought to have.
+    pub(super) fn unlearn(&self, blob: &Digest, name: &RepoName) {
+        self.shared().known.forget(self.reference().host(), name, blob);
+    }
+
+    /// Reads from the first place that has it. A place that fails or has it not is followed by the next; if all do, the
+    /// error is that of the last, which is the repository itself.
     ///
     /// # Errors
-    /// If the registry answers neither yes nor no.
-    pub async fn head_manifest(&self, manifest: &ManifestReference) -> Result<Option<Descriptor>> {
-        let response = self.send(Method::HEAD, self.url(&format!("manifests/{manifest}"))?).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let response = self.accept(response, || format!("reading manifest {manifest}"))?;
-        let text = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
-        let digest = text("docker-content-digest").and_then(|d| d.parse().ok());
-        let size = text("content-length").and_then(|l| l.parse().ok());
-        let kind = text("content-type").map(MediaType::new);
-        Ok(match (digest, size, kind) {
-            (Some(digest), Some(size), Some(kind)) => Some(Descriptor::new(kind, digest, size)),
-            _ => self.manifest(manifest).await?.descriptor().map(Some)?,
-        })
-    }
-
-    /// Reads a manifest, at most 4 MiB. What was asked for by digest has it.
-    ///
-    /// # Errors
-    /// `Error::NotFound`, `Error::Integrity`, and as every request.
-    pub async fn manifest(&self, manifest: &ManifestReference) -> Result<RawManifest> {
-        let response = self.send(Method::GET, self.url(&format!("manifests/{manifest}"))?).await?;
-        let response = self.accept(response, || format!("reading manifest {manifest}"))?;
-        let kind =
-            response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(MediaType::new);
-        let raw = self.body(response, MAX_MANIFEST_BYTES).await?;
-        let read = RawManifest::new(raw, kind);
-        if let ManifestReference::Digest(digest) = manifest {
-            let found = Digest::of(digest.algorithm(), &read.raw);
-            if found != *digest {
-                return Err(Error::Integrity(format!("manifest {digest} of {} is {found}", self.reference)));
+    /// A refusal (a rule of safety, of a policy) ends it at once: a mirror must not be able to hide it.
+    pub(super) async fn anywhere<'s, T, F>(
+        &'s self,
+        by_digest: bool,
+        read: impl Fn(&'s Place) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let places = self.places(by_digest);
+        for (nth, place) in places.iter().enumerate() {
+            match read(place).await {
+                Ok(found) => return Ok(found),
+                Err(error) if nth + 1 == places.len() || is_final(&error) => return Err(error),
+                Err(error) => tracing::debug!("{} is passed over: {error}", place.place()),
             }
-            return Ok(RawManifest { digest: found, ..read });
         }
-        Ok(read)
+        Err(Error::Usage(format!("{}: nowhere to read from", self.inner.reference)))
     }
 
     /// Size of a blob by HEAD; `None` if it is not there.
@@ -112,22 +240,42 @@ impl Repository {
     /// # Errors
     /// If the registry answers neither yes nor no.
     pub async fn has_blob(&self, blob: &Digest) -> Result<Option<u64>> {
-        let response = self.send(Method::HEAD, self.url(&format!("blobs/{blob}"))?).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+        self.find_blob(blob, Lane::Brief).await
+    }
+
+    /// [`Self::has_blob`] for who holds a permit.
+    pub(super) async fn has_blob_held(&self, blob: &Digest) -> Result<Option<u64>> {
+        self.find_blob(blob, Lane::Held).await
+    }
+
+    async fn find_blob(&self, blob: &Digest, lane: Lane) -> Result<Option<u64>> {
+        let what = format!("checking whether a blob {blob} exists");
+        let found = self.anywhere(true, |place| self.head_blob(place, blob, &what, lane)).await;
+        match found {
+            Ok(size) => {
+                self.learn(blob);
+                Ok(Some(size))
+            }
+            Err(error) if matches!(error.root(), Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
-        let response = self.accept(response, || format!("looking for blob {blob}"))?;
-        Ok(response
-            .headers()
-            .get(header::CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse().ok()))
+    }
+
+    async fn head_blob(&self, place: &Place, blob: &Digest, what: &str, lane: Lane) -> Result<u64> {
+        let ask = Ask::bare(Method::HEAD, place.path(&format!("blobs/{blob}")), what, lane);
+        let answer = place.send(&ask, self.access(), None).await?;
+        let answer = place.accept(answer, what, NO_BLOB).await?;
+        let size = answer.number("content-length").ok_or_else(|| {
+            Error::Integrity(format!("{what} in {}: the answer has no Content-Length", place.place()))
+        })?;
+        answer.finish().await;
+        Ok(size)
     }
 
     /// A blob's content; nothing is asked before it is opened. Broken downloads go on by Range.
     #[must_use]
     pub fn blob(&self, blob: &Descriptor) -> Box<dyn Content> {
-        Box::new(RemoteBlob { repository: self.clone(), blob: blob.clone() })
+        Box::new(RemoteBlob::new(self.clone(), blob.clone()))
     }
 
     /// Asks for a blob from another repository of this registry; without `from` the registry may know it from anywhere.
@@ -135,160 +283,73 @@ impl Repository {
     /// # Errors
     /// As every request.
     pub async fn mount(&self, blob: &Digest, from: Option<&RepoName>) -> Result<Mount> {
-        let from = from.map_or_else(String::new, |from| format!("&from={from}"));
-        let response =
-            self.send(Method::POST, self.url(&format!("blobs/uploads/?mount={blob}{from}"))?).await?;
-        let response = self.accept(response, || format!("mounting blob {blob}"))?;
-        if response.status() == StatusCode::CREATED {
-            Ok(Mount::Done)
-        } else {
-            Self::location(&response).map(Mount::Upload)
+        let place = self.primary();
+        let what = format!("mounting blob {blob}");
+        let query = from.map_or_else(String::new, |from| {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            query.append_pair("from", from.as_str());
+            format!("&{}", query.finish())
+        });
+        let path = place.path(&format!("blobs/uploads/?mount={blob}{query}"));
+        let ask = Ask::bare(Method::POST, path, &what, Lane::Brief);
+        let answer = place.send(&ask, Access::Push, from).await?;
+        let answer = place.accept(answer, &what, NO_NAME).await?;
+        if answer.status() == StatusCode::CREATED {
+            answer.finish().await;
+            self.learn(blob);
+            return Ok(Mount::Done);
         }
+        let location = self.location(&answer, &what).await;
+        answer.finish().await;
+        location.map(Mount::Upload)
     }
 
-    fn location(response: &Response) -> Result<UploadHandle> {
-        let location = response.headers().get(header::LOCATION).and_then(|v| v.to_str().ok());
-        let location = location.and_then(|l| response.url().join(l).ok());
-        location.map(UploadHandle).ok_or_else(|| Error::Integrity("an upload without a Location".to_owned()))
+    /// Begins an upload.
+    pub(super) async fn begin_upload(&self, lane: Lane) -> Result<UploadHandle> {
+        let place = self.primary();
+        let what = "initiating layer upload";
+        let ask = Ask::bare(Method::POST, place.path("blobs/uploads/"), what, lane);
+        let answer = place.send(&ask, Access::Push, None).await?;
+        let answer = place.accept(answer, what, NO_NAME).await?;
+        let location = self.location(&answer, what).await;
+        answer.finish().await;
+        location
     }
 
-    /// Uploads a blob, on the upload that a mount began or on a new one. Broken uploads go on where the registry stands.
-    ///
-    /// # Errors
-    /// As every request, and the content's own.
-    pub async fn put_blob(
-        &self,
-        blob: &Blob,
-        content: &dyn Content,
-        upload: Option<UploadHandle>,
-    ) -> Result<Descriptor> {
-        let UploadHandle(mut url) = match upload {
-            Some(upload) => upload,
-            None => {
-                let response = self.send(Method::POST, self.url("blobs/uploads/")?).await?;
-                Self::location(&self.accept(response, || "beginning an upload".to_owned())?)?
-            }
+    /// Where an upload goes on: `Location`, absolute, and of a host that may have it (C3, C4).
+    pub(super) async fn location(&self, answer: &Answer, what: &str) -> Result<UploadHandle> {
+        let place = self.primary();
+        let Some(location) = answer.header("location") else {
+            return Err(Error::Integrity(format!("{what} in {}: the answer has no Location", place.place())));
         };
-        let mut hasher = Hasher::new(Algorithm::Sha256.into());
-        let mut pieces: ByteStream = content.open(0).await?;
-        let mut whole = Vec::new();
-        while let Some(piece) = pieces.next().await {
-            let piece = piece?;
-            hasher.update(&piece);
-            whole.push(piece);
+        let url = super::trust::follow(answer.url(), location, "the upload location")?;
+        self.may_receive(&url).await?;
+        Ok(UploadHandle(url))
+    }
+
+    /// Whether a URL may have a blob's bytes (C4).
+    pub(super) async fn may_receive(&self, url: &Url) -> Result<()> {
+        let base = self.primary().registry.base().await;
+        super::trust::body_to(url, &base, &self.shared().trusted_upload_hosts)
+    }
+
+    /// Gives up an upload, so that the registry need not keep what came of it.
+    ///
+    /// # Errors
+    /// As every request; a registry that keeps it has lost nothing but room.
+    pub async fn cancel(&self, upload: &UploadHandle) -> Result<()> {
+        let what = "cancelling an upload";
+        let ask = Ask::bare(Method::DELETE, Target::Url(upload.0.clone()), what, Lane::Held);
+        let answer = self.primary().send(&ask, Access::Push, None).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(());
         }
-        let size = whole.iter().map(Bytes::len).sum::<usize>() as u64;
-        let digest: Digest = match &blob.known {
-            Some(known) => known.digest.clone(),
-            None => Digest::of(Algorithm::Sha256, &whole.concat()),
-        };
-        url.query_pairs_mut().append_pair("digest", digest.as_str());
-        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(
-            whole.into_iter().map(Ok::<_, std::io::Error>),
-        ));
-        let request = self.http.put(url).header(header::CONTENT_LENGTH, size).body(body);
-        let what = format!("writing blob {digest}");
-        let response = request
-            .send()
-            .await
-            .map_err(|source| Error::Network { what: what.clone(), source: source.into() })?;
-        self.accept(response, || what)?;
-        Ok(Descriptor::new(blob.media_type.clone(), digest, size))
-    }
-
-    /// Stores a manifest under a tag or its digest.
-    ///
-    /// # Errors
-    /// As every request.
-    pub async fn put_manifest(&self, manifest: &RawManifest, under: &ManifestReference) -> Result<()> {
-        let kind = manifest.descriptor()?.media_type;
-        let request = self.http.put(self.url(&format!("manifests/{under}"))?);
-        let request = request.header(header::CONTENT_TYPE, kind.as_str()).body(manifest.raw.clone());
-        let what = format!("writing manifest {under}");
-        let response = request
-            .send()
-            .await
-            .map_err(|source| Error::Network { what: what.clone(), source: source.into() })?;
-        self.accept(response, || what).map(drop)
-    }
-
-    /// Deletes a manifest by digest, or a tag by name where the registry can.
-    ///
-    /// # Errors
-    /// As every request.
-    pub async fn delete_manifest(&self, manifest: &ManifestReference) -> Result<()> {
-        let response = self.send(Method::DELETE, self.url(&format!("manifests/{manifest}"))?).await?;
-        self.accept(response, || format!("deleting {manifest}")).map(drop)
-    }
-
-    /// All tags, page by page, at most 1,000 pages (C7).
-    ///
-    /// # Errors
-    /// As every request.
-    pub async fn tags(&self) -> Result<Vec<Tag>> {
-        Err(Error::Unsupported("listing tags".to_owned()))
-    }
-
-    /// Manifests whose subject is this one; by the referrers tag where the registry has no such interface.
-    ///
-    /// # Errors
-    /// As every request.
-    pub async fn referrers(
-        &self,
-        _subject: &Digest,
-        _artifact_type: Option<&MediaType>,
-    ) -> Result<Vec<Descriptor>> {
-        Ok(Vec::new())
-    }
-
-    fn accept(&self, response: Response, what: impl FnOnce() -> String) -> Result<Response> {
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let (what, place) = (what(), self.reference.to_string());
-        Err(match status {
-            StatusCode::NOT_FOUND => Error::NotFound { what, place, reason: "not found".to_owned() },
-            _ => Error::Registry { what, status: status.as_u16(), detail: String::new() },
-        })
-    }
-
-    async fn body(&self, response: Response, limit: usize) -> Result<Bytes> {
-        let what = format!("reading from {}", self.reference.host());
-        let mut whole = Vec::new();
-        let mut pieces = response.bytes_stream();
-        while let Some(piece) = pieces.next().await {
-            let piece =
-                piece.map_err(|source| Error::Network { what: what.clone(), source: source.into() })?;
-            whole.extend_from_slice(&piece);
-            if whole.len() > limit {
-                return Err(Error::Integrity(format!("{what}: more than {limit} bytes")));
-            }
-        }
-        Ok(whole.into())
+        self.primary().accept(answer, what, "upload unknown").await?.finish().await;
+        Ok(())
     }
 }
 
-struct RemoteBlob {
-    repository: Repository,
-    blob: Descriptor,
-}
-
-#[async_trait::async_trait]
-impl Content for RemoteBlob {
-    async fn open(&self, from: u64) -> Result<ByteStream> {
-        let digest = &self.blob.digest;
-        let url = self.repository.url(&format!("blobs/{digest}"))?;
-        let what = format!("reading blob {digest}");
-        let request = self.repository.http.get(url).header(header::RANGE, format!("bytes={from}-"));
-        let response = request
-            .send()
-            .await
-            .map_err(|source| Error::Network { what: what.clone(), source: source.into() })?;
-        let response = self.repository.accept(response, || what.clone())?;
-        Ok(response
-            .bytes_stream()
-            .map_err(move |source| Error::Network { what: what.clone(), source: source.into() })
-            .boxed())
-    }
+/// Whether an error is not to be covered up by another place's answer.
+pub(super) fn is_final(error: &Error) -> bool {
+    matches!(error.root(), Error::Refused(_) | Error::RefusingCredentials { .. } | Error::Usage(_))
 }

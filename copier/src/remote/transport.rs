@@ -4,22 +4,26 @@ use async_trait::async_trait;
 use berth_oci::{Descriptor, Digest, ManifestReference, Reference, RepoName};
 use tokio::sync::OnceCell;
 
-use super::{Repository, repository::Mount};
+use super::{Mount, Repository};
 use crate::{
     Content, Error, ImageName, RawManifest, Result, Reuse, Role, Sink, SinkTraits, Source, UploadHandle,
     content::Blob, sink::LayerForm,
 };
 
+/// Repositories that a blob is tried to be mounted from.
+const MOUNTS: usize = 2;
+
 pub(super) struct RegistrySource {
     name: ImageName,
     reference: Reference,
     repository: Repository,
+    head: OnceCell<Option<Descriptor>>,
     top: OnceCell<RawManifest>,
 }
 
 impl RegistrySource {
     pub(super) fn new(name: ImageName, reference: Reference, repository: Repository) -> Self {
-        Self { name, reference, repository, top: OnceCell::new() }
+        Self { name, reference, repository, head: OnceCell::new(), top: OnceCell::new() }
     }
 
     fn target(&self) -> Result<ManifestReference> {
@@ -42,17 +46,32 @@ impl Source for RegistrySource {
     }
 
     async fn head(&self) -> Result<Option<Descriptor>> {
-        self.repository.head_manifest(&self.target()?).await
+        if let Some(top) = self.top.get() {
+            return top.descriptor().map(Some);
+        }
+        let target = self.target()?;
+        let what = || self.repository.head_manifest(&target);
+        let found = self.head.get_or_try_init(what).await?.clone();
+        match found {
+            Some(found) => Ok(Some(found)),
+            None => Err(Error::NotFound {
+                what: format!("reading manifest {target}"),
+                place: format!("{}/{}", self.reference.host(), self.reference.name()),
+                reason: super::repository::NO_MANIFEST.to_owned(),
+            }),
+        }
     }
 
     async fn manifest(&self, instance: Option<&Digest>) -> Result<RawManifest> {
-        match instance {
-            Some(digest) => self.repository.manifest(&ManifestReference::Digest(digest.clone())).await,
-            None => {
-                let target = self.target()?;
-                self.top.get_or_try_init(|| self.repository.manifest(&target)).await.cloned()
-            }
+        if let Some(digest) = instance {
+            return self.repository.manifest(&ManifestReference::Digest(digest.clone())).await;
         }
+        // What was resolved once stays what it was, though the tag may move (C5).
+        let target = match self.head.get() {
+            Some(Some(found)) => ManifestReference::Digest(found.digest.clone()),
+            Some(None) | None => self.target()?,
+        };
+        self.top.get_or_try_init(|| self.repository.manifest(&target)).await.cloned()
     }
 
     async fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Content>> {
@@ -73,6 +92,16 @@ pub(super) struct RegistrySink {
 impl RegistrySink {
     pub(super) const fn new(name: ImageName, reference: Reference, repository: Repository) -> Self {
         Self { name, reference, repository }
+    }
+
+    /// Cancels an upload that nobody needs.
+    async fn give_up(&self, upload: Option<UploadHandle>) {
+        if let Some(upload) = upload
+            && let Err(error) = self.repository.cancel(&upload).await
+        {
+            // The registry forgets it by itself, later.
+            tracing::debug!("an upload stays behind: {error}");
+        }
     }
 }
 
@@ -109,13 +138,44 @@ impl Sink for RegistrySink {
     }
 
     async fn reuse(&self, blob: &Descriptor, mount_from: &[RepoName]) -> Result<Reuse> {
-        if self.repository.has_blob(&blob.digest).await?.is_some() {
+        let own = self.repository.reference().name();
+        let known = self.repository.places_of(&blob.digest);
+        if known.contains(own) {
             return Ok(Reuse::Present);
         }
-        let Some(from) = mount_from.first() else { return Ok(Reuse::Absent(None)) };
+        let mut candidates: Vec<&RepoName> = Vec::new();
+        for name in mount_from.iter().chain(&known) {
+            if name != own && !candidates.contains(&name) {
+                candidates.push(name);
+            }
+        }
+        let mut candidates = candidates.into_iter().take(MOUNTS);
+        // A mount that works answers the question as well, in one request.
+        let first = match candidates.next() {
+            Some(from) => match self.repository.mount(&blob.digest, Some(from)).await? {
+                Mount::Done => return Ok(Reuse::Mounted(from.clone())),
+                Mount::Upload(upload) => {
+                    self.repository.unlearn(&blob.digest, from);
+                    Some(upload)
+                }
+            },
+            None => None,
+        };
+        if self.repository.has_blob(&blob.digest).await?.is_some() {
+            self.give_up(first).await;
+            return Ok(Reuse::Present);
+        }
+        let Some(from) = candidates.next() else { return Ok(Reuse::Absent(first)) };
         match self.repository.mount(&blob.digest, Some(from)).await? {
-            Mount::Done => Ok(Reuse::Mounted(from.clone())),
-            Mount::Upload(upload) => Ok(Reuse::Absent(Some(upload))),
+            Mount::Done => {
+                self.give_up(first).await;
+                Ok(Reuse::Mounted(from.clone()))
+            }
+            Mount::Upload(upload) => {
+                self.repository.unlearn(&blob.digest, from);
+                self.give_up(first).await;
+                Ok(Reuse::Absent(Some(upload)))
+            }
         }
     }
 

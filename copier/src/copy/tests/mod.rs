@@ -4,6 +4,7 @@ mod faithful;
 mod fakes;
 mod hostile;
 mod order;
+mod repacked;
 
 use std::sync::Arc;
 

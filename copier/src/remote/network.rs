@@ -1,0 +1,91 @@
+//! What went wrong on the way, in the words that people (and scripts) know from other clients.
+
+use std::{error::Error as StdError, io};
+
+use crate::Error;
+
+use super::resolver::RefusedAddress;
+
+/// Turns the HTTP library's error into ours. Its own text names the whole URL, which may hold a signature: it is not
+/// used.
+pub(super) fn network(error: &reqwest::Error, host: &str, what: &str) -> Error {
+    if let Some(refused) = RefusedAddress::find(error) {
+        return refused;
+    }
+    let connecting = error.is_connect();
+    let what = if connecting { format!("pinging container registry {host}") } else { what.to_owned() };
+    Error::Network { what, source: cause(error, host).into() }
+}
+
+/// Whether a connection was not made, and trying again soon will not help.
+pub(super) fn is_hopeless(error: &reqwest::Error) -> bool {
+    error.is_builder() || (error.is_connect() && !error.is_timeout())
+}
+
+/// The deepest cause that says something.
+fn cause(error: &reqwest::Error, host: &str) -> String {
+    let mut next: Option<&(dyn StdError + 'static)> = error.source();
+    let mut last = None;
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                return tls_cause(tls, host);
+            }
+            if let Some(text) = io_cause(io) {
+                return text.to_owned();
+            }
+        }
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return tls_cause(tls, host);
+        }
+        last = Some(cause);
+        next = cause.source();
+    }
+    match last {
+        Some(last) if last.to_string().contains("lookup address") => format!("lookup {host}: no such host"),
+        Some(last) => last.to_string(),
+        None if error.is_timeout() => "the time limit ran out".to_owned(),
+        None => "the connection failed".to_owned(),
+    }
+}
+
+fn io_cause(error: &io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connect: connection refused",
+        io::ErrorKind::ConnectionReset => "connection reset by peer",
+        io::ErrorKind::ConnectionAborted => "connection aborted",
+        io::ErrorKind::BrokenPipe => "broken pipe",
+        io::ErrorKind::TimedOut => "i/o timeout",
+        io::ErrorKind::UnexpectedEof => "unexpected EOF",
+        io::ErrorKind::HostUnreachable => "connect: no route to host",
+        io::ErrorKind::NetworkUnreachable => "connect: network is unreachable",
+        _ => return None,
+    })
+}
+
+fn tls_cause(error: &rustls::Error, host: &str) -> String {
+    use rustls::{CertificateError, InvalidMessage};
+    match error {
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "http: server gave HTTP response to HTTPS client (--tls-verify=false, or `insecure = true` in \
+             registries.conf, allows plain HTTP)"
+                .to_owned()
+        }
+        rustls::Error::InvalidCertificate(fault) => match fault {
+            CertificateError::UnknownIssuer => {
+                format!(
+                    "tls: failed to verify certificate: x509: certificate signed by unknown authority (put the \
+                     authority's certificate into /etc/containers/certs.d/{host} as ca.crt)"
+                )
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "x509: certificate has expired or is not yet valid".to_owned()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                format!("x509: certificate is not valid for {host}")
+            }
+            other => format!("x509: {other}"),
+        },
+        other => format!("tls: {other}"),
+    }
+}
