@@ -45,7 +45,13 @@ pub(crate) struct Sync {
     scoped: bool,
 
     /// Append this to tags at the destination
-    #[arg(long, value_name = "SUFFIX", default_value = "", hide_default_value = true, help_heading = "Names at the destination")]
+    #[arg(
+        long,
+        value_name = "SUFFIX",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = "Names at the destination"
+    )]
     append_suffix: String,
 
     #[command(flatten)]
