@@ -155,12 +155,14 @@ mod parse {
     const UNKNOWN: &str = "@@unknown-digest@@";
 
     pub(super) fn name(text: &str) -> Result<ImageName, Error> {
-        let fault = |reason: String| Error::Usage(format!("invalid image name \"{text}\": {reason}"));
+        let fault = |reason: String| {
+            Error::Usage(format!("Invalid image name \"{text}\": invalid reference format: {reason}"))
+        };
         let Some((transport, rest)) = text.split_once(':') else {
-            return Err(fault(
-                "expected colon-separated transport:reference, like docker://registry.example.org/app:1.0"
-                    .to_owned(),
-            ));
+            return Err(Error::Usage(format!(
+                "Invalid image name \"{text}\", expected colon-separated transport:reference, like \
+                 docker://registry.example.org/app:1.0"
+            )));
         };
         match transport {
             "docker" => docker(rest).map_err(fault),
@@ -181,8 +183,9 @@ mod parse {
             "tarball" | "ostree" => {
                 Err(Error::Unsupported(format!("\"{text}\": the transport {transport} is not supported")))
             }
-            _ => Err(fault(format!(
-                "unknown transport \"{transport}\"; known are docker, dir, oci, oci-archive, docker-archive and docker-daemon"
+            _ => Err(Error::Usage(format!(
+                "Invalid image name \"{text}\", unknown transport \"{transport}\"; known are docker, dir, oci, oci-archive, \
+                 docker-archive and docker-daemon"
             ))),
         }
     }
