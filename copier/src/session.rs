@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use berth_oci::{Platform, Reference};
 
-use crate::{Error, ImageName, Result, Secret, Sink, Source, archive, copy, dir, layout, remote};
+use crate::{ImageName, Result, Secret, Sink, Source, archive, copy, daemon, dir, layout, remote};
 
 /// Settings of the whole process: Skopeo's global flags.
 #[derive(Clone, Debug, Default)]
@@ -117,9 +117,12 @@ impl Session {
             ImageName::Dir(path) => dir::source(name, path).await,
             ImageName::Oci { path, image } => layout::source(name, path, image, side).await,
             ImageName::OciArchive { path, image } => {
-                archive::layout_source(name, path, image, self.settings()).await
+                archive::layout::source(name, path, image, self.settings()).await
             }
-            other => Err(Error::Unsupported(format!("{}: cannot be read yet", other.transport()))),
+            ImageName::DockerArchive { path, image } => {
+                archive::docker::source(name, path, image, self.settings()).await
+            }
+            ImageName::DockerDaemon(image) => daemon::source(name, image, side, self.settings()).await,
         }
     }
 
@@ -132,7 +135,21 @@ impl Session {
             ImageName::Docker { reference, .. } => remote::sink(self, name, reference, side).await,
             ImageName::Dir(path) => dir::sink(name, path).await,
             ImageName::Oci { path, image } => layout::sink(name, path, image, side).await,
-            other => Err(Error::Unsupported(format!("{}: cannot be written yet", other.transport()))),
+            ImageName::OciArchive { path, image } => {
+                archive::layout::sink(name, path, image, side, self.settings()).await
+            }
+            ImageName::DockerArchive { path, image } => {
+                archive::docker::sink(name, path, image, side, self.settings()).await
+            }
+            ImageName::DockerDaemon(image) => daemon::sink(name, image, side, self.settings()).await,
         }
+    }
+
+    /// Names of the images in a docker-archive, in its order; of one without a name, its place (`@0`). For `list-tags`.
+    ///
+    /// # Errors
+    /// If the file is not there, or is no such archive.
+    pub async fn archive_names(&self, path: &std::path::Path) -> Result<Vec<String>> {
+        archive::docker::names(path, self.settings()).await
     }
 }

@@ -67,3 +67,45 @@ pub(crate) fn parse(block: &Block, at: u64) -> Result<Option<(Header, Kind, u64)
 pub(crate) const fn padded(size: u64) -> u64 {
     size.div_ceil(BLOCK) * BLOCK
 }
+
+/// The header of a file. Nothing in it depends on the day or on the machine.
+///
+/// # Errors
+/// If the name does not fit, which none of ours does not.
+pub(super) fn file(name: &str, size: u64) -> Result<Vec<u8>> {
+    write(name, EntryType::Regular, 0o444, size, None)
+}
+
+/// The header of a folder.
+///
+/// # Errors
+/// As [`file`].
+pub(super) fn folder(name: &str) -> Result<Vec<u8>> {
+    write(name, EntryType::Directory, 0o755, 0, None)
+}
+
+/// The header of a symbolic link.
+///
+/// # Errors
+/// As [`file`].
+pub(super) fn link(name: &str, target: &str) -> Result<Vec<u8>> {
+    write(name, EntryType::Symlink, 0, 0, Some(target))
+}
+
+fn write(name: &str, kind: EntryType, mode: u32, size: u64, target: Option<&str>) -> Result<Vec<u8>> {
+    let fault = |fault: std::io::Error| Error::Other { what: format!("naming {name}"), source: fault.into() };
+    // Only GNU's form has room for 8 GiB and more; everybody reads it.
+    let mut header = if size < 1 << 33 { Header::new_ustar() } else { Header::new_gnu() };
+    header.set_path(name).map_err(fault)?;
+    if let Some(target) = target {
+        header.set_link_name_literal(target).map_err(fault)?;
+    }
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    header.set_cksum();
+    Ok(header.as_bytes().to_vec())
+}

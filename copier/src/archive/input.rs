@@ -9,14 +9,16 @@ use std::{
 use flate2::read::MultiGzDecoder;
 
 use super::TarIndex;
-use crate::{Error, Result, Settings, disk::blocking};
+use crate::{
+    Error, Result, Settings,
+    compression::{Form, detect},
+    disk::blocking,
+};
 
 /// Most bytes that a pipe or a compressed archive may have (U11).
 const MAX_UNPACKED: u64 = 256 * 1024 * 1024 * 1024;
 /// Largest zstd window, as a power of two: 128 MiB (U11).
 const WINDOW_LOG: u32 = 27;
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Opens an archive by its path; `-` is standard input.
 ///
@@ -59,25 +61,31 @@ fn not_found(path: &Path, fault: io::Error) -> Error {
 
 fn is_compressed(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::FileExt;
-    let mut begin = [0; 4];
+    let mut begin = [0; 6];
     let length = file.read_at(&mut begin, 0)?;
-    Ok(begin[..length].starts_with(GZIP) || begin[..length].starts_with(ZSTD))
+    Ok(detect(&begin[..length]) != Form::Plain)
 }
 
 /// Puts a stream into a file without a name, unpacked if it is compressed.
 pub(super) fn spool(mut from: impl Read, path: &Path, folder: &Path) -> Result<File> {
-    let fault = Error::file;
+    let fault = |path: &Path| Error::file(path.to_owned());
     let mut begin = Vec::new();
-    from.by_ref().take(4).read_to_end(&mut begin).map_err(fault(path))?;
+    from.by_ref().take(6).read_to_end(&mut begin).map_err(fault(path))?;
     let from = Cursor::new(begin.clone()).chain(from);
-    let mut plain: Box<dyn Read + '_> = if begin.starts_with(GZIP) {
-        Box::new(MultiGzDecoder::new(BufReader::with_capacity(256 * 1024, from)))
-    } else if begin.starts_with(ZSTD) {
-        let mut decoder = zstd::Decoder::new(from).map_err(fault(path))?;
-        decoder.window_log_max(WINDOW_LOG).map_err(fault(path))?;
-        Box::new(decoder)
-    } else {
-        Box::new(from)
+    let mut plain: Box<dyn Read + '_> = match detect(&begin) {
+        Form::Plain => Box::new(from),
+        Form::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(256 * 1024, from))),
+        Form::Zstd => {
+            let mut decoder = zstd::Decoder::new(from).map_err(fault(path))?;
+            decoder.window_log_max(WINDOW_LOG).map_err(fault(path))?;
+            Box::new(decoder)
+        }
+        form @ (Form::Bzip2 | Form::Xz) => {
+            return Err(Error::Unsupported(format!(
+                "{}: archives in {form} are not read; unpack it first",
+                path.display()
+            )));
+        }
     };
     let file = tempfile::tempfile_in(folder).map_err(fault(folder))?;
     let mut writer = BufWriter::with_capacity(256 * 1024, file);

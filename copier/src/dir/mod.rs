@@ -1,7 +1,6 @@
 //! `dir:` images: a folder with `manifest.json`, `version`, and a file per blob that is named by its digest's hexadecimal
 //! part. Children of an index are `HEX.manifest.json`, signatures `signature-N` (of a child: `HEX-signature-N`), from 1.
 
-mod signature;
 mod sink;
 mod source;
 

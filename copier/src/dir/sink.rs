@@ -12,9 +12,7 @@ use async_trait::async_trait;
 use berth_oci::{Descriptor, Digest, RepoName, manifest::MAX_INDEX_DEPTH};
 use tokio::sync::Mutex;
 
-use super::{
-    MANIFEST_FILE, VERSION, VERSION_FILE, child_file, signature, signature_file, source::read_signatures,
-};
+use super::{MANIFEST_FILE, VERSION, VERSION_FILE, child_file, signature_file, source::read_signatures};
 use crate::{
     Content, Error, ImageName, RawManifest, Result, Reuse, Role, Sink, SinkTraits, UploadHandle,
     content::Blob,
@@ -188,7 +186,7 @@ fn put_signatures(
     }
     for (place, signature) in all.iter().enumerate() {
         let file = signature_file(child, place + 1);
-        folder.replace(&file, &signature::to_file(signature)?)?;
+        folder.replace(&file, &signature.to_file_bytes())?;
         files.insert(file);
     }
     Ok(())

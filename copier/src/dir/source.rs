@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use berth_oci::{Descriptor, Digest, manifest::MAX_DESCRIPTORS};
 use tokio::sync::OnceCell;
 
-use super::{MANIFEST_FILE, child_file, signature, signature_file};
+use super::{MANIFEST_FILE, child_file, signature_file};
 use crate::{
     Content, Error, ImageName, RawManifest, Result, Source,
     disk::{FileContent, Folder, Opener, blocking, manifest_of, read_manifest},
-    signature::Signature,
+    error::ResultExt,
+    signature::{MAX_SIGNATURE_BYTES, MAX_SIGNATURES, Signature},
 };
 
 #[derive(Debug)]
@@ -94,18 +95,13 @@ impl Source for DirSource {
 
 pub(super) fn read_signatures(folder: &Folder, child: Option<&Digest>) -> Result<Vec<Signature>> {
     let mut signatures = Vec::new();
-    for number in 1..=signature::MAX_COUNT {
+    for number in 1..=MAX_SIGNATURES {
         let file = signature_file(child, number);
-        let Some(content) = folder.read(&file, signature::MAX_BYTES)? else { return Ok(signatures) };
-        let signature = signature::from_file(&content)
-            .map_err(|fault| Error::Integrity(format!("{}: {fault}", folder.path_of(&file).display())))?;
+        let Some(content) = folder.read(&file, MAX_SIGNATURE_BYTES as u64)? else { return Ok(signatures) };
+        let signature = Signature::from_file_bytes(&content).context(folder.path_of(&file).display())?;
         signatures.push(signature);
     }
-    tracing::warn!(
-        "{}: only the first {} signatures are read",
-        folder.path().display(),
-        signature::MAX_COUNT
-    );
+    tracing::warn!("{}: only the first {} signatures are read", folder.path().display(), MAX_SIGNATURES);
     Ok(signatures)
 }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::{Error, RawManifest, Result};
 
 pub(crate) use folder::Folder;
-pub(crate) use read::{FileContent, Opener};
+pub(crate) use read::{FileContent, Opener, bounded, read};
 pub(crate) use receive::receive;
 pub(crate) use scratch::Scratch;
 pub(crate) use write::{Filled, fill};

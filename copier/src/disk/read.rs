@@ -3,9 +3,9 @@
 use std::{fs::File, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use berth_oci::Descriptor;
+use berth_oci::{Descriptor, Digest, VerifyError};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use rustix::fs::{Advice, fadvise};
 use tokio::sync::mpsc;
 
@@ -90,6 +90,18 @@ pub(crate) fn read(file: Arc<File>, path: PathBuf, begin: u64, length: u64) -> B
             Some(Err(fault)) => Some((Err(fault), None)),
             None => Some((Err(Error::Integrity(format!("{left} bytes of a file did not come"))), None)),
         }
+    }))
+}
+
+/// A stream that fails where it goes beyond a blob's length.
+pub(crate) fn bounded(content: ByteStream, digest: Digest, size: u64) -> ByteStream {
+    let mut left = size;
+    Box::pin(content.map(move |piece| {
+        let piece = piece?;
+        left = left
+            .checked_sub(piece.len() as u64)
+            .ok_or_else(|| VerifyError::TooLong { digest: digest.clone(), expected: size })?;
+        Ok(piece)
     }))
 }
 

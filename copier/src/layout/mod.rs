@@ -12,8 +12,9 @@ use std::path::Path;
 use crate::{ImageName, Result, Side, Sink, Source, name::LayoutImage};
 
 pub(crate) use index::Index;
+pub(crate) use sink::Pending;
 pub(crate) use source::LayoutSource;
-pub(crate) use store::Store;
+pub(crate) use store::{Store, blob_name};
 
 /// The list of what the layout holds.
 pub(crate) const INDEX_FILE: &str = "index.json";

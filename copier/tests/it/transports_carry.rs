@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use berth_copier::{
-    ImageName, RawManifest, Result, Role, Session, Settings, Side, Sink, Source,
+    ByteStream, Content, ImageName, RawManifest, Result, Role, Session, Settings, Side, Sink, Source,
     content::{Blob, Part},
 };
 use berth_oci::{Algorithm, Descriptor, Digest, MediaType};
@@ -30,6 +30,58 @@ pub(crate) async fn carry_with(from: &str, to: &str, side: &Side) -> Result<()> 
     sink.commit().await
 }
 
+/// Copies one image as an engine would for a sink of plain layers: unpacked, with a manifest of docker's.
+pub(crate) async fn carry_plain(from: &str, to: &str, side: &Side) -> Result<()> {
+    let session = session();
+    let source = session.source(&from.parse()?, side).await?;
+    let sink = session.sink(&to.parse()?, side).await?;
+    let image = source.manifest(None).await?.parse()?;
+    let config = image.config.as_ref().unwrap();
+    let known = Descriptor::new(MediaType::DOCKER_CONFIG.into(), config.digest.clone(), config.size);
+    let blob = Blob { media_type: known.media_type.clone(), known: Some(known.clone()), part: Part::Config };
+    sink.put(&blob, &*source.blob(config).await?, None).await?;
+    let mut layers = Vec::new();
+    for (place, layer) in image.layers.iter().enumerate() {
+        let bytes = read(&*source.blob(layer).await?).await?;
+        let packed = bytes.starts_with(&[0x1f, 0x8b]);
+        let known = (!packed).then(|| layer.clone());
+        let bytes = if packed { gunzip(&bytes) } else { bytes };
+        let kind = MediaType::new("application/vnd.docker.image.rootfs.diff.tar");
+        let blob = Blob { known, media_type: kind, part: Part::Layer(place) };
+        layers.push(sink.put(&blob, &Bytes(bytes), None).await?);
+    }
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MediaType::DOCKER_MANIFEST, "config": known, "layers": layers,
+    });
+    let manifest = RawManifest::new(manifest.to_string().into(), None);
+    sink.put_manifest(&manifest, Role::Top).await?;
+    sink.commit().await
+}
+
+/// Content in memory.
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+#[async_trait::async_trait]
+impl Content for Bytes {
+    async fn open(&self, from: u64) -> Result<ByteStream> {
+        let rest = self.0[usize::try_from(from).unwrap()..].to_vec();
+        Ok(Box::pin(futures_util::stream::iter([Ok(rest.into())])))
+    }
+}
+
+/// All of a content.
+pub(crate) async fn read(content: &dyn Content) -> Result<Vec<u8>> {
+    use futures_util::TryStreamExt as _;
+    let pieces: Vec<bytes::Bytes> = content.open(0).await?.try_collect().await?;
+    Ok(pieces.concat())
+}
+
+fn gunzip(packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed), &mut plain).unwrap();
+    plain
+}
+
 async fn put(source: &dyn Source, sink: &dyn Sink, manifest: &RawManifest, role: Role) -> Result<()> {
     let parsed = manifest.parse()?;
     for child in &parsed.manifests {
@@ -47,7 +99,7 @@ async fn put(source: &dyn Source, sink: &dyn Sink, manifest: &RawManifest, role:
     sink.put_manifest(manifest, role).await
 }
 
-/// Writes a layout with an image (`one`), another of docker's types is not in it, and an index of two (`multi`).
+/// Writes a layout with an image (`one`) and an index of two of them (`multi`).
 pub(crate) fn make_layout(folder: &Path) {
     let put = |content: &[u8]| {
         let digest = Digest::of(Algorithm::Sha256, content);
