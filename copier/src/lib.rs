@@ -5,6 +5,7 @@
 //! known of blobs.
 
 mod archive;
+pub mod artifact;
 pub mod compression;
 pub mod config;
 pub mod content;

@@ -34,7 +34,9 @@ impl Annotations {
         let text = std::fs::read(path).map_err(Error::file(path))?;
         let mut files: BTreeMap<String, BTreeMap<String, String>> =
             serde_json::from_slice(&text).map_err(|error| {
-                fault(format!("{error}; write {{\"$manifest\": {{\"key\": \"value\"}}, \"file.txt\": {{…}}}}"))
+                fault(format!(
+                    "{error}; write {{\"$manifest\": {{\"key\": \"value\"}}, \"file.txt\": {{…}}}}"
+                ))
             })?;
         Ok(Self {
             manifest: files.remove(MANIFEST).unwrap_or_default(),
@@ -66,7 +68,11 @@ mod tests {
     fn a_file_in_orass_form_is_read_and_the_command_line_goes_before() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("a.json");
-        std::fs::write(&path, r#"{"$manifest": {"a": "1", "b": "2"}, "$config": {"c": "3"}, "x.txt": {"d": "4"}}"#).unwrap();
+        std::fs::write(
+            &path,
+            r#"{"$manifest": {"a": "1", "b": "2"}, "$config": {"c": "3"}, "x.txt": {"d": "4"}}"#,
+        )
+        .unwrap();
         let mut read = Annotations::read(&path).unwrap();
         read.add("a=new=x").unwrap();
         assert_eq!(read.manifest["a"], "new=x");

@@ -45,7 +45,8 @@ impl FileArgument {
     /// # Errors
     /// `Error::Usage` where there is no name, and `Error::Integrity` for one that could not be pulled.
     pub(super) fn title(&self) -> Result<Title> {
-        let below = self.path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let below =
+            self.path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         let named = self.path.components().any(|part| matches!(part, Component::Normal(_)));
         let resolved;
         let path: &Path = if below && named {
@@ -101,7 +102,8 @@ mod tests {
 
     #[test]
     fn titles_are_the_path_or_its_end() {
-        let title = |text: &str| FileArgument { path: text.into(), media_type: None }.title().unwrap().to_string();
+        let title =
+            |text: &str| FileArgument { path: text.into(), media_type: None }.title().unwrap().to_string();
         assert_eq!(title("./docs/a.txt"), "docs/a.txt");
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("x.bin");

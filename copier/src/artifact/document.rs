@@ -35,9 +35,8 @@ impl Document {
     ) -> Self {
         let layers = if layers.is_empty() { vec![empty()] } else { layers };
         // A subject is told by three fields; what an index or a server said besides is not of the subject.
-        let subject = subject.map(|subject| {
-            Descriptor::new(subject.media_type.clone(), subject.digest.clone(), subject.size)
-        });
+        let subject = subject
+            .map(|subject| Descriptor::new(subject.media_type.clone(), subject.digest.clone(), subject.size));
         let media_type = MediaType::OCI_MANIFEST.into();
         Self { schema_version: 2, media_type, artifact_type, config, layers, subject, annotations }
     }
@@ -47,8 +46,10 @@ impl Document {
     /// # Errors
     /// If a registry would not take it.
     pub(super) fn encode(&self) -> Result<RawManifest> {
-        let raw = serde_json::to_vec(self)
-            .map_err(|fault| Error::Other { what: "writing the manifest".to_owned(), source: fault.into() })?;
+        let raw = serde_json::to_vec(self).map_err(|fault| Error::Other {
+            what: "writing the manifest".to_owned(),
+            source: fault.into(),
+        })?;
         let manifest = RawManifest::new(raw.into(), Some(self.media_type.clone()));
         manifest.parse()?;
         Ok(manifest)

@@ -60,7 +60,10 @@ fn add_folder<W: Write>(
     below: &mut Vec<String>,
 ) -> Result<()> {
     if below.len() > MAX_DEPTH {
-        return Err(Error::Usage(format!("{}: folders may be {MAX_DEPTH} deep in an artifact", folder.display())));
+        return Err(Error::Usage(format!(
+            "{}: folders may be {MAX_DEPTH} deep in an artifact",
+            folder.display()
+        )));
     }
     let about = fs::symlink_metadata(folder).map_err(Error::file(folder))?;
     let mut header = header(EntryType::Directory, about.mode(), 0);
@@ -72,7 +75,10 @@ fn add_folder<W: Write>(
         let path = entry.path();
         let file_name = entry.file_name();
         let file_name = file_name.to_str().ok_or_else(|| {
-            Error::Usage(format!("{}: the name is no UTF-8, and could not be pulled everywhere", path.display()))
+            Error::Usage(format!(
+                "{}: the name is no UTF-8, and could not be pulled everywhere",
+                path.display()
+            ))
         })?;
         let member = format!("{name}/{file_name}");
         let kind = entry.file_type().map_err(Error::file(&path))?;
@@ -141,7 +147,10 @@ impl<R: Read> Read for Exactly<R> {
         }
         let count = self.inner.read(&mut into[..most])?;
         if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file became shorter while it was read",
+            ));
         }
         self.left -= count as u64;
         Ok(count)

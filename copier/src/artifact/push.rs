@@ -124,9 +124,7 @@ fn beside(subject: &ImageName) -> Result<ImageName> {
             reference: reference.clone().with_tag(None).with_digest(None),
             unknown_digest: true,
         }),
-        ImageName::Oci { path, .. } => {
-            Ok(ImageName::Oci { path: path.clone(), image: LayoutImage::Only })
-        }
+        ImageName::Oci { path, .. } => Ok(ImageName::Oci { path: path.clone(), image: LayoutImage::Only }),
         other => Err(Error::Unsupported(format!(
             "{other}: artifacts are attached to images in a registry (docker://) or an OCI layout (oci:)"
         ))),
@@ -164,7 +162,8 @@ async fn make(session: &Session, artifact: &Artifact, subject: Option<Descriptor
     let mut files = Vec::new();
     for argument in artifact.files.clone() {
         let temporary = temporary.clone();
-        let annotations = argument.path.to_str().and_then(|path| artifact.annotations.files.get(path)).cloned();
+        let annotations =
+            argument.path.to_str().and_then(|path| artifact.annotations.files.get(path)).cloned();
         let mut file = blocking(move || prepare::file(&argument, &temporary)).await?;
         let title = file.descriptor.annotations.get(super::TITLE).cloned().unwrap_or_default();
         let by_title = || artifact.annotations.files.get(&title).cloned();
@@ -173,10 +172,11 @@ async fn make(session: &Session, artifact: &Artifact, subject: Option<Descriptor
     }
     check_titles(&files)?;
     let mut annotations = artifact.annotations.manifest.clone();
-    annotations.entry(CREATED.to_owned()).or_insert_with(|| artifact.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    annotations
+        .entry(CREATED.to_owned())
+        .or_insert_with(|| artifact.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let layers = files.iter().map(|file| file.descriptor.clone()).collect();
-    let document =
-        Document::new(stated, config.descriptor.clone(), layers, subject.as_ref(), annotations);
+    let document = Document::new(stated, config.descriptor.clone(), layers, subject.as_ref(), annotations);
     let manifest = document.encode()?;
     let mut blobs = vec![(config, Part::Config)];
     if files.is_empty() {
@@ -188,11 +188,16 @@ async fn make(session: &Session, artifact: &Artifact, subject: Option<Descriptor
 
 /// The configuration, and the artifact's type that the manifest states. An empty configuration has no type that could
 /// stand for it, so there one must be stated.
-async fn config(artifact: &Artifact, artifact_type: Option<MediaType>) -> Result<(Prepared, Option<MediaType>)> {
+async fn config(
+    artifact: &Artifact,
+    artifact_type: Option<MediaType>,
+) -> Result<(Prepared, Option<MediaType>)> {
     let unknown = || Some(UNKNOWN_ARTIFACT.into());
     let (mut config, stated) = match (&artifact.config, &artifact.platform) {
         (Some(_), Some(_)) => {
-            return Err(Error::Usage("--config and --platform exclude each other: both are the configuration".to_owned()));
+            return Err(Error::Usage(
+                "--config and --platform exclude each other: both are the configuration".to_owned(),
+            ));
         }
         (Some(argument), None) => {
             let path = argument.path.clone();
@@ -200,8 +205,10 @@ async fn config(artifact: &Artifact, artifact_type: Option<MediaType>) -> Result
             (blocking(move || prepare::plain(&path, media_type)).await?, artifact_type)
         }
         (None, Some(platform)) => {
-            let text = serde_json::to_vec(platform)
-                .map_err(|fault| Error::Other { what: "writing the platform".to_owned(), source: fault.into() })?;
+            let text = serde_json::to_vec(platform).map_err(|fault| Error::Other {
+                what: "writing the platform".to_owned(),
+                source: fault.into(),
+            })?;
             let digest = Digest::of(Algorithm::Sha256, &text);
             let descriptor = Descriptor::new(UNKNOWN_CONFIG.into(), digest, text.len() as u64);
             (Prepared::bytes(descriptor, text.into()), artifact_type.or_else(unknown))
@@ -216,7 +223,9 @@ fn media_type(text: &str) -> Result<MediaType> {
     if is_media_type(text) {
         return Ok(MediaType::new(text));
     }
-    Err(Error::Usage(format!("--artifact-type \"{text}\" is no media type, like application/vnd.example+json")))
+    Err(Error::Usage(format!(
+        "--artifact-type \"{text}\" is no media type, like application/vnd.example+json"
+    )))
 }
 
 fn check_titles(files: &[Prepared]) -> Result<()> {
@@ -312,4 +321,3 @@ impl Artifact {
         })
     }
 }
-

@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn titles_are_relative_paths() {
-        for (text, shown) in [("a.txt", "a.txt"), ("./a//b/./c", "a/b/c"), ("ä ö/…", "ä ö/…"), ("a/", "a")] {
+        for (text, shown) in [("a.txt", "a.txt"), ("./a//b/./c", "a/b/c"), ("ä ö/…", "ä ö/…"), ("a/", "a")]
+        {
             assert_eq!(Title::parse(text).unwrap().to_string(), shown);
         }
     }
@@ -111,7 +112,21 @@ mod tests {
     fn c10_names_that_lead_out_are_refused() {
         let deep = "a/".repeat(65) + "x";
         let long = "a".repeat(5000);
-        for text in ["", ".", "/", "/etc/passwd", "..", "../x", "a/../../x", "a/..", "a\0b", "a\nb", "\u{1b}[2J", &deep, &long] {
+        for text in [
+            "",
+            ".",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "a\0b",
+            "a\nb",
+            "\u{1b}[2J",
+            &deep,
+            &long,
+        ] {
             assert_eq!(Title::parse(text).unwrap_err().exit_code(), 4, "{text:?}");
         }
     }

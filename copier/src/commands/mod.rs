@@ -1,8 +1,10 @@
 //! One file per command: its arguments, one call of the library, its words.
 
+pub(crate) mod attach;
 pub(crate) mod completion;
 pub(crate) mod copy;
 pub(crate) mod delete;
+pub(crate) mod discover;
 pub(crate) mod generate_sigstore_key;
 pub(crate) mod inspect;
 pub(crate) mod list_tags;
@@ -11,9 +13,12 @@ pub(crate) mod logout;
 pub(crate) mod man;
 pub(crate) mod manifest_digest;
 pub(crate) mod proxy;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod signature_dump;
 pub(crate) mod standalone_sign;
 pub(crate) mod standalone_verify;
+pub(crate) mod sync;
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -49,16 +54,21 @@ impl Process {
 /// As the command.
 pub(crate) async fn run(command: Command, process: &Process) -> Result<()> {
     match command {
+        Command::Attach(command) => command.run(process).await,
         Command::Copy(command) => command.run(process).await,
         Command::Delete(command) => command.run(process).await,
+        Command::Discover(command) => command.run(process).await,
         Command::GenerateSigstoreKey(command) => command.run(process),
         Command::Inspect(command) => command.run(process).await,
         Command::ListTags(command) => command.run(process).await,
         Command::Login(command) => command.run(process).await,
         Command::Logout(command) => command.run(process).await,
         Command::ManifestDigest(command) => command.run(process),
+        Command::Pull(command) => command.run(process).await,
+        Command::Push(command) => command.run(process).await,
         Command::StandaloneSign(command) => command.run(process).await,
         Command::StandaloneVerify(command) => command.run(process).await,
+        Command::Sync(command) => command.run(process).await,
         Command::UntrustedSignatureDumpWithoutVerification(command) => command.run(process),
         Command::ExperimentalImageProxy(command) => command.run(),
         Command::Completion(command) => command.run(process),

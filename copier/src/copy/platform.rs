@@ -131,7 +131,7 @@ pub(super) fn available(index: &Manifest) -> String {
 }
 
 /// Whether an entry is for a platform that was asked for by name: without a variant all variants are meant.
-pub(super) fn named(entry: &Descriptor, asked: &Platform) -> bool {
+pub(crate) fn named(entry: &Descriptor, asked: &Platform) -> bool {
     entry.platform.as_ref().is_some_and(|platform| {
         platform.os == asked.os
             && platform.architecture == asked.architecture

@@ -13,6 +13,7 @@ use super::{
     request::Request,
     run::check_folder,
 };
+use crate::copy::{platform, retry::pause};
 use crate::{
     Error, Event, ImageName, Progress, RawManifest, Result, Session, Side, Source, copy, error::ResultExt,
     name::LayoutImage, source::Instances,
@@ -61,8 +62,6 @@ impl<'a> Ends<'a> {
             if found.present {
                 return self.unchanged(item).await;
             }
-            // Nothing of the old image stays in the new one's folder.
-            remove_image(path)?;
         }
         let sink = self
             .session
@@ -111,7 +110,15 @@ impl Progress for Warnings<'_> {
 impl Access for Ends<'_> {
     async fn tags(&self, repository: &Reference, side: &Side) -> Result<Vec<Tag>> {
         let asked = self.session.remote().repository(repository, side)?;
-        asked.tags().await.context(format!("Error determining repository tags for repo {repository}"))
+        let mut attempt = 0;
+        loop {
+            match asked.tags().await {
+                Err(error) => pause(self.session.settings().retry, &mut attempt, error)
+                    .await
+                    .context(format!("Error determining repository tags for repo {repository}"))?,
+                found => return found,
+            }
+        }
     }
 
     async fn existing(&self, place: &Place) -> Result<Vec<Tag>> {
@@ -146,7 +153,13 @@ impl Access for Ends<'_> {
     }
 
     async fn copy(&self, item: &Item) -> Result<copy::Report> {
-        self.copy_once(item).await
+        let mut attempt = 0;
+        loop {
+            match self.copy_once(item).await {
+                Err(error) => pause(self.session.settings().retry, &mut attempt, error).await?,
+                done => return done,
+            }
+        }
     }
 
     async fn digest(&self, image: &ImageName) -> Result<Option<Digest>> {
@@ -193,14 +206,16 @@ impl Ends<'_> {
         let place = source.name().to_string();
         let entries: Vec<Descriptor> = match instances {
             Instances::System => {
-                Vec::new() // SHIM
+                let wanted = platform::wanted(&self.session.settings().platform, &platform::host());
+                let child = platform::choose(&top, &wanted, &place)?;
+                let child = source.manifest(Some(&child.digest)).await?;
+                return Ok(WantedImage { bytes: sum(&[child.parse()?]), digest: child.digest });
             }
             Instances::All => top.manifests.clone(),
             Instances::IndexOnly => Vec::new(),
             Instances::Platforms(asked) => {
-                let is_asked = |entry: &&Descriptor| {
-                    asked.iter().any(|platform| entry.platform.as_ref() == Some(platform))
-                };
+                let is_asked =
+                    |entry: &&Descriptor| asked.iter().any(|platform| platform::named(entry, platform));
                 top.manifests.iter().filter(is_asked).cloned().collect()
             }
         };
