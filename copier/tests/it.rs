@@ -16,3 +16,6 @@ mod transports_carry;
 mod transports_engines;
 #[path = "it/transports_skopeo.rs"]
 mod transports_skopeo;
+
+#[path = "it/signing.rs"]
+mod signing;
