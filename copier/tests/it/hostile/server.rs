@@ -22,8 +22,6 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Which connection it came by, from 0.
-    pub(crate) connection: usize,
     /// Whether the server broke off in the middle of the body.
     pub(crate) cut: bool,
 }
@@ -190,7 +188,7 @@ impl Hostile {
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, mut stream: S) -> Option<()> {
     let mut buffer = Vec::new();
-    let mut number = None;
+    let mut counted = false;
     loop {
         let end = loop {
             if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -213,12 +211,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, mut stream: S
         let headers: Vec<(String, String)> = lines
             .filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())))
             .collect();
-        let connection = *number.get_or_insert_with(|| {
-            let mut connections = shared.connections.lock().unwrap();
-            *connections += 1;
-            *connections - 1
-        });
-        let mut seen = Seen { method, path, headers, body: Vec::new(), connection, cut: false };
+        if !std::mem::replace(&mut counted, true) {
+            *shared.connections.lock().unwrap() += 1;
+        }
+        let mut seen = Seen { method, path, headers, body: Vec::new(), cut: false };
         let length: Option<usize> = seen.header("content-length").and_then(|length| length.parse().ok());
         let chunked = seen.header("transfer-encoding").is_some();
         let has_body = chunked || length.is_some_and(|length| length > 0);
