@@ -51,6 +51,7 @@ fn plain() -> Side {
     Side { tls_verify: Some(false), anonymous: true, ..Side::default() }
 }
 
+#[expect(clippy::too_many_lines, reason = "one repository from its first blob to its last deletion")]
 async fn round_trip(host: &str) {
     let session = Session::new(Settings::default()).unwrap();
     let open = |name: &str| {

@@ -10,7 +10,7 @@ use super::{Body, Hostile, Lab, Reply, Seen};
 use crate::real::{descriptor, read};
 
 fn layer(size: usize) -> Vec<u8> {
-    (0..size).map(|n| (n * 31 % 251) as u8).collect()
+    (0..size).map(|n| u8::try_from(n * 31 % 251).unwrap()).collect()
 }
 
 fn from(request: &Seen) -> Option<usize> {
