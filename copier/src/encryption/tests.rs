@@ -262,7 +262,7 @@ fn json_web_keys_are_keys_too() {
 }
 
 #[test]
-fn rfc_7516_appendix_a_1_style_oaep_256_is_read() {
+fn a_key_that_asks_for_rsa_oaep_256_gets_it() {
     // The same RSA key as a JSON Web Key that asks for RSA-OAEP-256.
     let modulus = Command::new("openssl")
         .args(["rsa", "-in", &keys().path("rsa"), "-noout", "-modulus"])
