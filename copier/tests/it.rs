@@ -1,5 +1,10 @@
 //! One binary for every integration test of this crate.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "it/hostile/mod.rs"]
+mod hostile;
+#[path = "it/real.rs"]
+mod real;
 #[path = "it/transports_carry.rs"]
 mod transports_carry;
 #[path = "it/transports_engines.rs"]
@@ -8,9 +13,3 @@ mod transports_engines;
 mod transports_layout;
 #[path = "it/transports_skopeo.rs"]
 mod transports_skopeo;
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-#[path = "it/hostile/mod.rs"]
-mod hostile;
-#[path = "it/real.rs"]
-mod real;
