@@ -1,10 +1,14 @@
 //! One binary for every integration test of this crate.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "it/copy_registry.rs"]
+mod copy_registry;
 #[path = "it/hostile/mod.rs"]
 mod hostile;
 #[path = "it/real.rs"]
 mod real;
+#[path = "it/signing.rs"]
+mod signing;
 #[path = "it/transports_carry.rs"]
 mod transports_carry;
 #[path = "it/transports_engines.rs"]

@@ -9,11 +9,16 @@ mod format;
 pub(crate) mod json;
 pub mod openpgp;
 pub mod payload;
+mod sign;
 pub mod sigstore;
+pub mod standalone;
+pub mod storage;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+
+pub use sign::{GpgSigner, SigstoreSigner, read_passphrase};
 
 /// Most bytes of one signature with all that belongs to it.
 pub const MAX_SIGNATURE_BYTES: usize = 4 * 1024 * 1024;

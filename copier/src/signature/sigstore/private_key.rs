@@ -26,7 +26,7 @@ const NEW_N: u64 = 1 << 15;
 /// The most that is spent on a key that was found (128 MiB).
 const MAX_N: u64 = 1 << 17;
 /// Most bytes of a key's file.
-pub(crate) const MAX_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Encrypted {
@@ -143,7 +143,7 @@ impl PrivateKey {
     /// If it is none, the passphrase is not its, or the key is of a kind that does not sign here (P-384 among them, which
     /// sigstore combines with SHA-256).
     pub fn from_pem(text: &[u8], passphrase: &Secret) -> Result<Self, String> {
-        if text.len() > MAX_BYTES {
+        if text.len() as u64 > MAX_BYTES {
             return Err(format!("more than {MAX_BYTES} bytes"));
         }
         let content =

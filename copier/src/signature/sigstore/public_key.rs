@@ -94,6 +94,12 @@ impl PublicKey {
         &self.der
     }
 
+    /// As PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem::write("PUBLIC KEY", &self.der)
+    }
+
     /// Whether it is an ECDSA key; transparency logs have no other.
     pub(super) fn is_ecdsa(&self) -> bool {
         matches!(self.algorithm, Algorithm::P256 | Algorithm::P384 | Algorithm::P521)
@@ -123,6 +129,6 @@ impl PublicKey {
 
 impl std::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&pem::write("PUBLIC KEY", &self.der))
+        f.write_str(&self.to_pem())
     }
 }
