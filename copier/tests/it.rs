@@ -1,5 +1,4 @@
 //! One binary for every integration test of this crate.
-
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 #[path = "it/copy_registry.rs"]
