@@ -4,12 +4,19 @@
 //! [`copy`] moves what is between them. One session per process: it holds the connections, the tokens, and what is
 //! known of blobs.
 
+mod archive;
+pub mod artifact;
 pub mod compression;
 pub mod config;
 pub mod content;
 pub mod copy;
+mod daemon;
+mod dir;
+mod disk;
 pub mod encryption;
 pub mod error;
+pub mod inspect;
+mod layout;
 mod manifest_digest;
 pub mod name;
 pub mod policy;
@@ -20,6 +27,7 @@ pub mod session;
 pub mod signature;
 pub mod sink;
 pub mod source;
+pub mod sync;
 
 pub use content::{ByteStream, Content};
 pub use error::{Error, Result};

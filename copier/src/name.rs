@@ -1,5 +1,9 @@
 //! Where an image is, in the grammar that Skopeo's users write: `transport:rest`.
 
+mod parse;
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use berth_oci::{Digest, Reference};
@@ -139,126 +143,5 @@ impl fmt::Display for ImageName {
             Self::DockerDaemon(DaemonImage::Named(reference)) => write!(f, "{reference}"),
             Self::DockerDaemon(DaemonImage::Id(digest)) => write!(f, "{digest}"),
         }
-    }
-}
-
-mod parse {
-    //! The grammar of each transport.
-
-    use std::path::PathBuf;
-
-    use berth_oci::Reference;
-
-    use super::{ArchiveImage, DaemonImage, ImageName, LayoutImage};
-    use crate::Error;
-
-    const UNKNOWN: &str = "@@unknown-digest@@";
-
-    pub(super) fn name(text: &str) -> Result<ImageName, Error> {
-        let fault = |reason: String| Error::Usage(format!("invalid image name \"{text}\": {reason}"));
-        let Some((transport, rest)) = text.split_once(':') else {
-            return Err(fault(
-                "expected colon-separated transport:reference, like docker://registry.example.org/app:1.0"
-                    .to_owned(),
-            ));
-        };
-        match transport {
-            "docker" => docker(rest).map_err(fault),
-            "dir" => path(rest).map(ImageName::Dir).map_err(fault),
-            "oci" => layout(rest).map(|(path, image)| ImageName::Oci { path, image }).map_err(fault),
-            "oci-archive" => {
-                layout(rest).map(|(path, image)| ImageName::OciArchive { path, image }).map_err(fault)
-            }
-            "docker-archive" => archive(rest).map_err(fault),
-            "docker-daemon" => daemon(rest).map_err(fault),
-            "containers-storage" => Err(Error::Unsupported(format!(
-                "\"{text}\": containers-storage is podman's own store, which this program does not open; use `podman push` or \
-                 `podman save` with docker-archive: or oci-archive:"
-            ))),
-            "sif" => Err(Error::Unsupported(format!(
-                "\"{text}\": sif files are not read; convert with `apptainer build` first"
-            ))),
-            "tarball" | "ostree" => {
-                Err(Error::Unsupported(format!("\"{text}\": the transport {transport} is not supported")))
-            }
-            _ => Err(fault(format!(
-                "unknown transport \"{transport}\"; known are docker, dir, oci, oci-archive, docker-archive and docker-daemon"
-            ))),
-        }
-    }
-
-    fn path(rest: &str) -> Result<PathBuf, String> {
-        if rest.is_empty() { Err("a path must follow the colon".to_owned()) } else { Ok(rest.into()) }
-    }
-
-    fn docker(rest: &str) -> Result<ImageName, String> {
-        let Some(rest) = rest.strip_prefix("//") else {
-            return Err("a registry's image begins with docker://".to_owned());
-        };
-        if let Some(rest) = rest.strip_suffix(UNKNOWN) {
-            let reference: Reference = rest.parse().map_err(|e| format!("{e}"))?;
-            if reference.tag().is_some() || reference.digest().is_some() {
-                return Err(format!("{UNKNOWN} stands in place of a tag or digest"));
-            }
-            return Ok(ImageName::Docker { reference, unknown_digest: true });
-        }
-        let reference: Reference = rest.parse().map_err(|e| format!("{e}"))?;
-        if reference.tag().is_some() && reference.digest().is_some() {
-            return Err("both a tag and a digest; give one of them".to_owned());
-        }
-        Ok(ImageName::Docker { reference: reference.or_latest(), unknown_digest: false })
-    }
-
-    /// `path[:rest]`: the path ends at the first colon.
-    fn split(rest: &str) -> Result<(PathBuf, Option<&str>), String> {
-        let (file, image) = match rest.split_once(':') {
-            Some((file, image)) => (file, (!image.is_empty()).then_some(image)),
-            None => (rest, None),
-        };
-        Ok((path(file)?, image))
-    }
-
-    fn place(image: &str) -> Option<Result<usize, String>> {
-        image
-            .strip_prefix('@')
-            .map(|n| n.parse().map_err(|_| format!("\"@{n}\" is no place; images count from @0")))
-    }
-
-    fn layout(rest: &str) -> Result<(PathBuf, LayoutImage), String> {
-        let (path, image) = split(rest)?;
-        let image = match image {
-            None => LayoutImage::Only,
-            Some(image) => match place(image) {
-                Some(at) => LayoutImage::At(at?),
-                None => LayoutImage::Named(image.to_owned()),
-            },
-        };
-        Ok((path, image))
-    }
-
-    fn archive(rest: &str) -> Result<ImageName, String> {
-        let (path, image) = split(rest)?;
-        let image = match image {
-            None => ArchiveImage::Only,
-            Some(image) => match place(image) {
-                Some(at) => ArchiveImage::At(at?),
-                None => {
-                    let reference: Reference = image.parse().map_err(|e| format!("{e}"))?;
-                    if reference.digest().is_some() {
-                        return Err("an archive names images by tag, not by digest".to_owned());
-                    }
-                    ArchiveImage::Named(reference.or_latest())
-                }
-            },
-        };
-        Ok(ImageName::DockerArchive { path, image })
-    }
-
-    fn daemon(rest: &str) -> Result<ImageName, String> {
-        if let Ok(digest) = rest.parse() {
-            return Ok(ImageName::DockerDaemon(DaemonImage::Id(digest)));
-        }
-        let reference: Reference = rest.parse().map_err(|e| format!("{e}"))?;
-        Ok(ImageName::DockerDaemon(DaemonImage::Named(reference.or_latest())))
     }
 }

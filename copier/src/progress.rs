@@ -20,7 +20,7 @@ pub enum Event {
     /// A blob's transfer begins.
     BlobBegun {
         /// The blob as the source has it.
-        blob: Descriptor,
+        blob: Box<Descriptor>,
         /// Whether it is a configuration.
         config: bool,
     },

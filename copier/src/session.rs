@@ -1,10 +1,19 @@
 //! What one process shares between all its copies.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use berth_oci::{Platform, Reference};
 
-use crate::{Error, ImageName, Result, Secret, Sink, Source, remote};
+use crate::{
+    ImageName, Result, Secret, Sink, Source, archive, copy, daemon, dir, layout, policy::Policy, remote,
+};
 
 /// Settings of the whole process: Skopeo's global flags.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +86,8 @@ pub struct Session {
 struct Inner {
     settings: Settings,
     remote: remote::Client,
+    flights: copy::Flights,
+    policy: OnceLock<Policy>,
 }
 
 impl Session {
@@ -86,7 +97,14 @@ impl Session {
     /// `Error::Configuration` with every fault of a file at once.
     pub fn new(settings: Settings) -> Result<Self> {
         let remote = remote::Client::new(&settings)?;
-        Ok(Self { inner: Arc::new(Inner { settings, remote }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                settings,
+                remote,
+                flights: copy::Flights::default(),
+                policy: OnceLock::new(),
+            }),
+        })
     }
 
     /// The settings.
@@ -101,6 +119,23 @@ impl Session {
         &self.inner.remote
     }
 
+    /// The policy that images must satisfy, read when it is asked for first.
+    ///
+    /// # Errors
+    /// As [`Policy::load`].
+    pub fn policy(&self) -> Result<&Policy> {
+        if let Some(policy) = self.inner.policy.get() {
+            return Ok(policy);
+        }
+        let policy = Policy::load(&self.inner.settings)?;
+        Ok(self.inner.policy.get_or_init(|| policy))
+    }
+
+    /// The blobs that copies of this process have on their way.
+    pub(crate) fn flights(&self) -> &copy::Flights {
+        &self.inner.flights
+    }
+
     /// Opens an image to read.
     ///
     /// # Errors
@@ -108,7 +143,15 @@ impl Session {
     pub async fn source(&self, name: &ImageName, side: &Side) -> Result<Box<dyn Source>> {
         match name {
             ImageName::Docker { reference, .. } => remote::source(self, name, reference, side).await,
-            other => Err(Error::Unsupported(format!("{}: cannot be read yet", other.transport()))),
+            ImageName::Dir(path) => dir::source(name, path).await,
+            ImageName::Oci { path, image } => layout::source(name, path, image, side).await,
+            ImageName::OciArchive { path, image } => {
+                archive::layout::source(name, path, image, self.settings()).await
+            }
+            ImageName::DockerArchive { path, image } => {
+                archive::docker::source(name, path, image, self.settings()).await
+            }
+            ImageName::DockerDaemon(image) => daemon::source(name, image, side, self.settings()).await,
         }
     }
 
@@ -119,7 +162,23 @@ impl Session {
     pub async fn sink(&self, name: &ImageName, side: &Side) -> Result<Box<dyn Sink>> {
         match name {
             ImageName::Docker { reference, .. } => remote::sink(self, name, reference, side).await,
-            other => Err(Error::Unsupported(format!("{}: cannot be written yet", other.transport()))),
+            ImageName::Dir(path) => dir::sink(name, path).await,
+            ImageName::Oci { path, image } => layout::sink(name, path, image, side).await,
+            ImageName::OciArchive { path, image } => {
+                archive::layout::sink(name, path, image, side, self.settings()).await
+            }
+            ImageName::DockerArchive { path, image } => {
+                archive::docker::sink(name, path, image, side, self.settings()).await
+            }
+            ImageName::DockerDaemon(image) => daemon::sink(name, image, side, self.settings()).await,
         }
+    }
+
+    /// Names of the images in a docker-archive, in its order; of one without a name, its place (`@0`). For `list-tags`.
+    ///
+    /// # Errors
+    /// If the file is not there, or is no such archive.
+    pub async fn archive_names(&self, path: &std::path::Path) -> Result<Vec<String>> {
+        archive::docker::names(path, self.settings()).await
     }
 }

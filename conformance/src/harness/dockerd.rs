@@ -55,6 +55,11 @@ impl Dockerd {
         Ok(Self { _daemon: daemon, _containerd: containerd, scratch })
     }
 
+    /// The socket of its interface.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.join("docker.sock")
+    }
+
     /// A `docker` that talks to it, with a configuration folder of its own.
     pub fn docker(&self) -> Result<Tool> {
         docker(&self.scratch)

@@ -14,7 +14,7 @@ pub(crate) mod pump;
 mod zstandard;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::BTreeMap,

@@ -1,25 +1,278 @@
 //! The copy engine: plan, graph, blobs, manifests, and the top last.
 
+mod attached;
+mod blobs;
+mod convert;
+mod embedded;
+mod flights;
+mod gate;
+mod graph;
+mod layer_type;
+mod lock;
+mod making;
+mod manifests;
 mod options;
+mod plan;
+pub mod platform;
 mod report;
+pub mod retry;
+mod verified;
 
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use berth_oci::{Descriptor, Digest, manifest::Kind};
+
+use self::graph::{Follow, Graph};
+use crate::{
+    Error, Event, ImageName, Progress, RawManifest, Result, Role, Session, Sink, SinkTraits, Source,
+    error::ResultExt, source::Instances,
+};
+
+pub(crate) use flights::Flights;
 pub use options::{Compression, CompressionFormat, ManifestFormat, Options};
 pub use report::{BlobReport, Report};
-
-use crate::{Error, Progress, Result, Session, Sink, Source};
+pub use verified::Verified;
 
 /// Copies what `source` means to `sink`. Children go before parents and the top goes last; content streams through
 /// verified, and nothing is written to this machine's disk but the journal of [`Options::resume`].
+///
+/// What is there already is left alone: where both sides name the same manifest, and nothing was asked that would change
+/// it or add to it, one HEAD of each side is all (the report's `manifest` is empty then).
+///
+/// Dropping the future ends the copy. What was uploaded stays as blobs that no name leads to.
 ///
 /// # Errors
 /// As the source and the sink; the policy's refusal; what a conversion cannot do. Whatever the error, nothing that the
 /// destination's name meant before is changed.
 pub async fn run(
-    _session: &Session,
-    _source: &dyn Source,
-    _sink: &dyn Sink,
-    _options: &Options,
-    _progress: &dyn Progress,
+    session: &Session,
+    source: &dyn Source,
+    sink: &dyn Sink,
+    options: &Options,
+    progress: &dyn Progress,
 ) -> Result<Report> {
-    Err(Error::Unsupported("copy".to_owned()))
+    let destination = destination(sink).into();
+    Copy { session, source, sink, options, progress, traits: sink.traits(), destination }.run().await
+}
+
+/// One copy, and what it has at hand.
+struct Copy<'a> {
+    session: &'a Session,
+    source: &'a dyn Source,
+    sink: &'a dyn Sink,
+    options: &'a Options,
+    progress: &'a dyn Progress,
+    traits: SinkTraits,
+    /// Where blobs go, whatever the image's name: what copies of one process share.
+    destination: Arc<str>,
+}
+
+/// The place where a sink's blobs are.
+fn destination(sink: &dyn Sink) -> String {
+    match (sink.repository(), sink.name()) {
+        (Some(repository), _) => format!("docker://{}", repository.reference()),
+        (None, ImageName::Oci { path, .. }) => format!("oci:{}", path.display()),
+        (None, name) => name.to_string(),
+    }
+}
+
+impl Copy<'_> {
+    async fn run(&self) -> Result<Report> {
+        let current = self.current().await?;
+        if let Some(current) = &current
+            && let Some(report) = self.unchanged(current).await?
+        {
+            return Ok(report);
+        }
+        let (top, follow) = self.top().await?;
+        if let Some(report) = self.unchanged_instance(current.as_ref(), &top).await? {
+            return Ok(report);
+        }
+        self.check_destination(&top)?;
+        let mut graph = Graph::default();
+        graph.add(top)?;
+        graph.grow(self.source, 0, follow).await?;
+        let signatures = self.signatures(&graph).await?;
+        let images = signatures.len();
+        if self.options.referrers {
+            self.add_referrers(&mut graph).await?;
+        }
+        if self.options.digest_tags {
+            self.add_digest_tags(&mut graph).await?;
+        }
+        let plan = self.plan(&graph, signatures)?;
+        self.announce(&graph, &plan, images);
+
+        let placed = self.blobs(&plan.tasks).await?;
+        let outgoing = self.outgoing(&graph, &plan, &placed)?;
+        if graph.nodes().len() > images {
+            self.check_attached(outgoing.changed(&graph))?;
+        }
+        self.put_children(&graph, &outgoing, 0).await?;
+        self.put_signatures(&plan, &outgoing, images).await?;
+        let (top, was) = (outgoing.at(0), &graph.nodes()[0].raw.digest);
+        let kind = if graph.nodes()[0].manifest.kind == Kind::Index { "manifest list" } else { "manifest" };
+        self.progress.event(Event::Step(format!("Writing {kind} to image destination")));
+        self.put_manifest(top, Role::Top, was).await?;
+        self.sink.commit().await.context("committing the finished image")?;
+        Ok(Report {
+            source_digest: (top.digest != *was).then(|| was.clone()),
+            manifests: graph.nodes().len(),
+            blobs: blobs::reports(&placed),
+            bytes_copied: blobs::bytes_copied(&placed),
+            unchanged: false,
+            ..self.report(&top.descriptor()?, top.raw.clone())
+        })
+    }
+
+    fn report(&self, top: &Descriptor, manifest: bytes::Bytes) -> Report {
+        Report {
+            source: self.source.name().to_string(),
+            destination: self.sink.name().to_string(),
+            digest: top.digest.clone(),
+            media_type: top.media_type.clone(),
+            source_digest: None,
+            unchanged: true,
+            manifests: 0,
+            blobs: Vec::new(),
+            bytes_copied: 0,
+            manifest,
+        }
+    }
+
+    /// Whether nothing was asked that would change the image or add to it.
+    fn is_plain(&self) -> bool {
+        let Options { format, compression, referrers, digest_tags, signers, encrypt, decrypt, .. } =
+            self.options;
+        format.is_none()
+            && *compression == Compression::default()
+            && !referrers
+            && !digest_tags
+            && signers.is_empty()
+            && encrypt.is_none()
+            && decrypt.is_empty()
+    }
+
+    /// What the destination's name means now; `None` as well where it may be written and not read.
+    async fn current(&self) -> Result<Option<Descriptor>> {
+        if !self.is_plain() {
+            return Ok(None);
+        }
+        match self.sink.current().await {
+            Err(error) if matches!(error.root(), Error::Authentication { .. } | Error::Registry { .. }) => {
+                tracing::debug!("{} cannot be read, so all is written: {error}", self.sink.name());
+                Ok(None)
+            }
+            current => current.context(format_args!("reading {}", self.sink.name())),
+        }
+    }
+
+    /// A report, if both sides name the same by their HEADs.
+    async fn unchanged(&self, current: &Descriptor) -> Result<Option<Report>> {
+        if !gate::name(self.session, self.source).await? {
+            return Ok(None);
+        }
+        let Some(head) = self.source.head().await.context(self.initializing())? else { return Ok(None) };
+        let whole = self.options.instances == Instances::All || !graph::is_index(&head.media_type);
+        let pin = self.source.name().reference().and_then(|reference| reference.digest());
+        let same = head.digest == current.digest && pin.is_none_or(|pin| *pin == head.digest);
+        if !whole || !same {
+            return Ok(None);
+        }
+        self.done_already(&head, bytes::Bytes::new()).await
+    }
+
+    /// A report, if the one image that is wanted is what the destination's name means.
+    async fn unchanged_instance(
+        &self,
+        current: Option<&Descriptor>,
+        top: &RawManifest,
+    ) -> Result<Option<Report>> {
+        match current {
+            Some(current) if current.digest == top.digest && top.parse()?.kind != Kind::Index => {
+                gate::image(self.session, self.source, top).await?;
+                self.done_already(&top.descriptor()?, top.raw.clone()).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn done_already(&self, top: &Descriptor, manifest: bytes::Bytes) -> Result<Option<Report>> {
+        let signatures = if self.options.remove_signatures {
+            Vec::new()
+        } else {
+            self.source.signatures(&top.digest).await.context("reading signatures")?
+        };
+        if !signatures.is_empty() {
+            return Ok(None);
+        }
+        self.progress.event(Event::Step("Skipping: image already present at destination".to_owned()));
+        Ok(Some(self.report(top, manifest)))
+    }
+
+    fn initializing(&self) -> String {
+        format!("initializing source {}", self.source.name())
+    }
+
+    /// Reads the top manifest, once, and finds what of it is wanted.
+    async fn top(&self) -> Result<(RawManifest, Follow<'_>)> {
+        let top = self.source.manifest(None).await.context(self.initializing())?;
+        let top = graph::pinned(self.source, top)?;
+        let manifest = top.parse()?;
+        if manifest.kind != Kind::Index {
+            return Ok((top, Follow::None));
+        }
+        let follow = match &self.options.instances {
+            Instances::System => {
+                let wanted = platform::wanted(&self.session.settings().platform, &platform::host());
+                return Ok((graph::instance(self.source, top, &wanted).await?, Follow::None));
+            }
+            Instances::All => Follow::All,
+            Instances::IndexOnly => Follow::None,
+            Instances::Platforms(platforms) => {
+                platform::check_named(&manifest, platforms, &self.source.name().to_string())?;
+                Follow::Platforms(platforms)
+            }
+        };
+        if !self.traits.indexes {
+            return Err(Error::Unsupported(format!(
+                "copying multiple images: destination transport {:?} does not support copying multiple images as a group",
+                self.sink.name().transport()
+            )));
+        }
+        Ok((top, follow))
+    }
+
+    fn announce(&self, graph: &Graph, plan: &plan::Plan, images: usize) {
+        if let Some(top) = graph.nodes().first().filter(|top| top.manifest.kind == Kind::Index) {
+            let listed = top.manifest.manifests.len();
+            let copied = images - 1;
+            self.progress.event(Event::Step(format!(
+                "Copying {copied} images generated from {listed} images in list"
+            )));
+        }
+        self.progress.event(Event::Planned {
+            manifests: graph.nodes().len(),
+            blobs: plan.tasks.len(),
+            bytes: plan.tasks.bytes(),
+        });
+    }
+
+    /// A destination that is a digest takes what has it, and nothing else.
+    fn check_destination(&self, top: &RawManifest) -> Result<()> {
+        let Some(pin) = self.sink.name().reference().and_then(|reference| reference.digest()) else {
+            return Ok(());
+        };
+        let found = Digest::of(pin.algorithm(), &top.raw);
+        if found == *pin {
+            return Ok(());
+        }
+        Err(Error::Integrity(format!(
+            "Digest of source image's manifest would not match destination reference: it is {found}, and {} asks for {pin}",
+            self.sink.name()
+        )))
+    }
 }

@@ -43,7 +43,7 @@ pub struct Options {
 }
 
 /// A manifest's format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ManifestFormat {
     /// OCI image-spec.
     Oci,
@@ -58,16 +58,17 @@ pub struct Compression {
     pub compress: bool,
     /// `--dest-decompress`: unpack layers.
     pub decompress: bool,
-    /// `--dest-compress-format`: the format for layers that are compressed here.
+    /// `--dest-compress-format`: the format for layers that go to a destination of compressed layers. Those in another
+    /// are recompressed, unless the destination has them as they are.
     pub format: Option<CompressionFormat>,
     /// `--dest-compress-level`.
     pub level: Option<i32>,
-    /// `--dest-force-compress-format`: layers in another format are recompressed too.
+    /// `--dest-force-compress-format`: layers in another format are recompressed even so.
     pub force: bool,
 }
 
 /// A layer's compression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CompressionFormat {
     /// gzip (RFC 1952).
     Gzip,
