@@ -271,9 +271,6 @@ async fn what_skopeo_signs_with_our_sigstore_key_ours_accepts() {
     let Some(lab) = Lab::new() else { return };
     let (ours, private) = lab.sigstore_key("good", "secret");
     let passphrase = lab.scratch.write("passphrase", "secret\n").unwrap();
-    // This Skopeo knows the older name of the same format only.
-    let old = fs::read_to_string(&private).unwrap().replace("SIGSTORE", "COSIGN");
-    fs::write(&private, old).unwrap();
     let (private, passphrase) = (private.display().to_string(), passphrase.display().to_string());
     let flags = ["--sign-by-sigstore-private-key", &private, "--sign-passphrase-file", &passphrase];
     if let Err(error) = lab.try_push(&flags, "one", "3") {
