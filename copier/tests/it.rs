@@ -3,6 +3,8 @@
 
 #[path = "it/copy_registry.rs"]
 mod copy_registry;
+#[path = "it/copy_resume.rs"]
+mod copy_resume;
 #[path = "it/real.rs"]
 mod real;
 #[path = "it/transports_carry.rs"]

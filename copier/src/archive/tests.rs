@@ -113,8 +113,11 @@ fn c10_names_and_links_that_lead_out_are_refused() {
 
 #[test]
 fn links_in_a_circle_end() {
-    let archive =
-        [link("a", EntryType::Symlink, "b"), link("b", EntryType::Symlink, "a"), link("c", EntryType::Link, "c")];
+    let archive = [
+        link("a", EntryType::Symlink, "b"),
+        link("b", EntryType::Symlink, "a"),
+        link("c", EntryType::Link, "c"),
+    ];
     let tar = index(&archive.concat()).unwrap();
     for name in ["a", "b", "c"] {
         assert!(matches!(tar.find(name), Err(Error::Integrity(_))), "{name}");
@@ -162,7 +165,8 @@ fn headers_that_lie_are_refused() {
 #[test]
 fn extended_headers_have_bounds() {
     let name = vec![b'a'; 2 * 1024 * 1024];
-    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader] {
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader]
+    {
         let fault = refusal(&[member(b"x", kind, b"", &name), file("a", b"")].concat());
         assert!(fault.contains("is the most"), "{fault}");
     }
@@ -240,7 +244,8 @@ impl Lab {
 
     async fn open(&self, form: &str) -> Result<crate::RawManifest> {
         let session = Session::new(Settings { insecure_policy: true, ..Settings::default() })?;
-        let name: ImageName = form.replace("HERE", &self.0.path().join("x.tar").display().to_string()).parse()?;
+        let name: ImageName =
+            form.replace("HERE", &self.0.path().join("x.tar").display().to_string()).parse()?;
         session.source(&name, &Side::default()).await?.manifest(None).await
     }
 
@@ -254,11 +259,14 @@ impl Lab {
 const DIFF_ID: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn config(layers: usize) -> Vec<u8> {
-    serde_json::json!({"rootfs": {"type": "layers", "diff_ids": vec![DIFF_ID; layers]}}).to_string().into_bytes()
+    serde_json::json!({"rootfs": {"type": "layers", "diff_ids": vec![DIFF_ID; layers]}})
+        .to_string()
+        .into_bytes()
 }
 
 fn docker(list: &str, more: &[Vec<u8>]) -> Lab {
-    let mut archive = [file("c.json", &config(1)), file("l.tar", b""), file("manifest.json", list.as_bytes())].concat();
+    let mut archive =
+        [file("c.json", &config(1)), file("l.tar", b""), file("manifest.json", list.as_bytes())].concat();
     archive.extend(more.concat());
     Lab::new(&archive)
 }

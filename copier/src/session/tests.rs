@@ -130,7 +130,8 @@ impl Place for Piped {
     async fn sink(&self) -> Result<Box<dyn Sink>> {
         let pipe = self.folder.path().join("pipe");
         let _before = std::fs::remove_file(&pipe);
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .unwrap();
         let from = pipe.clone();
         *self.reader.lock().await = Some(std::thread::spawn(move || std::fs::read(from).unwrap()));
         let place = Named::new(&self.form.replace("HERE", &pipe.display().to_string()));
@@ -171,7 +172,10 @@ async fn a_registry_keeps_the_contract() {
     }
     // Without a server there is nothing to talk to; where everything is required that is a failure.
     if let Err(missing) = Berth::binary() {
-        assert!(std::env::var_os("CI").is_none() && std::env::var_os("BERTH_REQUIRE_ALL").is_none(), "{missing}");
+        assert!(
+            std::env::var_os("CI").is_none() && std::env::var_os("BERTH_REQUIRE_ALL").is_none(),
+            "{missing}"
+        );
         tracing::warn!("SKIP {missing}");
         return;
     }

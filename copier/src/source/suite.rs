@@ -100,7 +100,8 @@ async fn content_is_read_at_once(source: &dyn Source, given: &Fixture) {
 }
 
 async fn content_that_is_too_short_does_not_end_well(source: &dyn Source, given: &Fixture) {
-    let (blob, ..) = given.blobs.iter().find(|(_, part, _)| matches!(part, crate::content::Part::Layer(_))).unwrap();
+    let (blob, ..) =
+        given.blobs.iter().find(|(_, part, _)| matches!(part, crate::content::Part::Layer(_))).unwrap();
     let longer = Descriptor { size: blob.size + 1, ..blob.clone() };
     let content = source.blob(&longer).await.unwrap();
     assert!(read(&*content, 0).await.is_err(), "{} has {} bytes", blob.digest, blob.size);
