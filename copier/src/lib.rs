@@ -5,6 +5,7 @@
 //! known of blobs.
 
 mod archive;
+pub mod artifact;
 pub mod compression;
 pub mod config;
 pub mod content;
@@ -14,6 +15,7 @@ mod dir;
 mod disk;
 pub mod encryption;
 pub mod error;
+pub mod inspect;
 mod layout;
 mod manifest_digest;
 pub mod name;
@@ -25,6 +27,7 @@ pub mod session;
 pub mod signature;
 pub mod sink;
 pub mod source;
+pub mod sync;
 
 pub use content::{ByteStream, Content};
 pub use error::{Error, Result};

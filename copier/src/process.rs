@@ -93,7 +93,10 @@ fn listen(globals: &Globals, log: &Arc<Log>) {
     let filter = if globals.debug {
         Targets::new().with_default(tracing::Level::INFO).with_target("berth_copier", tracing::Level::TRACE)
     } else {
-        Targets::new().with_target("berth_copier", tracing::Level::WARN)
+        // A sync tells what it is at, as Skopeo's does.
+        Targets::new()
+            .with_target("berth_copier", tracing::Level::WARN)
+            .with_target("berth_copier::sync", tracing::Level::INFO)
     };
     let lines = tracing_subscriber::fmt::layer().event_format(Lines(Arc::clone(log))).with_writer(io::stderr);
     // Only one run happens in a process, so that nobody else has set a subscriber before.

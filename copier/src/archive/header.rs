@@ -5,13 +5,13 @@ use tar::{EntryType, Header};
 use crate::{Error, Result};
 
 /// Bytes of a block; headers and content fill whole ones.
-pub(super) const BLOCK: u64 = 512;
+pub(crate) const BLOCK: u64 = 512;
 /// One block's bytes.
-pub(super) type Block = [u8; 512];
+pub(crate) type Block = [u8; 512];
 
 /// What a header says of what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     Symlink,
     HardLink,
@@ -33,7 +33,7 @@ pub(super) enum Kind {
 ///
 /// # Errors
 /// `Error::Integrity` for what is no header.
-pub(super) fn parse(block: &Block, at: u64) -> Result<Option<(Header, Kind, u64)>> {
+pub(crate) fn parse(block: &Block, at: u64) -> Result<Option<(Header, Kind, u64)>> {
     if block.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }
@@ -64,7 +64,7 @@ pub(super) fn parse(block: &Block, at: u64) -> Result<Option<(Header, Kind, u64)
 }
 
 /// Blocks that hold `size` bytes, in bytes.
-pub(super) const fn padded(size: u64) -> u64 {
+pub(crate) const fn padded(size: u64) -> u64 {
     size.div_ceil(BLOCK) * BLOCK
 }
 

@@ -3,12 +3,12 @@
 
 mod claims;
 pub(crate) mod docker;
-mod header;
+pub(crate) mod header;
 mod index;
 pub(crate) mod input;
 pub(crate) mod layout;
 mod output;
-mod pax;
+pub(crate) mod pax;
 #[cfg(test)]
 mod tests;
 

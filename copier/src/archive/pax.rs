@@ -2,12 +2,12 @@
 
 /// The fields that matter for finding content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fields {
-    pub(super) path: Option<Vec<u8>>,
-    pub(super) link: Option<Vec<u8>>,
-    pub(super) size: Option<u64>,
+pub(crate) struct Fields {
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) link: Option<Vec<u8>>,
+    pub(crate) size: Option<u64>,
     /// Whether the content is stored with holes left out (GNU.sparse.…).
-    pub(super) sparse: bool,
+    pub(crate) sparse: bool,
 }
 
 impl Fields {
@@ -15,7 +15,7 @@ impl Fields {
     ///
     /// # Errors
     /// A sentence, for what is no such record.
-    pub(super) fn parse(mut content: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn parse(mut content: &[u8]) -> Result<Self, &'static str> {
         let mut fields = Self::default();
         while !content.is_empty() {
             let space = content.iter().position(|byte| *byte == b' ').ok_or("a record without a length")?;

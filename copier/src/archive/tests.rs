@@ -345,6 +345,14 @@ async fn compressed_garbage_is_refused() {
         let lab = Lab::new(&[begin, &[0xff; 600]].concat());
         lab.refusal("docker-archive:HERE").await;
     }
+    // 264 MiB of zeros in a few kilobytes.
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    let zeros = vec![0; 8 * 1024 * 1024];
+    for _ in 0..33 {
+        encoder.write_all(&zeros).unwrap();
+    }
+    let fault = Lab::new(&encoder.finish().unwrap()).refusal("docker-archive:HERE").await;
+    assert!(fault.contains("more than an archive may have"), "{fault}");
     // A window of 1 GiB: 0x28b52ffd, a frame header without single segment, a window descriptor of 2^30.
     let window = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x01, 0x00, 0x00];
     let fault = Lab::new(&window).refusal("docker-archive:HERE").await;

@@ -97,6 +97,7 @@ impl ManifestOptions {
         options.format = self.format.as_deref().map(format).transpose()?;
         options.preserve_digests = self.preserve_digests;
         options.remove_signatures = self.remove_signatures;
+        options.signers = self.signers()?;
         Ok(())
     }
 }

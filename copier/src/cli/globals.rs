@@ -87,36 +87,14 @@ impl Globals {
         })
     }
 
-    /// This machine's platform with what was overridden.
-    pub(crate) fn platform(&self) -> Platform {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    /// What was given of the platform, the rest empty.
+    fn platform(&self) -> Platform {
         Platform {
-            os: given(&self.override_os).unwrap_or_else(|| os(std::env::consts::OS).to_owned()),
-            architecture: given(&self.override_arch)
-                .unwrap_or_else(|| architecture(std::env::consts::ARCH).to_owned()),
-            variant: given(&self.override_variant),
+            os: self.override_os.clone().unwrap_or_default(),
+            architecture: self.override_arch.clone().unwrap_or_default(),
+            variant: self.override_variant.clone().filter(|variant| !variant.is_empty()),
             ..Platform::default()
         }
-    }
-}
-
-/// Go's name of an operating system.
-fn os(rust: &str) -> &str {
-    if rust == "macos" { "darwin" } else { rust }
-}
-
-/// Go's name of an architecture.
-fn architecture(rust: &str) -> &str {
-    match rust {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        "powerpc64" => "ppc64",
-        "loongarch64" => "loong64",
-        "mips" if cfg!(target_endian = "little") => "mipsle",
-        "mips64" if cfg!(target_endian = "little") => "mips64le",
-        other => other,
     }
 }
 

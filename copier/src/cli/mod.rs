@@ -5,6 +5,7 @@ mod fault;
 mod globals;
 mod manners;
 mod side;
+mod signing;
 mod value;
 
 use clap::{ArgAction, Parser, Subcommand};
@@ -16,10 +17,10 @@ pub(crate) use fault::Stop;
 pub(crate) use globals::{Globals, RetryOptions};
 pub(crate) use manners::parse;
 pub(crate) use side::{
-    Access, AccessOptions, DeprecatedTls, DestinationAccessOptions, DestinationLocalOptions, ImageOptions,
+    AccessOptions, DeprecatedTls, DestinationAccessOptions, DestinationLocalOptions, ImageOptions,
     SharedOptions, SourceAccessOptions, SourceLocalOptions,
 };
-#[expect(unused_imports, reason = "commands with durations of their own take it from here")]
+pub(crate) use signing::passphrase;
 pub(crate) use value::duration;
 
 /// Inspects, copies and signs container images, wherever they are.
@@ -79,16 +80,21 @@ Examples:
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Attach(Box<commands::attach::Attach>),
     Copy(Box<commands::copy::Copy>),
     Delete(commands::delete::Delete),
+    Discover(Box<commands::discover::Discover>),
     GenerateSigstoreKey(commands::generate_sigstore_key::GenerateSigstoreKey),
     Inspect(commands::inspect::Inspect),
     ListTags(commands::list_tags::ListTags),
     Login(commands::login::Login),
     Logout(commands::logout::Logout),
     ManifestDigest(commands::manifest_digest::ManifestDigest),
+    Pull(Box<commands::pull::Pull>),
+    Push(Box<commands::push::Push>),
     StandaloneSign(commands::standalone_sign::StandaloneSign),
     StandaloneVerify(commands::standalone_verify::StandaloneVerify),
+    Sync(Box<commands::sync::Sync>),
     #[command(hide = true)]
     UntrustedSignatureDumpWithoutVerification(commands::signature_dump::SignatureDump),
     #[command(hide = true)]

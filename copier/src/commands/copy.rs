@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use berth_copier::{
     Error, ImageName, Result, Session, Side,
-    copy::{self, Options, Report},
+    copy::{self, Options, Report, retry::retry},
+    encryption::{DecryptionKey, Encrypt, Recipient},
     error::ResultExt,
 };
 use berth_oci::Reference;
@@ -153,7 +154,8 @@ impl Copy {
         }
         let session = process.session(&self.retry)?;
         let progress = process.output.progress(self.quiet || self.report.is_some());
-        let report = plan.run(&session, progress.as_ref()).await?;
+        let report =
+            retry(session.settings().retry, async || plan.run(&session, progress.as_ref()).await).await?;
         if let Some(path) = &self.digestfile {
             std::fs::write(path, report.digest.as_str())
                 .map_err(Error::file(path))
@@ -179,6 +181,12 @@ impl Copy {
             self.additional_tag.iter().map(|text| additional_tag(text)).collect::<Result<_>>()?;
 
         let mut options = Options {
+            encrypt: self.encrypt()?,
+            decrypt: self
+                .decryption_key
+                .iter()
+                .map(|text| DecryptionKey::parse(text))
+                .collect::<Result<_>>()?,
             instances: self.platforms.instances()?,
             referrers: self.referrers,
             digest_tags: self.digest_tags,
@@ -193,6 +201,23 @@ impl Copy {
         }
         Ok(Plan { source, source_side, destination, destination_side, options })
     }
+
+    fn encrypt(&self) -> Result<Option<Encrypt>> {
+        let usage = |text: &str| Err(Error::Usage(text.to_owned()));
+        if !self.encryption_key.is_empty() && !self.decryption_key.is_empty() {
+            return usage("--encryption-key and --decryption-key cannot be specified together");
+        }
+        if self.encryption_key.is_empty() {
+            return if self.encrypt_layer.is_empty() {
+                Ok(None)
+            } else {
+                usage("--encrypt-layer can only be used with --encryption-key")
+            };
+        }
+        let recipients = self.encryption_key.iter().map(|text| Recipient::parse(text));
+        let recipients = recipients.collect::<Result<_>>().context("Invalid encryption keys")?;
+        Ok(Some(Encrypt { recipients, layers: self.encrypt_layer.clone() }))
+    }
 }
 
 impl Plan {
@@ -204,7 +229,10 @@ impl Plan {
         let source = session
             .source(&self.source, &self.source_side)
             .await
-            .context(format!("initializing source {}", self.source))?;
+            .context(match self.source {
+                ImageName::Dir(_) => format!("determining manifest MIME type for {}", self.source),
+                _ => format!("initializing source {}", self.source),
+            })?;
         copy::run(session, source.as_ref(), sink.as_ref(), &self.options, progress).await
     }
 }

@@ -83,7 +83,7 @@ pub fn wanted(overrides: &Platform, host: &Platform) -> Vec<Platform> {
 ///
 /// # Errors
 /// `Error::NotFound` that names what was wanted and what there is.
-pub(super) fn choose<'a>(index: &'a Manifest, wanted: &[Platform], place: &str) -> Result<&'a Descriptor> {
+pub(crate) fn choose<'a>(index: &'a Manifest, wanted: &[Platform], place: &str) -> Result<&'a Descriptor> {
     // Docker's lists have to give a platform; an entry of OCI's index without one runs anywhere.
     let anywhere = index.media_type.as_str() != MediaType::DOCKER_LIST;
     let rank = |entry: &Descriptor| match &entry.platform {
@@ -131,7 +131,7 @@ pub(super) fn available(index: &Manifest) -> String {
 }
 
 /// Whether an entry is for a platform that was asked for by name: without a variant all variants are meant.
-pub(super) fn named(entry: &Descriptor, asked: &Platform) -> bool {
+pub(crate) fn named(entry: &Descriptor, asked: &Platform) -> bool {
     entry.platform.as_ref().is_some_and(|platform| {
         platform.os == asked.os
             && platform.architecture == asked.architecture

@@ -14,15 +14,26 @@ use crate::{Error, Result, session::Retry};
 pub async fn retry<T>(retry: Retry, mut operation: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let mut attempt = 0;
     loop {
-        let error = match operation().await {
-            Err(error) if attempt < retry.times && may_pass(&error) => error,
-            result => return result,
-        };
-        let delay = retry.delay.unwrap_or_else(|| Duration::from_secs(1 << attempt.min(6)));
-        attempt += 1;
-        warn!("Failed, retrying in {delay:?} ... ({attempt}/{times}). Error: {error}", times = retry.times);
-        tokio::time::sleep(delay).await;
+        match operation().await {
+            Err(error) => pause(retry, &mut attempt, error).await?,
+            done => return done,
+        }
     }
+}
+
+/// Waits before the next attempt, for loops that cannot be a closure; `attempt` counts from 0.
+///
+/// # Errors
+/// The attempt's own, where there is no next one.
+pub(crate) async fn pause(retry: Retry, attempt: &mut u32, error: Error) -> Result<()> {
+    if *attempt >= retry.times || !may_pass(&error) {
+        return Err(error);
+    }
+    let delay = retry.delay.unwrap_or_else(|| Duration::from_secs(1 << (*attempt).min(6)));
+    *attempt += 1;
+    warn!("Failed, retrying in {delay:?} ... ({attempt}/{times}). Error: {error}", times = retry.times);
+    tokio::time::sleep(delay).await;
+    Ok(())
 }
 
 /// Whether the same operation may succeed a little later.

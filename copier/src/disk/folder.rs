@@ -61,7 +61,7 @@ impl Folder {
         self.path.join(name)
     }
 
-    pub(super) fn handle(&self) -> &OwnedFd {
+    pub(crate) fn handle(&self) -> &OwnedFd {
         &self.handle
     }
 

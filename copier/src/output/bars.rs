@@ -62,6 +62,9 @@ fn label(digest: &Digest, config: bool) -> String {
 impl Progress for Bars {
     fn event(&self, event: Event) {
         match event {
+            // A blob's own line; here it has a bar.
+            Event::Step(text) if text.starts_with("Copying blob ") || text.starts_with("Copying config ") => {
+            }
             Event::Step(text) => {
                 let _unseen = self.all.println(text);
             }
