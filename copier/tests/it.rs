@@ -3,6 +3,8 @@
 
 #[path = "it/copy_registry.rs"]
 mod copy_registry;
+#[path = "it/copy_resume.rs"]
+mod copy_resume;
 #[path = "it/hostile/mod.rs"]
 mod hostile;
 #[path = "it/real.rs"]
