@@ -4,10 +4,12 @@
 
 #[path = "it/artifact_oras.rs"]
 mod artifact_oras;
-#[path = "it/berth_copier.rs"]
-mod berth_copier;
 #[path = "it/real.rs"]
 mod real;
+#[path = "it/sync_lab.rs"]
+mod sync_lab;
+#[path = "it/sync_registries.rs"]
+mod sync_registries;
 #[path = "it/sync_skopeo.rs"]
 mod sync_skopeo;
 #[path = "it/transports_carry.rs"]
