@@ -12,9 +12,19 @@ mod sync_lab;
 mod sync_registries;
 #[path = "it/sync_skopeo.rs"]
 mod sync_skopeo;
+#[path = "it/copy_registry.rs"]
+mod copy_registry;
+#[path = "it/hostile/mod.rs"]
+mod hostile;
+#[path = "it/real.rs"]
+mod real;
+#[path = "it/signing.rs"]
+mod signing;
 #[path = "it/transports_carry.rs"]
 mod transports_carry;
 #[path = "it/transports_engines.rs"]
 mod transports_engines;
+#[path = "it/transports_layout.rs"]
+mod transports_layout;
 #[path = "it/transports_skopeo.rs"]
 mod transports_skopeo;

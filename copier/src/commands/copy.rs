@@ -229,7 +229,10 @@ impl Plan {
         let source = session
             .source(&self.source, &self.source_side)
             .await
-            .context(format!("initializing source {}", self.source))?;
+            .context(match self.source {
+                ImageName::Dir(_) => format!("determining manifest MIME type for {}", self.source),
+                _ => format!("initializing source {}", self.source),
+            })?;
         copy::run(session, source.as_ref(), sink.as_ref(), &self.options, progress).await
     }
 }

@@ -57,12 +57,15 @@ impl Delete {
                 return repository.delete_manifest(&target).await;
             }
             let Some(found) = repository.head_manifest(&target).await? else {
-                return Err(Error::NotFound {
-                    what: format!("Unable to delete {}", reference.familiar()),
+                let absent = Error::NotFound {
+                    what: format!("reading manifest {target}"),
                     place: repository.reference().to_string(),
-                    reason: "Image may not exist or is not stored with a v2 Schema in a v2 registry"
-                        .to_owned(),
-                });
+                    reason: "manifest unknown".to_owned(),
+                };
+                return Err(absent.context(format!(
+                    "Unable to delete {}. Image may not exist or is not stored with a v2 Schema in a v2 registry",
+                    reference.familiar()
+                )));
             };
             repository.delete_manifest(&ManifestReference::Digest(found.digest)).await
         })

@@ -82,9 +82,12 @@ impl Inspect {
         let side = self.options.side()?;
         let source = retry(again, async || session.source(&name, &side).await).await.context(parsing())?;
         let source = source.as_ref();
-        let top = retry(again, async || source.manifest(None).await)
-            .await
-            .context("Error retrieving manifest for image")?;
+        // A registry is first asked here, and what it answers is still about the name.
+        let reading = || match name {
+            ImageName::Docker { .. } => parsing(),
+            _ => "Error retrieving manifest for image".to_owned(),
+        };
+        let top = retry(again, async || source.manifest(None).await).await.context(reading())?;
         if self.raw && !self.config {
             return process.output.raw(&top.raw);
         }

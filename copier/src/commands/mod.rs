@@ -94,7 +94,8 @@ fn local_file(path: &Path, what: &str) -> Result<Vec<u8>> {
     read().context(format!("Error reading {what} from {}", path.display()))
 }
 
-/// A name that a signature speaks of.
+/// A name that a signature speaks of; without tag and digest `latest` is meant, as everywhere.
 fn full_reference(text: &str) -> Result<Reference> {
-    text.parse().map_err(|fault| Error::Usage(format!("docker reference \"{text}\": {fault}")))
+    let parsed = text.parse().map(Reference::or_latest);
+    parsed.map_err(|fault| Error::Usage(format!("docker reference \"{text}\": {fault}")))
 }

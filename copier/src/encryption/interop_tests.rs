@@ -154,7 +154,7 @@ async fn skopeo_reads_with_a_key_that_was_added() {
     let (ours, theirs) = (folder.join("ours"), folder.join("theirs"));
     layout(
         &ours,
-        &[plain.clone()],
+        std::slice::from_ref(&plain),
         vec![("application/vnd.oci.image.layer.v1.tar+encrypted", encrypted, more)],
     );
     let (from, to) = (format!("oci:{}:x", ours.display()), format!("oci:{}:x", theirs.display()));

@@ -17,6 +17,5 @@ use crate::{Result, Settings, archive};
 /// # Errors
 /// If the archive cannot be read.
 pub async fn archive_names(path: &Path, settings: &Settings) -> Result<Vec<String>> {
-    let _later = (path, settings, 0 as *const archive::TarIndex);
-    Ok(Vec::new())
+    archive::docker::names(path, settings).await
 }

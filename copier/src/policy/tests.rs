@@ -1,1 +1,4 @@
+//! Policies, good and hostile, and images against them.
 
+mod images;
+mod parsing;

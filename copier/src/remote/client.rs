@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Result, Secret, Settings, Side,
-    config::{Candidate, HostCertificates, Registries},
+    config::{Candidate, HostCertificates, Registries, SignatureStorage},
     error::Error,
 };
 
@@ -43,6 +43,7 @@ pub(super) struct Shared {
     pub(super) trusted_token_hosts: Vec<String>,
     pub(super) trusted_upload_hosts: Vec<String>,
     pub(super) known: Known,
+    pub(super) signatures: SignatureStorage,
     user_agent: String,
     configuration: Registries,
     connections: Mutex<Vec<(ConnectionKey, Arc<Registry>)>>,
@@ -91,7 +92,7 @@ impl Client {
     /// A client with nothing open.
     ///
     /// # Errors
-    /// If registries.conf is faulty.
+    /// If registries.conf or registries.d is faulty.
     pub fn new(settings: &Settings) -> Result<Self> {
         Self::with_tuning(settings, Tuning::default())
     }
@@ -123,6 +124,7 @@ impl Client {
             trusted_token_hosts: settings.trusted_token_hosts.clone(),
             trusted_upload_hosts: settings.trusted_upload_hosts.clone(),
             known: Known::default(),
+            signatures: SignatureStorage::load(settings.registries_d.as_deref())?,
             user_agent,
             configuration: Registries::load(settings)?,
             connections: Mutex::default(),

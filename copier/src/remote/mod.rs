@@ -18,6 +18,7 @@ mod auth;
 mod client;
 mod clock;
 mod download;
+mod elsewhere;
 mod escape;
 mod known;
 mod limit;

@@ -7,7 +7,9 @@ use tokio::sync::OnceCell;
 use super::{Mount, Repository};
 use crate::{
     Content, Error, ImageName, RawManifest, Result, Reuse, Role, Sink, SinkTraits, Source, UploadHandle,
-    content::Blob, sink::LayerForm,
+    content::Blob,
+    signature::{Signature, storage},
+    sink::LayerForm,
 };
 
 /// Repositories that a blob is tried to be mounted from.
@@ -76,6 +78,10 @@ impl Source for RegistrySource {
 
     async fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Content>> {
         Ok(self.repository.blob(blob))
+    }
+
+    async fn signatures(&self, manifest: &Digest) -> Result<Vec<Signature>> {
+        storage::read(&self.repository, &self.repository.signature_storage(&self.reference), manifest).await
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
@@ -195,6 +201,11 @@ impl Sink for RegistrySink {
             Role::Top => self.reference.target().unwrap_or(digest),
         };
         self.repository.put_manifest(manifest, &under).await
+    }
+
+    async fn put_signatures(&self, manifest: &Digest, signatures: &[Signature]) -> Result<()> {
+        let storage = self.repository.signature_storage(&self.reference);
+        storage::write(&self.repository, &storage, manifest, signatures).await
     }
 
     async fn commit(&self) -> Result<()> {

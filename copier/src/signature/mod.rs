@@ -12,6 +12,7 @@ pub mod payload;
 mod sign;
 pub mod sigstore;
 pub mod standalone;
+pub mod storage;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,11 @@
 //! Making signatures: simple ones through the `gpg` program, which has the user's keys, and sigstore's by a key file.
 
-use std::{collections::BTreeMap, io::ErrorKind, path::Path, process::Stdio};
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -46,6 +51,7 @@ fn claim(manifest: &RawManifest, identity: &Reference) -> Result<Payload> {
 pub struct GpgSigner {
     key: String,
     passphrase: Option<Secret>,
+    home: Option<PathBuf>,
 }
 
 impl GpgSigner {
@@ -58,7 +64,13 @@ impl GpgSigner {
         if passphrase.as_ref().is_some_and(|passphrase| passphrase.expose().contains(['\n', '\r'])) {
             return Err(Error::Usage("invalid passphrase: it must not contain a line break".to_owned()));
         }
-        Ok(Self { key: key.into(), passphrase })
+        Ok(Self { key: key.into(), passphrase, home: None })
+    }
+
+    /// With the keys of another GnuPG folder than the user's.
+    #[must_use]
+    pub fn with_home(self, home: impl Into<PathBuf>) -> Self {
+        Self { home: Some(home.into()), ..self }
     }
 
     /// Signs a claim.
@@ -68,6 +80,9 @@ impl GpgSigner {
     pub async fn sign_payload(&self, payload: &[u8]) -> Result<Vec<u8>> {
         let mut command = Command::new("gpg");
         command.args(["--batch", "--no-tty", "--quiet", "--no-armor"]);
+        if let Some(home) = &self.home {
+            command.arg("--homedir").arg(home);
+        }
         let mut input = Vec::new();
         if let Some(passphrase) = &self.passphrase {
             command.args(["--pinentry-mode", "loopback", "--passphrase-fd", "0"]);

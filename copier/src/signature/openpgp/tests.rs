@@ -6,6 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use berth_conformance::harness::require;
 use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 
@@ -17,8 +18,10 @@ pub(crate) struct Gnupg {
 }
 
 impl Gnupg {
-    pub(crate) fn new() -> Self {
-        Self { home: tempfile::Builder::new().prefix("berth-gpg").tempdir().unwrap() }
+    /// Nothing, where gpg is not installed and need not be.
+    pub(crate) fn new() -> Option<Self> {
+        let home = || tempfile::Builder::new().prefix("berth-gpg").tempdir().unwrap();
+        require(&["gpg"]).then(|| Self { home: home() })
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -43,7 +46,7 @@ impl Gnupg {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("gpg is installed");
+            .unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "gpg {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -89,7 +92,7 @@ fn refused(ring: &[u8], message: &[u8], now: Timestamp) -> String {
 
 #[test]
 fn what_gpg_signs_is_verified_for_every_kind_of_key() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     for (user, algorithm) in [
         ("rsa@example.org", "rsa2048"),
         ("ed@example.org", "ed25519"),
@@ -112,7 +115,7 @@ fn what_gpg_signs_is_verified_for_every_kind_of_key() {
 
 #[test]
 fn every_form_of_message_and_keyring_is_read() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     let one = gnupg.key("one@example.org", "ed25519", "sign", "0");
     let two = gnupg.key("two@example.org", "ed25519", "sign", "0");
     let armored =
@@ -139,7 +142,7 @@ fn every_form_of_message_and_keyring_is_read() {
 
 #[test]
 fn a_key_outside_the_keyring_vouches_for_nothing() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     gnupg.key("trusted@example.org", "ed25519", "sign", "0");
     let other = gnupg.key("other@example.org", "ed25519", "sign", "0");
     let message = gnupg.sign("other@example.org", &[], b"content");
@@ -150,7 +153,7 @@ fn a_key_outside_the_keyring_vouches_for_nothing() {
 
 #[test]
 fn weak_hashes_are_refused() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     gnupg.key("rsa@example.org", "rsa2048", "sign", "0");
     let ring = gnupg.export(false, &[]);
     for digest in ["sha1", "ripemd160"] {
@@ -163,7 +166,7 @@ fn weak_hashes_are_refused() {
 
 #[test]
 fn expired_keys_and_signatures_are_refused() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     gnupg.key("short@example.org", "ed25519", "sign", "2d");
     gnupg.key("long@example.org", "ed25519", "sign", "0");
     let ring = gnupg.export(false, &[]);
@@ -181,7 +184,7 @@ fn expired_keys_and_signatures_are_refused() {
 
 #[test]
 fn a_revoked_key_is_refused() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     let fingerprint = gnupg.key("gone@example.org", "ed25519", "sign", "0");
     let message = gnupg.sign("gone@example.org", &[], b"x");
     let file = gnupg.path().join(format!("openpgp-revocs.d/{fingerprint}.rev"));
@@ -193,7 +196,7 @@ fn a_revoked_key_is_refused() {
 
 #[test]
 fn a_signing_subkey_signs_for_its_key_until_it_is_revoked() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     let fingerprint = gnupg.key("sub@example.org", "ed25519", "cert", "0");
     gnupg.run(&["--quick-add-key", &fingerprint, "ed25519", "sign", "0"], b"");
     let message = gnupg.sign("sub@example.org", &[], b"x");
@@ -208,7 +211,7 @@ fn a_signing_subkey_signs_for_its_key_until_it_is_revoked() {
 
 #[test]
 fn changed_and_joined_messages_are_refused() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     gnupg.key("one@example.org", "ed25519", "sign", "0");
     gnupg.key("two@example.org", "ed25519", "sign", "0");
     let ring = gnupg.export(false, &[]);
@@ -232,7 +235,7 @@ fn changed_and_joined_messages_are_refused() {
 
 #[test]
 fn a_message_that_grows_without_end_is_cut() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     gnupg.key("one@example.org", "ed25519", "sign", "0");
     let bomb = gnupg.sign("one@example.org", &[], &vec![b' '; 3 * MAX_SIGNATURE_BYTES]);
     assert!(bomb.len() < 64 * 1024, "{}", bomb.len());
@@ -242,7 +245,7 @@ fn a_message_that_grows_without_end_is_cut() {
 
 #[test]
 fn what_is_no_keyring_is_refused() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     gnupg.key("one@example.org", "ed25519", "sign", "0");
     let secret = gnupg.run(&["--armor", "--export-secret-keys"], b"");
     let ring = gnupg.export(false, &[]);
@@ -255,7 +258,7 @@ fn what_is_no_keyring_is_refused() {
 
 #[test]
 fn no_change_of_a_message_or_keyring_makes_the_reader_panic() {
-    let gnupg = Gnupg::new();
+    let Some(gnupg) = Gnupg::new() else { return };
     gnupg.key("rsa@example.org", "rsa2048", "sign", "0");
     let bytes = gnupg.export(false, &[]);
     let ring = Keyring::parse(&bytes).unwrap();

@@ -7,7 +7,7 @@ mod private_key;
 mod public_key;
 pub mod rekor;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use certificate::{Authority, FulcioSubject, PkiSubject, certificates};
 pub(crate) use private_key::MAX_BYTES as MAX_KEY_BYTES;
