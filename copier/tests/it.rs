@@ -4,14 +4,6 @@
 
 #[path = "it/artifact_oras.rs"]
 mod artifact_oras;
-#[path = "it/real.rs"]
-mod real;
-#[path = "it/sync_lab.rs"]
-mod sync_lab;
-#[path = "it/sync_registries.rs"]
-mod sync_registries;
-#[path = "it/sync_skopeo.rs"]
-mod sync_skopeo;
 #[path = "it/copy_registry.rs"]
 mod copy_registry;
 #[path = "it/hostile/mod.rs"]
@@ -20,6 +12,12 @@ mod hostile;
 mod real;
 #[path = "it/signing.rs"]
 mod signing;
+#[path = "it/sync_lab.rs"]
+mod sync_lab;
+#[path = "it/sync_registries.rs"]
+mod sync_registries;
+#[path = "it/sync_skopeo.rs"]
+mod sync_skopeo;
 #[path = "it/transports_carry.rs"]
 mod transports_carry;
 #[path = "it/transports_engines.rs"]

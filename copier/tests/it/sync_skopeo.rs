@@ -71,18 +71,27 @@ impl Lab {
 fn a_registry_goes_into_the_same_folders() {
     let Some(lab) = Lab::new("sync-folders") else { return };
     let source = lab.image("team/app");
-    for (name, flags) in [
-        ("plain", &[][..]),
-        ("all", &["--all"]),
-        ("scoped", &["--scoped", "--all"]),
-        ("suffix", &["--append-suffix", "-m"]),
-    ] {
+    for (name, flags) in [("plain", &[][..]), ("all", &["--all"]), ("scoped", &["--scoped", "--all"])] {
         let (ours, theirs) = (lab.path(&format!("{name}/ours")), lab.path(&format!("{name}/theirs")));
         let with = |to| [&["-s", "docker", "-d", "dir"], flags, &[source.as_str(), to]].concat();
         done(&lab.scratch, &sync(&with(&ours)));
         lab.skopeo(&with(&theirs));
         assert_eq!(tree(Path::new(&ours)), tree(Path::new(&theirs)), "{name}");
     }
+}
+
+#[test]
+fn a_suffix_stands_behind_every_tag() {
+    let Some(lab) = Lab::new("sync-suffix") else { return };
+    let (source, usb) = (lab.image("team/app"), lab.path("usb"));
+    // Skopeo has this since 1.14, which is not everywhere.
+    done(&lab.scratch, &sync(&["--append-suffix", "-m", "-s", "docker", "-d", "dir", &source, &usb]));
+    let mut names: Vec<_> = std::fs::read_dir(usb)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["app:1.0-m", "app:1.1-rc1-m", "app:2.0-m"]);
 }
 
 #[test]
