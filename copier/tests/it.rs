@@ -1,6 +1,8 @@
 //! One binary for every integration test of this crate.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "it/artifact_oras.rs"]
+mod artifact_oras;
 #[path = "it/copy_registry.rs"]
 mod copy_registry;
 #[path = "it/copy_resume.rs"]
@@ -11,6 +13,12 @@ mod hostile;
 mod real;
 #[path = "it/signing.rs"]
 mod signing;
+#[path = "it/sync_lab.rs"]
+mod sync_lab;
+#[path = "it/sync_registries.rs"]
+mod sync_registries;
+#[path = "it/sync_skopeo.rs"]
+mod sync_skopeo;
 #[path = "it/transports_carry.rs"]
 mod transports_carry;
 #[path = "it/transports_engines.rs"]
