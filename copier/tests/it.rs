@@ -6,6 +6,8 @@
 mod artifact_oras;
 #[path = "it/berth_copier.rs"]
 mod berth_copier;
+#[path = "it/hostile/mod.rs"]
+mod hostile;
 #[path = "it/real.rs"]
 mod real;
 #[path = "it/sync_skopeo.rs"]

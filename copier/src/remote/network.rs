@@ -28,6 +28,7 @@ fn cause(error: &reqwest::Error, host: &str) -> String {
     let mut last = None;
     while let Some(cause) = next {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
+            let io = innermost(io);
             if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                 return tls_cause(tls, host);
             }
@@ -47,6 +48,14 @@ fn cause(error: &reqwest::Error, host: &str) -> String {
         None if error.is_timeout() => "the time limit ran out".to_owned(),
         None => "the connection failed".to_owned(),
     }
+}
+
+/// Libraries wrap an I/O error in others, and the wrapping is not among its causes.
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        error = inner;
+    }
+    error
 }
 
 fn io_cause(error: &io::Error) -> Option<&'static str> {

@@ -299,7 +299,8 @@ impl Registry {
         for _ in 0..MAX_REDIRECTS {
             let Some(to) = redirect(ask, &response) else { return Ok(response) };
             let next = trust::follow(response.url(), to, "a redirect").map_err(Failure::Ours)?;
-            if !matches!(ask.payload, Payload::Empty) {
+            // What changes something is for the registry alone, with a body or without (C4).
+            if !matches!(ask.method, Method::GET | Method::HEAD) {
                 trust::body_to(&next, &first, &self.shared.trusted_upload_hosts).map_err(Failure::Ours)?;
             }
             // A credential is for the host that it was made for (C4).

@@ -123,6 +123,10 @@ impl Verifier {
     }
 }
 
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| parsed.is_ca())
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -137,7 +141,18 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         match &self.chains {
-            Some(chains) => chains.verify_server_cert(end_entity, intermediates, server_name, ocsp, now),
+            Some(chains) => {
+                let verified = chains.verify_server_cert(end_entity, intermediates, server_name, ocsp, now);
+                match verified {
+                    // What is said of an authority that is no server is said before anything of who signed it.
+                    Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                        if is_authority(end_entity) =>
+                    {
+                        Err(CertificateError::UnknownIssuer.into())
+                    }
+                    other => other,
+                }
+            }
             None => Err(CertificateError::UnknownIssuer.into()),
         }
     }
