@@ -1,5 +1,8 @@
 //! What one process shares between all its copies.
 
+#[cfg(test)]
+mod tests;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use berth_oci::{Platform, Reference};

@@ -1,5 +1,8 @@
 //! Where an image goes.
 
+#[cfg(test)]
+pub(crate) mod suite;
+
 use async_trait::async_trait;
 use berth_oci::{Descriptor, Digest, Reference, RepoName};
 

@@ -1,10 +1,18 @@
 //! Where an image comes from.
 
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+pub(crate) mod suite;
+
 use async_trait::async_trait;
 use berth_oci::{Descriptor, Digest, MediaType, Platform, Reference};
 use bytes::Bytes;
 
 use crate::{Content, Error, ImageName, Result, remote::Repository, signature::Signature};
+
+#[cfg(test)]
+pub(crate) use fixture::Fixture;
 
 /// A manifest's bytes as they were served.
 #[derive(Clone, Debug)]

@@ -21,3 +21,17 @@ mod transports_skopeo;
 
 #[path = "it/signing.rs"]
 mod signing;
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "it/hostile/mod.rs"]
+mod hostile;
+#[path = "it/real.rs"]
+mod real;
+#[path = "it/transports_carry.rs"]
+mod transports_carry;
+#[path = "it/transports_engines.rs"]
+mod transports_engines;
+#[path = "it/transports_layout.rs"]
+mod transports_layout;
+#[path = "it/transports_skopeo.rs"]
+mod transports_skopeo;

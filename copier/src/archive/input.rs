@@ -1,6 +1,7 @@
 //! The tar file behind a name: as it lies there, or from a pipe or out of gzip or zstd by way of a temporary file.
 
 use std::{
+    cell::Cell,
     fs::File,
     io::{self, BufReader, BufWriter, Cursor, Read, Write},
     path::{Path, PathBuf},
@@ -17,6 +18,9 @@ use crate::{
 
 /// Most bytes that a pipe or a compressed archive may have (U11).
 const MAX_UNPACKED: u64 = 256 * 1024 * 1024 * 1024;
+/// How many bytes may come out of each compressed one, once [`FREE`] came out.
+const MAX_RATIO: u64 = 2000;
+const FREE: u64 = 256 * 1024 * 1024;
 /// Largest zstd window, as a power of two: 128 MiB (U11).
 const WINDOW_LOG: u32 = 27;
 
@@ -71,8 +75,10 @@ pub(super) fn spool(mut from: impl Read, path: &Path, folder: &Path) -> Result<F
     let fault = |path: &Path| Error::file(path.to_owned());
     let mut begin = Vec::new();
     from.by_ref().take(6).read_to_end(&mut begin).map_err(fault(path))?;
-    let from = Cursor::new(begin.clone()).chain(from);
-    let mut plain: Box<dyn Read + '_> = match detect(&begin) {
+    let packed = Cell::new(0);
+    let from = Counted { from: Cursor::new(begin.clone()).chain(from), count: &packed };
+    let form = detect(&begin);
+    let mut plain: Box<dyn Read + '_> = match form {
         Form::Plain => Box::new(from),
         Form::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(256 * 1024, from))),
         Form::Zstd => {
@@ -99,13 +105,29 @@ pub(super) fn spool(mut from: impl Read, path: &Path, folder: &Path) -> Result<F
             Err(fault) => return Err(Error::Integrity(format!("{}: {fault}", path.display()))),
         };
         total += length as u64;
-        if total > MAX_UNPACKED {
+        let bomb = form != Form::Plain && total > FREE && total / MAX_RATIO > packed.get();
+        if bomb || total > MAX_UNPACKED {
             return Err(Error::Integrity(format!(
-                "{}: more than {MAX_UNPACKED} bytes when unpacked",
-                path.display()
+                "{}: {} bytes unpack to {total} and more, which is more than an archive may have",
+                path.display(),
+                packed.get()
             )));
         }
         writer.write_all(&buffer[..length]).map_err(fault(folder))?;
     }
     writer.into_inner().map_err(|fault| Error::file(folder)(fault.into_error()))
+}
+
+/// Counts what is read.
+struct Counted<'a, R> {
+    from: R,
+    count: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.from.read(into)?;
+        self.count.set(self.count.get() + length as u64);
+        Ok(length)
+    }
 }

@@ -1,8 +1,10 @@
 //! `dir:` images: a folder with `manifest.json`, `version`, and a file per blob that is named by its digest's hexadecimal
-//! part. Children of an index are `HEX.manifest.json`, signatures `signature-N` (of a child: `HEX-signature-N`), from 1.
+//! part. Children of an index are `HEX.manifest.json`, signatures `signature-N` (of a child: `HEX.signature-N`), from 1.
 
 mod sink;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -27,7 +29,7 @@ fn child_file(manifest: &Digest) -> String {
 /// A signature's file; `number` counts from 1.
 fn signature_file(child: Option<&Digest>, number: usize) -> String {
     match child {
-        Some(child) => format!("{}-signature-{number}", child.hex()),
+        Some(child) => format!("{}.signature-{number}", child.hex()),
         None => format!("signature-{number}"),
     }
 }

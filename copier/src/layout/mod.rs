@@ -6,6 +6,8 @@ mod select;
 mod sink;
 mod source;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 

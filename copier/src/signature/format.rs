@@ -39,7 +39,7 @@ impl Signature {
                 let mut bytes = vec![0];
                 bytes.extend_from_slice(SIGSTORE);
                 bytes.push(b'\n');
-                bytes.extend_from_slice(serde_json::json!(file).to_string().as_bytes());
+                bytes.extend_from_slice(&as_go_writes_it(&file));
                 bytes
             }
         }
@@ -72,6 +72,23 @@ impl Signature {
             }
         }
     }
+}
+
+/// JSON with the fields in their order and the escapes of Go's writer, so that the same signature is the same file
+/// whichever tool wrote it. Those characters stand in texts alone.
+fn as_go_writes_it(file: &SigstoreFile) -> Vec<u8> {
+    #[expect(clippy::expect_used, reason = "texts and maps of them always are JSON")]
+    let json = serde_json::to_string(file).expect("texts serialise");
+    let mut out = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(char)));
+            }
+            other => out.push(other),
+        }
+    }
+    out.into_bytes()
 }
 
 fn sigstore(content: &[u8]) -> Result<Signature, String> {
@@ -122,8 +139,23 @@ mod tests {
     #[test]
     fn a_sigstore_signature_is_announced_by_a_nul_and_its_formats_name() {
         let bytes = sample().to_file_bytes();
-        assert!(bytes.starts_with(b"\0sigstore-json\n{"));
+        assert!(bytes.starts_with(b"\0sigstore-json\n{\"mimeType\":"));
         assert_eq!(Signature::from_file_bytes(&bytes).unwrap(), sample());
+    }
+
+    #[test]
+    fn files_are_those_that_go_writes() {
+        let signature = Signature::Sigstore {
+            media_type: "m".to_owned(),
+            payload: (&b"p"[..]).into(),
+            annotations: BTreeMap::from([
+                ("b".to_owned(), "<&>\u{2028}".to_owned()),
+                ("a".to_owned(), String::new()),
+            ]),
+        };
+        let expected = "\0sigstore-json\n{\"mimeType\":\"m\",\"payload\":\"cA==\",\
+             \"annotations\":{\"a\":\"\",\"b\":\"\\u003c\\u0026\\u003e\\u2028\"}}";
+        assert_eq!(String::from_utf8(signature.to_file_bytes()).unwrap(), expected);
     }
 
     #[test]

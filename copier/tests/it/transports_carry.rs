@@ -162,8 +162,8 @@ pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Every file below a folder with its content.
-pub(crate) fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// Every file below a folder with its content's digest.
+pub(crate) fn tree(folder: &Path) -> Vec<(PathBuf, Digest)> {
     let mut files = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {
@@ -173,7 +173,8 @@ pub(crate) fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
                 open.push(path);
             } else {
                 let content = std::fs::read(&path).unwrap();
-                files.push((path.strip_prefix(folder).unwrap().to_owned(), content));
+                let digest = Digest::of(Algorithm::Sha256, &content);
+                files.push((path.strip_prefix(folder).unwrap().to_owned(), digest));
             }
         }
     }

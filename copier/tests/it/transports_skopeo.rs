@@ -6,7 +6,7 @@ use berth_conformance::{
     clients::Skopeo,
     harness::{Scratch, Tool, require, require_root},
 };
-use berth_copier::{Error, Side};
+use berth_copier::{Error, Side, signature::Signature};
 
 use crate::transports_carry::{carry, carry_plain, gzip, make_layout, session, top, tree};
 
@@ -51,6 +51,31 @@ async fn dir_images_are_those_that_skopeo_writes() {
         carry(&format!("dir:{}", lab.path(&theirs)), &format!("dir:{}", lab.path("again"))).await.unwrap();
         assert_eq!(tree(&lab.scratch.join("again")), tree(&lab.scratch.join(&theirs)));
     }
+}
+
+#[tokio::test]
+async fn signatures_are_files_that_skopeo_carries_untouched() {
+    let Some(lab) = Lab::new() else { return };
+    let (layout, ours) = (format!("oci:{}:multi", lab.path("layout")), format!("dir:{}", lab.path("ours")));
+    carry(&layout, &ours).await.unwrap();
+    let manifest = session().source(&ours.parse().unwrap(), &Side::default()).await.unwrap();
+    let manifest = manifest.manifest(None).await.unwrap();
+    let sink = session().sink(&ours.parse().unwrap(), &Side::default()).await.unwrap();
+    let signatures = [
+        Signature::Simple((&b"\x90\x0d\x03\x00\x08\x01"[..]).into()),
+        Signature::Sigstore {
+            media_type: "application/vnd.dev.cosign.simplesigning.v1+json".to_owned(),
+            payload: (&b"{\"critical\":{}}"[..]).into(),
+            annotations: [("k".to_owned(), "a<b>&c \"d\" \u{2028}".to_owned())].into(),
+        },
+    ];
+    sink.put_signatures(&manifest.digest, &signatures).await.unwrap();
+    sink.put_signatures(&manifest.parse().unwrap().manifests[0].digest, &signatures[1..]).await.unwrap();
+    sink.commit().await.unwrap();
+    lab.skopeo(&["--all"], &ours, &format!("dir:{}", lab.path("theirs")));
+    let files = tree(&lab.scratch.join("theirs"));
+    assert_eq!(files, tree(&lab.scratch.join("ours")));
+    assert_eq!(files.iter().filter(|(path, _)| path.to_string_lossy().contains("signature-")).count(), 3);
 }
 
 #[tokio::test]
