@@ -3,11 +3,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use berth_oci::{Platform, Reference};
 
-use crate::{ImageName, Result, Secret, Sink, Source, archive, copy, daemon, dir, layout, remote};
+use crate::{
+    ImageName, Result, Secret, Sink, Source, archive, copy, daemon, dir, layout, policy::Policy, remote,
+};
 
 /// Settings of the whole process: Skopeo's global flags.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +87,7 @@ struct Inner {
     settings: Settings,
     remote: remote::Client,
     flights: copy::Flights,
+    policy: OnceLock<Policy>,
 }
 
 impl Session {
@@ -90,7 +97,14 @@ impl Session {
     /// `Error::Configuration` with every fault of a file at once.
     pub fn new(settings: Settings) -> Result<Self> {
         let remote = remote::Client::new(&settings)?;
-        Ok(Self { inner: Arc::new(Inner { settings, remote, flights: copy::Flights::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                settings,
+                remote,
+                flights: copy::Flights::default(),
+                policy: OnceLock::new(),
+            }),
+        })
     }
 
     /// The settings.
@@ -103,6 +117,18 @@ impl Session {
     #[must_use]
     pub fn remote(&self) -> &remote::Client {
         &self.inner.remote
+    }
+
+    /// The policy that images must satisfy, read when it is asked for first.
+    ///
+    /// # Errors
+    /// As [`Policy::load`].
+    pub fn policy(&self) -> Result<&Policy> {
+        if let Some(policy) = self.inner.policy.get() {
+            return Ok(policy);
+        }
+        let policy = Policy::load(&self.inner.settings)?;
+        Ok(self.inner.policy.get_or_init(|| policy))
     }
 
     /// The blobs that copies of this process have on their way.

@@ -1,4 +1,5 @@
 //! One binary for every integration test of this crate.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -12,6 +13,10 @@ mod hostile;
 mod real;
 #[path = "it/sync_skopeo.rs"]
 mod sync_skopeo;
+#[path = "it/copy_registry.rs"]
+mod copy_registry;
+#[path = "it/real.rs"]
+mod real;
 #[path = "it/transports_carry.rs"]
 mod transports_carry;
 #[path = "it/transports_engines.rs"]

@@ -112,7 +112,11 @@ impl Copy<'_> {
             Some((making, media_type)) => self.make(task, making, media_type).await,
             None => self.send(task).await,
         };
-        let (blob, how) = self.session.flights().once(key, send).await?;
+        let (blob, how) = match &task.making {
+            // What is encrypted for somebody is nobody else's.
+            Some((making, _)) if making.encrypt => send().await.map(|(blob, how)| (blob, Some(how)))?,
+            _ => self.session.flights().once(key, send).await?,
+        };
         let how = how.unwrap_or(Outcome::Present);
         self.progress.event(Event::BlobDone { digest: digest.clone(), how: how.clone() });
         Ok(Placed { blob, how: Some(how) })
@@ -186,10 +190,13 @@ impl Copy<'_> {
         }
         let (verified, tally) = self.content(task).await?;
         let verified = Arc::new(verified);
-        let made = making.content(Arc::clone(&verified), self.options.compression.level)?;
+        let made = making
+            .content(&task.blob, Arc::clone(&verified), self.options)
+            .context(format_args!("reading blob {}", task.blob.digest))?;
         let described = |stored| made.described(&task.blob, stored, media_type.clone());
         let mut about = Blob { known: None, media_type: media_type.clone(), part: task.part };
-        if !self.options.precompute_digests {
+        // What is encrypted differs each time.
+        if !self.options.precompute_digests || making.encrypt {
             let stored = self.put(task, &about, &made, &verified, tally, upload).await?;
             return Ok((described(stored), Outcome::Copied));
         }

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     Copy,
     blobs::Placed,
-    convert,
+    convert, gate,
     graph::{Graph, READS},
     options::ManifestFormat,
     plan::Plan,
@@ -117,10 +117,12 @@ impl Copy<'_> {
     /// # Errors
     /// As the source and the policy; `Error::Refused` where there are signatures that the destination cannot hold.
     pub(super) async fn signatures(&self, graph: &Graph) -> Result<Vec<Vec<crate::signature::Signature>>> {
+        // As Skopeo, which asks for each image and not for the list; but a list that goes alone is asked for.
+        let images = graph.nodes().iter().any(|node| node.manifest.kind != Kind::Index);
         let found = stream::iter(0..graph.nodes().len()).map(async |place| {
             let node = &graph.nodes()[place];
-            if node.manifest.kind != Kind::Index {
-                super::gate::gate(self.session, self.source, &node.raw).await?;
+            if node.manifest.kind != Kind::Index || !images {
+                gate::image(self.session, self.source, &node.raw).await?;
             }
             if self.options.remove_signatures {
                 return Ok(Vec::new());

@@ -172,7 +172,7 @@ impl Copy<'_> {
 
     /// A report, if both sides name the same by their HEADs.
     async fn unchanged(&self, current: &Descriptor) -> Result<Option<Report>> {
-        if gate::needs_manifest(self.session) {
+        if !gate::name(self.session, self.source).await? {
             return Ok(None);
         }
         let Some(head) = self.source.head().await.context(self.initializing())? else { return Ok(None) };
@@ -193,7 +193,7 @@ impl Copy<'_> {
     ) -> Result<Option<Report>> {
         match current {
             Some(current) if current.digest == top.digest && top.parse()?.kind != Kind::Index => {
-                gate::gate(self.session, self.source, top).await?;
+                gate::image(self.session, self.source, top).await?;
                 self.done_already(&top.descriptor()?, top.raw.clone()).await
             }
             _ => Ok(None),

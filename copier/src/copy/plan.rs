@@ -57,7 +57,7 @@ impl Copy<'_> {
             let mut step = Step { convert: None, frozen, layers: Vec::new(), signatures };
             let mut makings = Vec::new();
             if place < images {
-                makings = self.makings(node, frozen);
+                makings = self.makings(node, frozen)?;
                 step.convert = self.conversion(&node.manifest, &makings)?;
             }
             if let (Some(format), Some(reason)) = (step.convert, frozen) {
@@ -71,17 +71,24 @@ impl Copy<'_> {
     }
 
     /// What is made of a manifest's layers. Where it may not change, they stay as they are.
-    fn makings(&self, node: &Node, frozen: Option<&str>) -> Vec<Option<Making>> {
-        let asked = &self.options.compression;
-        let makings = making::makings(&node.manifest, asked, self.traits.layers);
-        let Some(reason) = frozen.filter(|_| makings.iter().any(Option::is_some)) else { return makings };
-        if *asked != Compression::default() {
-            self.progress.event(Event::Warning(format!(
-                "layers of {} stay as they are, since its manifest may not change: {reason}",
-                node.raw.digest
+    ///
+    /// # Errors
+    /// `Error::Refused` where something secret would have to be made of them.
+    fn makings(&self, node: &Node, frozen: Option<&str>) -> Result<Vec<Option<Making>>> {
+        let makings = making::makings(&node.manifest, self.options, self.traits.layers)?;
+        let Some(reason) = frozen.filter(|_| makings.iter().any(Option::is_some)) else { return Ok(makings) };
+        let digest = &node.raw.digest;
+        if makings.iter().flatten().any(Making::is_secret) {
+            return Err(Error::Refused(format!(
+                "layers of {digest} would be encrypted or decrypted, but we cannot modify its manifest: {reason}"
             )));
         }
-        Vec::new()
+        if self.options.compression != Compression::default() {
+            self.progress.event(Event::Warning(format!(
+                "layers of {digest} stay as they are, since its manifest may not change: {reason}"
+            )));
+        }
+        Ok(Vec::new())
     }
 
     /// Why each manifest has to keep its bytes: what stands over it may not change either.

@@ -5,6 +5,7 @@ mod fakes;
 mod hostile;
 mod order;
 mod repacked;
+mod secret;
 
 use std::sync::Arc;
 
