@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{Environment, read};
@@ -37,8 +38,8 @@ impl HostCertificates {
     /// host. A folder that may not be read counts as empty, with a warning: it is somebody else's.
     ///
     /// # Errors
-    /// `Error::Configuration` for a file that holds no certificate or key, and for half a pair; `Error::File` for a file
-    /// that cannot be read.
+    /// `Error::Configuration` for half a pair, and a pair that holds no certificate or key; `Error::File` for a file that
+    /// cannot be read. What in `*.crt` is no certificate is passed over with a warning.
     pub fn find(host: &str, cert_dir: Option<&Path>) -> Result<Self> {
         Self::find_in(host, cert_dir, &Environment::from_process())
     }
@@ -120,27 +121,37 @@ fn other_half(file: &Path, extension: &str, files: &[PathBuf], rule: &str) -> Re
     Err(fault(&other, format!("not there: {rule} ({})", file.display())))
 }
 
+/// What can be taken for a root. The rest of a file is passed over, as other tools do: people keep all kinds of files under
+/// this name, and a root that is missing is told by the connection.
 fn roots(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     // A link to nothing, or a file that went away since.
     let Some(bytes) = read::file(file)? else {
         tracing::warn!("{}: passed over, since it is not there", file.display());
         return Ok(Vec::new());
     };
-    certificates(file, &bytes)
+    let (mut roots, mut faults) = (Vec::new(), 0_usize);
+    for found in CertificateDer::pem_slice_iter(&bytes) {
+        match found {
+            Ok(root) if RootCertStore::empty().add(root.clone()).is_ok() => roots.push(root),
+            _ => faults += 1,
+        }
+    }
+    if faults > 0 || roots.is_empty() {
+        tracing::warn!(
+            "{}: {} certificates are taken for roots, and {faults} sections are passed over, since they are none in PEM",
+            file.display(),
+            roots.len()
+        );
+    }
+    Ok(roots)
 }
 
 fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    certificates(file, &required(file)?)
-}
-
-fn certificates(file: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|error| fault(file, format!("not PEM: {error}")))?;
-    if found.is_empty() {
-        return Err(fault(file, "no certificate; PEM begins with -----BEGIN CERTIFICATE-----".to_owned()));
-    }
-    Ok(found)
+    // Of the error nothing is told: it quotes the file.
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&required(file)?).collect();
+    found.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| {
+        fault(file, "no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----".to_owned())
+    })
 }
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {

@@ -67,6 +67,11 @@ impl Environment {
         }
     }
 
+    /// `$DOCKER_CONFIG/config.json`.
+    pub(super) fn docker_file(&self) -> Option<PathBuf> {
+        self.docker_config.as_ref().map(|folder| folder.join("config.json"))
+    }
+
     /// A file of the system, like `etc/containers/registries.conf`.
     pub(super) fn system(&self, path: &str) -> PathBuf {
         self.root.join(path)

@@ -2,7 +2,7 @@
 //!
 //! | file | found at | read by | specification |
 //! |---|---|---|---|
-//! | auth.json, config.json | `--authfile`, `REGISTRY_AUTH_FILE` or `$DOCKER_CONFIG/config.json`: that one alone; else `$XDG_RUNTIME_DIR/containers/auth.json` (without the variable `/run/containers/UID/auth.json`), `$XDG_CONFIG_HOME/containers/auth.json` (`~/.config`), `~/.docker/config.json`, `~/.dockercfg` | [`Credentials`] | containers-auth.json(5) |
+//! | auth.json, config.json | `--authfile` or `REGISTRY_AUTH_FILE`: that one alone; else `$XDG_RUNTIME_DIR/containers/auth.json` (without the variable `/run/containers/UID/auth.json`), `$XDG_CONFIG_HOME/containers/auth.json` (`~/.config`), `$DOCKER_CONFIG/config.json` (`~/.docker`), `~/.dockercfg`. Logins and logouts: `--authfile`, `--compat-auth-file`, `REGISTRY_AUTH_FILE`, `$DOCKER_CONFIG/config.json` or the first of the usual ones | [`Credentials`] | containers-auth.json(5) |
 //! | registries.conf | `--registries-conf`, `CONTAINERS_REGISTRIES_CONF`; else `$XDG_CONFIG_HOME/containers/registries.conf` (`~/.config`) with `registries.conf.d` beside it; else `/etc/containers/registries.conf` with `registries.conf.d` of `/etc` and of the user | [`Registries`] | containers-registries.conf(5), containers-registries.conf.d(5) |
 //! | short-name-aliases.conf | `/var/cache/containers` for root, `$XDG_CACHE_HOME/containers` (`~/.cache`) for others | [`Registries::resolve_short`] | containers-registries.conf(5) |
 //! | certs.d | `--cert-dir`; else the first that exists of `HOST` in `~/.config/containers/certs.d`, `/etc/containers/certs.d`, `/etc/docker/certs.d` | [`HostCertificates`] | containers-certs.d(5) |

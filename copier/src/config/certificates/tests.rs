@@ -87,20 +87,48 @@ fn half_a_pair_is_an_error_that_names_the_other_half() {
     }
 }
 
-#[test]
-fn files_that_hold_something_else_are_errors_without_secrets() {
+fn hostile() -> [Vec<u8>; 6] {
     let broken = "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n";
+    let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+    let long = format!("-----BEGIN {}", "hunter2".repeat(100_000));
+    [b"".to_vec(), b"hello".to_vec(), b"\0\xff".to_vec(), broken.into(), empty.into(), long.into()]
+}
+
+#[test]
+fn roots_are_taken_from_whatever_stands_around_them() {
+    for content in hostile() {
+        let machine = Machine::new();
+        let path = machine.write(&format!("etc/docker/certs.d/{HOST}/ca.crt"), &content);
+        assert!(machine.find().unwrap().is_empty());
+        let ended = [content.as_slice(), b"\n-----END CERTIFICATE-----\n"].concat();
+        fs::write(&path, [&ended, machine.certificate().as_bytes()].concat()).unwrap();
+        assert_eq!(
+            machine.find().unwrap().roots.len(),
+            1,
+            "{}",
+            String::from_utf8_lossy(&content[..content.len().min(80)])
+        );
+    }
+    let machine = Machine::new();
+    let no_x509 = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    machine.write(&format!("etc/docker/certs.d/{HOST}/ca.crt"), no_x509);
+    assert!(machine.find().unwrap().is_empty());
+}
+
+#[test]
+fn a_pair_that_holds_something_else_is_an_error_without_secrets() {
     let large = vec![b'-'; super::super::MAX_FILE + 1];
-    for content in [&b""[..], b"hello", b"\0\xff", broken.as_bytes(), &large] {
-        let machine = Machine::new();
-        let path = machine.write(&format!("etc/docker/certs.d/{HOST}/ca.crt"), content);
-        let error = machine.find().unwrap_err().to_string();
-        assert!(error.starts_with(path.to_str().unwrap()), "{error}");
-        let machine = Machine::new();
-        machine.write(&format!("etc/docker/certs.d/{HOST}/c.cert"), machine.certificate());
-        let key = machine.write(&format!("etc/docker/certs.d/{HOST}/c.key"), content);
-        let error = machine.find().unwrap_err().to_string();
-        assert!(error.starts_with(key.to_str().unwrap()) && error.len() < 300, "{error}");
+    for content in hostile().into_iter().chain([large]) {
+        for faulty in ["c.key", "c.cert"] {
+            let machine = Machine::new();
+            let folder = format!("etc/docker/certs.d/{HOST}");
+            machine.write(&format!("{folder}/c.cert"), machine.certificate());
+            machine.write(&format!("{folder}/c.key"), machine.key());
+            let path = machine.write(&format!("{folder}/{faulty}"), &content);
+            let error = machine.find().unwrap_err().to_string();
+            assert!(error.starts_with(path.to_str().unwrap()) && error.len() < 300, "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 }
 

@@ -25,13 +25,9 @@ impl AuthFile {
     }
 }
 
-/// The one file that flags or variables name. `DOCKER_CONFIG` is the only file then, as in Skopeo: whoever points it at an
-/// empty folder wants no credentials.
+/// The one file that flags or `REGISTRY_AUTH_FILE` name.
 fn named(given: Option<&AuthFile>, environment: &Environment) -> Option<AuthFile> {
-    let variable = || environment.registry_auth_file.clone().map(AuthFile::Containers);
-    let docker =
-        || environment.docker_config.as_ref().map(|folder| AuthFile::Docker(folder.join("config.json")));
-    given.cloned().or_else(variable).or_else(docker)
+    given.cloned().or_else(|| environment.registry_auth_file.clone().map(AuthFile::Containers))
 }
 
 /// The files that are read, in their order.
@@ -44,18 +40,20 @@ pub(super) fn to_read(given: Option<&AuthFile>, environment: &Environment) -> Ve
         Ok(path) => files.push((path, Format::Keyed)),
         Err(error) => tracing::warn!("{error}"),
     }
+    let docker = environment.docker_file().or_else(|| environment.in_home(".docker/config.json"));
     files.extend(environment.user_config("containers/auth.json").map(|path| (path, Format::Keyed)));
-    files.extend(environment.in_home(".docker/config.json").map(|path| (path, Format::Keyed)));
+    files.extend(docker.map(|path| (path, Format::Keyed)));
     files.extend(environment.in_home(".dockercfg").map(|path| (path, Format::Bare)));
     files
 }
 
-/// The file that a login writes.
+/// The file that a login writes: `DOCKER_CONFIG` says where here, before the usual place.
 ///
 /// # Errors
 /// `Error::Usage` if `XDG_RUNTIME_DIR` is wrong.
 pub(super) fn to_write(given: Option<&AuthFile>, environment: &Environment) -> Result<AuthFile> {
-    match named(given, environment) {
+    let docker = || environment.docker_file().map(AuthFile::Docker);
+    match named(given, environment).or_else(docker) {
         Some(file) => Ok(file),
         None => primary(environment).map(AuthFile::Containers),
     }

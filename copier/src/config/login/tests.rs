@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, fs, sync::Mutex};
+use std::{collections::VecDeque, fs, path::PathBuf, sync::Mutex};
 
 use tempfile::TempDir;
 
@@ -233,6 +233,22 @@ async fn dockers_file_is_written_in_dockers_form() {
     assert_eq!(world.logout(&leave).await.unwrap(), ["Removed login credentials for docker.io"]);
     let both = LoginRequest { compat_auth_file: Some(file), ..world.with("docker.io", "u", "right") };
     assert!(world.login(&both).await.unwrap_err().to_string().contains("simultaneously"));
+}
+
+#[tokio::test]
+async fn dockers_variable_names_the_only_file_of_logins() {
+    let mut world = World::new();
+    let home = world.folder.path().join("home/.config/containers");
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join("auth.json"), r#"{"auths": {"h.test": {"auth": "dTpyaWdodA=="}}}"#).unwrap();
+    let who = LoginRequest { get_login: true, registry: "h.test".to_owned(), ..LoginRequest::default() };
+    assert_eq!(world.login(&who).await.unwrap(), ["u"]);
+    world.environment.docker_config = Some(world.folder.path().join("docker"));
+    assert_eq!(world.login(&who).await.unwrap_err().to_string(), "not logged into h.test");
+    let given = LoginRequest { side: Side::default(), ..world.with("h.test", "u", "right") };
+    world.login(&given).await.unwrap();
+    assert!(world.folder.path().join("docker/config.json").exists());
+    assert_eq!(world.login(&who).await.unwrap(), ["u"]);
 }
 
 #[tokio::test]

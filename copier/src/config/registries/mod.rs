@@ -141,40 +141,36 @@ impl Registries {
         self.warnings.extend(later.warnings);
     }
 
-    /// Where to pull an image from: the mirrors in their order, then the location itself.
+    /// Where to pull an image from: the mirrors in their order, then the location itself. `blocked` takes away the
+    /// location and leaves the mirrors: that is how a registry is replaced by its mirrors.
     ///
     /// # Errors
-    /// `Error::Refused` if `blocked` says so; `Error::Configuration` if what a location makes of the name is none.
+    /// `Error::Refused` if `blocked` leaves nothing; `Error::Configuration` if what a location makes of the name is none.
     pub fn pull_candidates(&self, reference: &Reference) -> Result<Vec<Candidate>> {
         let Some(registry) = self.registry_of(reference) else {
             return Ok(vec![Candidate { reference: reference.clone(), insecure: false }]);
         };
-        if registry.blocked {
-            return Err(registry.refusal(reference));
-        }
         let by_digest = reference.digest().is_some();
-        let mut candidates = Vec::new();
-        let mut refusal = None;
         let mirrors = registry.mirrors.iter().filter(|mirror| match mirror.pulls {
             Pulls::All => true,
             Pulls::DigestOnly => by_digest,
             Pulls::TagOnly => !by_digest,
         });
-        let endpoints = mirrors
-            .map(|mirror| (Some(mirror.location.as_str()), mirror.insecure))
-            .chain([(registry.location.as_deref(), registry.insecure)]);
-        for (location, insecure) in endpoints {
-            let reference = registry.rewrite(reference, location)?;
-            // A place may be blocked under its own name.
-            match self.registry_of(&reference).filter(|place| place.blocked) {
-                Some(place) => refusal = refusal.or_else(|| Some(place.refusal(&reference))),
-                None => candidates.push(Candidate { reference, insecure }),
+        let mut candidates = Vec::new();
+        for mirror in mirrors {
+            let moved = registry.rewrite(reference, Some(&mirror.location))?;
+            // A mirror may be blocked under its own name.
+            if !self.registry_of(&moved).is_some_and(|place| place.blocked) {
+                candidates.push(Candidate { reference: moved, insecure: mirror.insecure });
             }
         }
-        match refusal {
-            Some(refusal) if candidates.is_empty() => Err(refusal),
-            _ => Ok(candidates),
+        let moved = registry.rewrite(reference, registry.location.as_deref())?;
+        match [Some(registry), self.registry_of(&moved)].into_iter().flatten().find(|place| place.blocked) {
+            None => candidates.push(Candidate { reference: moved, insecure: registry.insecure }),
+            Some(blocked) if candidates.is_empty() => return Err(blocked.refusal(reference)),
+            Some(_) => {}
         }
+        Ok(candidates)
     }
 
     /// Where to write an image: under its own name, for redirections and mirrors are for pulls alone.
