@@ -1,7 +1,7 @@
 //! Blobs on their way out (distribution-spec, "Pushing blobs"): in one request where the blob is known, as a chunk of
 //! unknown length where it is being made, and on from where the registry stands where a connection broke.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use berth_oci::{Descriptor, Digest, VerifyError};
 use http::{HeaderValue, header};
@@ -14,14 +14,13 @@ use super::{
     payload::{Meter, Payload},
     registry::{Ask, Lane, Target},
     repository::Access,
+    upload_session::{Session, taken},
     wait,
 };
 use crate::{Content, Error, Result, UploadHandle, content::Blob};
 
 /// Upload sessions that one blob may use up.
 const MAX_SESSIONS: u32 = 3;
-/// How long giving up an upload may take.
-const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 const NO_UPLOAD: &str = "blob upload unknown to registry";
 
 impl Repository {
@@ -96,6 +95,7 @@ impl Repository {
     }
 }
 
+<<<<<<< HEAD
 /// An upload session; cancelled when it is dropped while open, unless it is to last.
 struct Session {
     repository: Repository,
@@ -134,6 +134,8 @@ async fn cancel(repository: Repository, upload: UploadHandle) {
     }
 }
 
+=======
+>>>>>>> w-remote
 /// One blob and what became of it so far.
 struct Put<'a> {
     repository: &'a Repository,
@@ -369,35 +371,6 @@ impl Put<'_> {
         match digest {
             Some(digest) if matches!(self.repository.has_blob_held(&digest).await, Ok(Some(_))) => Step::Done,
             _ => Step::Lost(error),
-        }
-    }
-}
-
-/// How many bytes an upload has by its status: `0-LAST`. `0-0` means none or one, depending on the registry.
-fn taken(range: &str) -> Option<u64> {
-    let range = range.trim();
-    let (first, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
-    let last: u64 = last.parse().ok()?;
-    (first == "0" && last > 0).then(|| last.saturating_add(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::taken;
-
-    #[test]
-    fn an_uploads_status_says_how_much_it_has() {
-        for (range, found) in [
-            ("0-9", Some(10)),
-            ("bytes=0-9", Some(10)),
-            ("0-0", None),
-            ("5-9", None),
-            ("0--1", None),
-            ("0-", None),
-            ("", None),
-            ("0-18446744073709551615", Some(u64::MAX)),
-        ] {
-            assert_eq!(taken(range), found, "{range}");
         }
     }
 }
