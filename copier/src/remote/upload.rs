@@ -95,47 +95,6 @@ impl Repository {
     }
 }
 
-<<<<<<< HEAD
-/// An upload session; cancelled when it is dropped while open, unless it is to last.
-struct Session {
-    repository: Repository,
-    upload: Option<UploadHandle>,
-    /// Whether somebody noted it to go on with it.
-    lasting: bool,
-}
-
-impl Session {
-    /// Cancels the upload, if there is one.
-    async fn end(&mut self) {
-        if let Some(upload) = self.upload.take() {
-            cancel(self.repository.clone(), upload).await;
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // Whoever waited for the upload is gone: a deadline, a sibling that failed.
-        if self.lasting {
-            return;
-        }
-        if let (Some(upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(cancel(self.repository.clone(), upload));
-        }
-    }
-}
-
-async fn cancel(repository: Repository, upload: UploadHandle) {
-    match tokio::time::timeout(CANCEL_LIMIT, repository.cancel(&upload)).await {
-        Ok(Ok(())) => {}
-        // The registry forgets it by itself, later.
-        Ok(Err(error)) => tracing::debug!("an upload stays behind: {error}"),
-        Err(_) => tracing::debug!("an upload stays behind: the registry does not answer"),
-    }
-}
-
-=======
->>>>>>> w-remote
 /// One blob and what became of it so far.
 struct Put<'a> {
     repository: &'a Repository,
