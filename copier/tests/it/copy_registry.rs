@@ -103,7 +103,7 @@ async fn whole_journey(upstream: &str) {
     // One platform: the index, its manifest, and a HEAD where it goes.
     let one = copy(&at("one/app:1"), &at("one/amd:1"), &Options::default()).await.unwrap();
     assert_eq!(one.manifests, 1);
-    proxy.take();
+    drop(proxy.take());
     assert!(copy(&at("one/app:1"), &at("one/amd:1"), &Options::default()).await.unwrap().unchanged);
     assert!(proxy.take().total() <= 4);
 
@@ -145,7 +145,7 @@ async fn between_registries_each_byte_goes_once_in_and_once_out() {
     let layout = format!("oci:{}:multi", scratch.join("layout").display());
     let (there, here) = (format!("docker://{}/app:1", from.host()), format!("docker://{}/app:1", to.host()));
     let top = copy(&layout, &there, &all()).await.unwrap();
-    from.take();
+    drop(from.take());
     let report = copy(&there, &here, &all()).await.unwrap();
     assert_eq!((report.digest, report.source_digest), (top.digest, None));
     let blobs = report.blobs.len();

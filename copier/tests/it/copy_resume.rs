@@ -111,7 +111,7 @@ async fn ended_and_resumed(upstream: &str, keeps_parts: bool) {
             }
         }
     }
-    proxy.take();
+    drop(proxy.take());
 
     // Another process goes on.
     let session = open();
