@@ -1,11 +1,19 @@
 //! One binary for every integration test of this crate.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 #[path = "it/artifact_oras.rs"]
 mod artifact_oras;
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "it/cli.rs"]
+mod cli;
+#[path = "it/cli_images.rs"]
+mod cli_images;
+#[path = "it/cli_usage.rs"]
+mod cli_usage;
 #[path = "it/copy_registry.rs"]
 mod copy_registry;
+#[path = "it/copy_resume.rs"]
+mod copy_resume;
 #[path = "it/hostile/mod.rs"]
 mod hostile;
 #[path = "it/real.rs"]

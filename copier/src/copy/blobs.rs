@@ -109,13 +109,13 @@ impl Copy<'_> {
             recipe: recipe.unwrap_or_default(),
         };
         let send = async || match &task.making {
-            Some((making, media_type)) => self.make(task, making, media_type).await,
+            Some((making, media_type)) => self.make_once(task, making, media_type, &key.recipe).await,
             None => self.send(task).await,
         };
         let (blob, how) = match &task.making {
             // What is encrypted for somebody is nobody else's.
             Some((making, _)) if making.encrypt => send().await.map(|(blob, how)| (blob, Some(how)))?,
-            _ => self.session.flights().once(key, send).await?,
+            _ => self.session.flights().once(key.clone(), send).await?,
         };
         let how = how.unwrap_or(Outcome::Present);
         self.progress.event(Event::BlobDone { digest: digest.clone(), how: how.clone() });
@@ -171,6 +171,28 @@ impl Copy<'_> {
             )));
         }
         Ok((blob.clone(), Outcome::Copied))
+    }
+
+    /// Sends what is made of a blob, unless an earlier process did.
+    async fn make_once(
+        &self,
+        task: &Task,
+        making: &Making,
+        media_type: &MediaType,
+        recipe: &str,
+    ) -> Result<(Descriptor, Outcome)> {
+        // What is encrypted differs each time.
+        let Some(journal) = self.journal.as_ref().filter(|_| !making.encrypt) else {
+            return self.make(task, making, media_type).await;
+        };
+        if let Some(made) = journal.made(&task.blob.digest, recipe)
+            && matches!(self.reuse(&made).await?, Reuse::Present)
+        {
+            return Ok((made, Outcome::Present));
+        }
+        let (made, how) = self.make(task, making, media_type).await?;
+        journal.note_made(&task.blob.digest, recipe, &made);
+        Ok((made, how))
     }
 
     /// Sends what is made of a blob. The sink finds out what it is, unless digests are wanted beforehand.
@@ -255,11 +277,36 @@ impl Copy<'_> {
         upload: Option<UploadHandle>,
     ) -> Result<Descriptor> {
         let digest = &task.blob.digest;
-        let stored = self.counted(digest, tally, self.sink.put(about, content, upload)).await;
+        let stored = self.counted(digest, tally, self.deliver(about, content, upload)).await;
         stored.map_err(|error| match verified.fault() {
             Some(fault) => fault.context(format_args!("reading blob {digest}")),
             None => error.context(format_args!("writing blob {digest}")),
         })
+    }
+
+    /// Puts a blob; under a journal on an upload that is noted there, or that an earlier process noted.
+    async fn deliver(
+        &self,
+        about: &Blob,
+        content: &dyn Content,
+        upload: Option<UploadHandle>,
+    ) -> Result<Descriptor> {
+        let (Some(journal), Some(known)) = (&self.journal, &about.known) else {
+            return self.sink.put(about, content, upload).await;
+        };
+        let before = journal.upload(&known.digest);
+        let begun_before = before.is_some();
+        let lasting = match before.or(upload) {
+            Some(upload) => Some(upload),
+            None => self.sink.begin_upload().await?,
+        };
+        let Some(lasting) = lasting else { return self.sink.put(about, content, None).await };
+        if !begun_before {
+            journal.note_upload(&known.digest, &lasting);
+        }
+        let stored = self.sink.put_lasting(about, content, lasting, begun_before).await?;
+        journal.note_done(&known.digest);
+        Ok(stored)
     }
 
     /// Tells how many bytes went by while something runs.

@@ -7,6 +7,7 @@ mod embedded;
 mod flights;
 mod gate;
 mod graph;
+mod journal;
 mod layer_type;
 mod lock;
 mod making;
@@ -25,13 +26,17 @@ use std::sync::Arc;
 
 use berth_oci::{Descriptor, Digest, manifest::Kind};
 
-use self::graph::{Follow, Graph};
+use self::{
+    graph::{Follow, Graph},
+    journal::Journal,
+};
 use crate::{
     Error, Event, ImageName, Progress, RawManifest, Result, Role, Session, Sink, SinkTraits, Source,
     error::ResultExt, source::Instances,
 };
 
 pub(crate) use flights::Flights;
+pub use journal::journal_folder;
 pub use options::{Compression, CompressionFormat, ManifestFormat, Options};
 pub use report::{BlobReport, Report};
 pub use verified::Verified;
@@ -55,7 +60,29 @@ pub async fn run(
     progress: &dyn Progress,
 ) -> Result<Report> {
     let destination = destination(sink).into();
-    Copy { session, source, sink, options, progress, traits: sink.traits(), destination }.run().await
+    let journal = journal(source, sink, options, progress)?;
+    let copy = Copy { session, source, sink, options, progress, traits: sink.traits(), destination, journal };
+    let report = copy.run().await?;
+    copy.journal.map_or(Ok(()), Journal::remove)?;
+    Ok(report)
+}
+
+fn journal(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Option<Journal>> {
+    let Some(folder) = &options.resume else { return Ok(None) };
+    let journal = Journal::open(folder, &source.name().to_string(), &sink.name().to_string())?;
+    if journal.is_none() {
+        progress.event(Event::Warning(format!(
+            "another process copies {} to {}; this one notes nothing to resume by",
+            source.name(),
+            sink.name()
+        )));
+    }
+    Ok(journal)
 }
 
 /// One copy, and what it has at hand.
@@ -68,6 +95,8 @@ struct Copy<'a> {
     traits: SinkTraits,
     /// Where blobs go, whatever the image's name: what copies of one process share.
     destination: Arc<str>,
+    /// The notes of `--resume`.
+    journal: Option<Journal>,
 }
 
 /// The place where a sink's blobs are.

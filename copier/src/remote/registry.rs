@@ -83,6 +83,20 @@ pub(super) struct Ask<'a> {
     pub(super) what: &'a str,
 }
 
+/// One step of a request's way.
+struct Hop<'a> {
+    url: &'a Url,
+    access: Option<&'a Authorization>,
+    /// Whether it is still where the request was meant to go, so that its own credentials may be seen there.
+    stays: bool,
+}
+
+impl<'a> Hop<'a> {
+    const fn first(url: &'a Url, access: Option<&'a Authorization>) -> Self {
+        Self { url, access, stays: true }
+    }
+}
+
 /// Why there is no answer.
 enum Failure {
     Http(reqwest::Error),
@@ -304,8 +318,9 @@ impl Registry {
                 trust::body_to(&next, &first, &self.shared.trusted_upload_hosts).map_err(Failure::Ours)?;
             }
             // A credential is for the host that it was made for (C4).
-            let access = access.filter(|_| trust::same_origin(&next, &first));
-            response = self.once(ask, &next, access, trust::same_origin(&next, &first)).await?;
+            let stays = trust::same_origin(&next, &first);
+            let hop = Hop { url: &next, access: access.filter(|_| stays), stays };
+            response = self.once(ask, hop).await?;
         }
         if redirect(ask, &response).is_none() {
             return Ok(response);
@@ -318,26 +333,26 @@ impl Registry {
     /// finds out and the others wait for it.
     async fn first(&self, ask: &Ask<'_>, access: Option<&Authorization>) -> Result<(Response, Url), Failure> {
         let path = match &ask.target {
-            Target::Url(url) => return Ok((self.once(ask, url, access, true).await?, url.clone())),
+            Target::Url(url) => return Ok((self.once(ask, Hop::first(url, access)).await?, url.clone())),
             Target::Path(path) => path,
         };
         let url = |scheme| self.url(scheme, path).map_err(Failure::Ours);
         if !self.insecure {
             let url = url(*self.scheme.get_or_init(|| "https"))?;
-            return Ok((self.once(ask, &url, access, true).await?, url));
+            return Ok((self.once(ask, Hop::first(&url, access)).await?, url));
         }
         if let Some(scheme) = self.scheme.get() {
             let url = url(scheme)?;
-            return Ok((self.once(ask, &url, access, true).await?, url));
+            return Ok((self.once(ask, Hop::first(&url, access)).await?, url));
         }
         let deciding = self.deciding.lock().await;
         if let Some(scheme) = self.scheme.get() {
             drop(deciding);
             let url = url(scheme)?;
-            return Ok((self.once(ask, &url, access, true).await?, url));
+            return Ok((self.once(ask, Hop::first(&url, access)).await?, url));
         }
         let secure = url("https")?;
-        let refused = match self.once(ask, &secure, access, true).await {
+        let refused = match self.once(ask, Hop::first(&secure, access)).await {
             Ok(response) => {
                 self.scheme.get_or_init(|| "https");
                 return Ok((response, secure));
@@ -346,7 +361,7 @@ impl Registry {
             Err(other) => return Err(other),
         };
         let plain = url("http")?;
-        match self.once(ask, &plain, access, true).await {
+        match self.once(ask, Hop::first(&plain, access)).await {
             Ok(response) => {
                 self.scheme.get_or_init(|| "http");
                 Ok((response, plain))
@@ -358,17 +373,14 @@ impl Registry {
     }
 
     /// One request and its head.
-    async fn once(
-        &self,
-        ask: &Ask<'_>,
-        url: &Url,
-        access: Option<&Authorization>,
-        own: bool,
-    ) -> Result<Response, Failure> {
+    async fn once(&self, ask: &Ask<'_>, hop: Hop<'_>) -> Result<Response, Failure> {
+        let Hop { url, access, stays } = hop;
         self.shared.named.check(url).map_err(Failure::Ours)?;
+        // The certificate of this client is for the registry itself.
+        let own = url.host_str() == self.url(url.scheme(), "/").map_err(Failure::Ours)?.host_str();
         let http = if own { &self.own } else { &self.elsewhere };
         let mut headers = ask.headers.clone();
-        if !own {
+        if !stays {
             headers.remove(header::AUTHORIZATION);
         }
         if let Some(access) = access {

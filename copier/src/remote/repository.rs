@@ -198,12 +198,19 @@ impl Repository {
 
     /// Notes that this repository holds a blob, so that others of its registry may mount it.
     pub(super) fn learn(&self, blob: &Digest) {
-        self.shared().known.learn(self.reference().host(), self.reference().name(), blob);
+        let now = self.shared().tuning.clock.now();
+        self.shared().known.learn(self.reference().host(), self.reference().name(), blob, now);
     }
 
     /// Repositories of this registry that are known to hold a blob.
     pub(super) fn places_of(&self, blob: &Digest) -> Vec<RepoName> {
         self.shared().known.places(self.reference().host(), blob)
+    }
+
+    /// Whether this process saw the blob here not long ago.
+    pub(super) fn surely_has(&self, blob: &Digest) -> bool {
+        let now = self.shared().tuning.clock.now();
+        self.shared().known.is_fresh(self.reference().host(), self.reference().name(), blob, now)
     }
 
     /// Notes that another repository of this registry has not what it was thought to have.

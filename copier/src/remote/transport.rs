@@ -145,10 +145,10 @@ impl Sink for RegistrySink {
 
     async fn reuse(&self, blob: &Descriptor, mount_from: &[RepoName]) -> Result<Reuse> {
         let own = self.repository.reference().name();
-        let known = self.repository.places_of(&blob.digest);
-        if known.contains(own) {
+        if self.repository.surely_has(&blob.digest) {
             return Ok(Reuse::Present);
         }
+        let known = self.repository.places_of(&blob.digest);
         let mut candidates: Vec<&RepoName> = Vec::new();
         for name in mount_from.iter().chain(&known) {
             if name != own && !candidates.contains(&name) {
@@ -192,6 +192,20 @@ impl Sink for RegistrySink {
         upload: Option<UploadHandle>,
     ) -> Result<Descriptor> {
         self.repository.put_blob(blob, content, upload).await
+    }
+
+    async fn begin_upload(&self) -> Result<Option<UploadHandle>> {
+        self.repository.lasting_upload().await.map(Some)
+    }
+
+    async fn put_lasting(
+        &self,
+        blob: &Blob,
+        content: &dyn Content,
+        upload: UploadHandle,
+        begun_before: bool,
+    ) -> Result<Descriptor> {
+        self.repository.put_lasting(blob, content, upload, begun_before).await
     }
 
     async fn put_manifest(&self, manifest: &RawManifest, role: Role) -> Result<()> {
