@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_oci::{Algorithm, Descriptor, Digest, MediaType, Platform};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -182,10 +182,9 @@ fn check_titles(files: &[Prepared]) -> Result<()> {
 /// Sends blobs, then the manifest.
 pub(super) async fn send(sink: &dyn Sink, made: Made, role: Role, name: &ImageName) -> Result<Pushed> {
     let mut seen = BTreeSet::new();
-    let distinct: Vec<_> =
-        made.blobs.iter().filter(|(blob, _)| seen.insert(blob.descriptor.digest.clone())).collect();
-    stream::iter(distinct)
-        .map(|(blob, part)| put(sink, blob, *part))
+    let distinct = made.blobs.iter().filter(|(blob, _)| seen.insert(blob.descriptor.digest.clone()));
+    let puts: Vec<_> = distinct.map(|(blob, part)| put(sink, blob, *part).boxed()).collect();
+    stream::iter(puts)
         .buffer_unordered(if sink.traits().concurrent { PARALLEL } else { 1 })
         .try_collect::<Vec<()>>()
         .await?;
