@@ -1,9 +1,9 @@
 //! One binary for every integration test of this crate.
 
-#[path = "it/artifact_oras.rs"]
-mod artifact_oras;
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "it/artifact_oras.rs"]
+mod artifact_oras;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/cli_images.rs"]
