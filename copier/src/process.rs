@@ -14,8 +14,6 @@ use crate::{
 
 /// How long what was cancelled may take to clean up behind itself.
 const CLEANING: Duration = Duration::from_secs(5);
-/// How often it is looked whether it is done.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs what the command line asks for.
 pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
@@ -34,7 +32,7 @@ pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
         }
     };
     let limit = cli.globals.command_timeout.filter(|limit| !limit.is_zero());
-    let process = Process { globals: cli.globals, output };
+    let process = Process::new(cli.globals, output);
     let end = runtime.block_on(async {
         let work = async {
             match limit {
@@ -51,7 +49,7 @@ pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
             done = work => End::Done(done),
         };
         if !matches!(end, End::Done(Ok(()))) {
-            cleaned().await;
+            cleaned(&process).await;
         }
         end
     });
@@ -71,17 +69,11 @@ enum End {
     Stopped(io::Result<u8>),
 }
 
-/// Waits for what was cancelled: uploads are told to their registries as given up by tasks of their own, which are the last
-/// ones to end. A second signal, or too long a time, ends this as well.
-async fn cleaned() {
-    let idle = async {
-        let mut looks = tokio::time::interval(LOOK);
-        while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
-            looks.tick().await;
-        }
-    };
+/// Waits for what was cancelled: uploads are told to their registries as given up. A second signal, or too long a time, ends
+/// this as well.
+async fn cleaned(process: &Process) {
     tokio::select! {
-        () = idle => {}
+        () = process.settled() => {}
         () = tokio::time::sleep(CLEANING) => {}
         _ = stopped() => {}
     }

@@ -274,3 +274,29 @@ fn a_signal_ends_a_copy_and_cleans_up() {
         assert_eq!(fs::read_dir(home.path().join("tmp")).unwrap().count(), 0);
     }
 }
+
+#[test]
+fn a_journal_without_a_folder_is_in_the_users_cache() {
+    if !require(&[]) {
+        return;
+    }
+    let home = images();
+    let berth = Berth::builder().start().unwrap();
+    let image = format!("docker://{}/team/app:1", berth.host());
+    let ran = run(home.path(), &["copy", "--resume", "--dest-tls-verify=false", "oci:app", &image]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(home.path().join(".cache/berth-copier").is_dir());
+}
+
+#[test]
+fn debug_shows_each_request() {
+    if !require(&[]) {
+        return;
+    }
+    let home = images();
+    let berth = Berth::builder().start().unwrap();
+    let image = format!("docker://{}/team/app:none", berth.host());
+    let ran = run(home.path(), &["--debug", "inspect", "--tls-verify=false", &image]);
+    let line = format!("level=debug msg=\"GET http://{}/v2/team/app/manifests/none: 404\"", berth.host());
+    assert!(ran.stderr.contains(&line), "{}", ran.stderr);
+}
