@@ -20,6 +20,7 @@ mod clock;
 mod download;
 mod elsewhere;
 mod escape;
+pub(crate) mod fuzzing;
 mod known;
 mod limit;
 mod manifests;

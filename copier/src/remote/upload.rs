@@ -374,7 +374,7 @@ impl Put<'_> {
 }
 
 /// How many bytes an upload has by its status: `0-LAST`. `0-0` means none or one, depending on the registry.
-fn taken(range: &str) -> Option<u64> {
+pub(super) fn taken(range: &str) -> Option<u64> {
     let range = range.trim();
     let (first, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
     let last: u64 = last.parse().ok()?;
