@@ -14,6 +14,16 @@ mod cli_usage;
 mod copy_registry;
 #[path = "it/copy_resume.rs"]
 mod copy_resume;
+#[path = "it/faults_cell.rs"]
+mod faults_cell;
+#[path = "it/faults_disk.rs"]
+mod faults_disk;
+#[path = "it/faults_kill.rs"]
+mod faults_kill;
+#[path = "it/faults_servers.rs"]
+mod faults_servers;
+#[path = "it/faults_valve.rs"]
+mod faults_valve;
 #[path = "it/hostile/mod.rs"]
 mod hostile;
 #[path = "it/real.rs"]

@@ -16,7 +16,7 @@ mod pull;
 mod push;
 mod tar_stream;
 mod title;
-mod unpack;
+pub(crate) mod unpack;
 
 pub use annotations::Annotations;
 pub use argument::FileArgument;

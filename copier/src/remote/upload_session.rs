@@ -33,7 +33,8 @@ impl Drop for Session {
             return;
         }
         if let (Some(upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(cancel(self.repository.clone(), upload));
+            let cancelled = cancel(self.repository.clone(), upload);
+            self.repository.shared().given_up.spawn_on(cancelled, &runtime);
         }
     }
 }
