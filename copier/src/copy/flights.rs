@@ -29,6 +29,11 @@ pub(super) struct Key {
     pub(super) recipe: String,
 }
 
+/// A manifest at a destination.
+type Place = (Arc<str>, Digest);
+/// Held by whoever writes it.
+type Turn = Arc<Mutex<()>>;
+
 /// What landed: the blob as it is at the destination.
 #[derive(Clone, Debug)]
 struct Landed {
@@ -40,7 +45,7 @@ struct Landed {
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     cells: Lock<HashMap<Key, Arc<OnceCell<Landed>>>>,
-    turns: Lock<HashMap<(Arc<str>, Digest), Arc<Mutex<()>>>>,
+    turns: Lock<HashMap<Place, Turn>>,
 }
 
 impl Flights {

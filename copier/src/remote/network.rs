@@ -20,7 +20,10 @@ pub(super) fn network(error: &reqwest::Error, host: &str, what: &str) -> Error {
         _ => format!("pinging container registry {host}"),
     };
     let host = reached.as_deref().unwrap_or(host);
-    Error::Network { what, source: cause(error, host).into() }
+    let cause = cause(error, host);
+    let dialling = error.is_connect() && cause.starts_with("connect: ");
+    let cause = if dialling { format!("dial tcp {host}: {cause}") } else { cause };
+    Error::Network { what, source: cause.into() }
 }
 
 /// Whether an address is the registry's own; Docker Hub has another name for people, and a usual port is not written.
@@ -55,7 +58,9 @@ fn cause(error: &reqwest::Error, host: &str) -> String {
         next = cause.source();
     }
     match last {
-        Some(last) if last.to_string().contains("lookup address") => format!("lookup {host}: no such host"),
+        Some(last) if last.to_string().contains("lookup address") => {
+            format!("dial tcp: lookup {host}: no such host")
+        }
         Some(last) => last.to_string(),
         None if error.is_timeout() => "the time limit ran out".to_owned(),
         None => "the connection failed".to_owned(),
