@@ -90,8 +90,8 @@ pub(crate) struct Copy {
     image_parallel_copies: Option<usize>,
 
     /// Keep a journal, so that a copy that was killed goes on where it stood [default DIR: ~/.cache/berth-copier]
-    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = "How to copy")]
-    resume: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", require_equals = true, help_heading = "How to copy")]
+    resume: Option<Option<PathBuf>>,
 
     #[command(flatten)]
     retry: RetryOptions,
@@ -192,7 +192,7 @@ impl Copy {
             digest_tags: self.digest_tags,
             sign_identity: self.sign_identity.as_deref().map(identity).transpose()?,
             parallel: self.image_parallel_copies.unwrap_or_default(),
-            resume: self.resume.as_deref().map(journal).transpose()?,
+            resume: self.resume.as_ref().map(|named| journal(named.as_deref())).transpose()?,
             ..Options::default()
         };
         self.manifests.add_to(&mut options)?;
@@ -235,8 +235,8 @@ impl Plan {
 }
 
 /// The journal's folder; without a name it is in the user's cache.
-fn journal(named: &Path) -> Result<PathBuf> {
-    if !named.as_os_str().is_empty() {
+fn journal(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(named) = named {
         return Ok(named.to_owned());
     }
     let set = |key: &str| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -29,6 +29,6 @@ impl ManifestDigest {
             }
             fault => Error::Other { what: "Error computing digest".to_owned(), source: fault.into() },
         })?;
-        process.output.line(digest.to_string())
+        process.output.line(digest.as_str())
     }
 }
