@@ -15,6 +15,8 @@ mod dir;
 mod disk;
 pub mod encryption;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inspect;
 mod layout;
 mod manifest_digest;

@@ -32,7 +32,7 @@ pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
         }
     };
     let limit = cli.globals.command_timeout.filter(|limit| !limit.is_zero());
-    let process = Process { globals: cli.globals, output };
+    let process = Process::new(cli.globals, output);
     let end = runtime.block_on(async {
         let work = async {
             match limit {
@@ -42,12 +42,19 @@ pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
                 None => commands::run(command, &process).await,
             }
         };
-        tokio::select! {
-            done = work => End::Done(done),
+        let end = tokio::select! {
+            // Listened for before anything is done.
+            biased;
             caught = stopped() => End::Stopped(caught),
+            done = work => End::Done(done),
+        };
+        if !matches!(end, End::Done(Ok(()))) {
+            cleaned(&process).await;
         }
+        end
     });
-    runtime.shutdown_timeout(CLEANING);
+    // A thread may still wait for standard input; nobody waits for it.
+    runtime.shutdown_background();
     match end {
         End::Done(result) => ended(result, log),
         End::Stopped(Ok(signal)) => ExitCode::from(signal),
@@ -60,6 +67,16 @@ pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
 enum End {
     Done(Result<()>),
     Stopped(io::Result<u8>),
+}
+
+/// Waits for what was cancelled: uploads are told to their registries as given up. A second signal, or too long a time, ends
+/// this as well.
+async fn cleaned(process: &Process) {
+    tokio::select! {
+        () = process.settled() => {}
+        () = tokio::time::sleep(CLEANING) => {}
+        _ = stopped() => {}
+    }
 }
 
 fn missing_command() -> Error {

@@ -102,6 +102,25 @@ pub trait Sink: Send + Sync {
         upload: Option<UploadHandle>,
     ) -> Result<Descriptor>;
 
+    /// Begins an upload that may outlive this process: whoever notes it can go on with it later, by
+    /// [`Self::put_lasting`]. `None` where the transport has no such thing.
+    async fn begin_upload(&self) -> Result<Option<UploadHandle>> {
+        Ok(None)
+    }
+
+    /// As [`Self::put`], on an upload of [`Self::begin_upload`], which stays where the process ends or the connection
+    /// breaks. If it was `begun_before`, perhaps by another process, what it has of the blob is not sent again; one that
+    /// is gone is no error.
+    async fn put_lasting(
+        &self,
+        blob: &Blob,
+        content: &dyn Content,
+        upload: UploadHandle,
+        begun_before: bool,
+    ) -> Result<Descriptor> {
+        self.put(blob, content, (!begun_before).then_some(upload)).await
+    }
+
     /// Stores a manifest. Its bytes are kept as they are.
     async fn put_manifest(&self, manifest: &RawManifest, role: Role) -> Result<()>;
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Daemon, DaemonSpec, ProcessStats, Result, Scratch, find_tool, free_port, get_status};
+use super::{Daemon, DaemonSpec, ProcessStats, Result, Scratch, Signal, find_tool, free_port, get_status};
 
 const READY_LIMIT: Duration = Duration::from_secs(120);
+const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Distribution, as Debian packages it (`docker-registry`), on a folder.
 #[derive(Debug)]
@@ -48,6 +49,17 @@ impl DockerRegistry {
         daemon.wait_ready(READY_LIMIT, || get_status(port, "/v2/").is_ok_and(|status| status == 200))?;
         self.daemon = Some(daemon);
         Ok(begun.elapsed())
+    }
+
+    /// Kills it (`kill -9`) and waits until it is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        match self.daemon.take() {
+            Some(mut daemon) => {
+                daemon.signal(Signal::KILL);
+                daemon.wait(KILL_LIMIT).map(drop)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Processor time and memory of the server.

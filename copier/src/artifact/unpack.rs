@@ -34,7 +34,7 @@ const RATIO: u64 = 200;
 /// # Errors
 /// `Error::Integrity` for what is no such file, leads out, is larger than any honest folder of its compressed size, or
 /// has not the digest that was told of the tar file. What was written by then stays for the caller to remove.
-pub(super) fn unpack(
+pub(crate) fn unpack(
     packed: File,
     compressed: u64,
     name: &str,

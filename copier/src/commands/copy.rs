@@ -1,6 +1,6 @@
 //! `copy`: an image from one place to another.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_copier::{
     Error, ImageName, Result, Session, Side,
@@ -89,9 +89,9 @@ pub(crate) struct Copy {
     #[arg(long, value_name = "N", help_heading = "How to copy")]
     image_parallel_copies: Option<usize>,
 
-    /// Keep a journal, so that a copy that was killed goes on where it stood [default DIR: in the user's cache]
-    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = "How to copy")]
-    resume: Option<PathBuf>,
+    /// Keep a journal, so that a copy that was killed goes on where it stood [default DIR: ~/.cache/berth-copier]
+    #[arg(long, value_name = "DIR", require_equals = true, help_heading = "How to copy")]
+    resume: Option<Option<PathBuf>>,
 
     #[command(flatten)]
     retry: RetryOptions,
@@ -192,7 +192,7 @@ impl Copy {
             digest_tags: self.digest_tags,
             sign_identity: self.sign_identity.as_deref().map(identity).transpose()?,
             parallel: self.image_parallel_copies.unwrap_or_default(),
-            resume: self.resume.clone(),
+            resume: self.resume.as_ref().map(|named| journal(named.as_deref())).transpose()?,
             ..Options::default()
         };
         self.manifests.add_to(&mut options)?;
@@ -232,6 +232,18 @@ impl Plan {
         })?;
         copy::run(session, source.as_ref(), sink.as_ref(), &self.options, progress).await
     }
+}
+
+/// The journal's folder; without a name it is in the user's cache.
+fn journal(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let set = |key: &str| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    cache.map(|cache| cache.join("berth-copier")).ok_or_else(|| {
+        Error::Usage("--resume: there is no HOME to keep the journal in; give --resume=DIR".to_owned())
+    })
 }
 
 fn additional_tag(text: &str) -> Result<Reference> {

@@ -20,7 +20,7 @@ pub(crate) mod standalone_sign;
 pub(crate) mod standalone_verify;
 pub(crate) mod sync;
 
-use std::{fs::File, io::Read, path::Path};
+use std::{fs::File, io::Read, path::Path, sync::OnceLock};
 
 use berth_copier::{Error, Result, Session, error::ResultExt};
 use berth_oci::Reference;
@@ -36,15 +36,29 @@ pub(crate) struct Process {
     pub(crate) globals: Globals,
     /// Where its words go.
     pub(crate) output: Output,
+    /// The session, once a command has asked for it.
+    opened: OnceLock<Session>,
 }
 
 impl Process {
-    /// A session with the global settings.
+    pub(crate) const fn new(globals: Globals, output: Output) -> Self {
+        Self { globals, output, opened: OnceLock::new() }
+    }
+
+    /// Waits for what a command that ended before its work did left to be told to registries.
+    pub(crate) async fn settled(&self) {
+        if let Some(session) = self.opened.get() {
+            session.remote().settled().await;
+        }
+    }
+
+    /// The session, with the global settings.
     ///
     /// # Errors
     /// As [`Globals::settings`] and [`Session::new`].
     pub(crate) fn session(&self, retry: &RetryOptions) -> Result<Session> {
-        Session::new(self.globals.settings(retry.retry())?)
+        let session = Session::new(self.globals.settings(retry.retry())?)?;
+        Ok(self.opened.get_or_init(|| session).clone())
     }
 }
 

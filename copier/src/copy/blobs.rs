@@ -3,18 +3,15 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
-    future::Future,
-    pin::pin,
     sync::Arc,
 };
 
 use berth_oci::{Algorithm, Descriptor, Digest, Hasher, MediaType, RepoName};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use super::{Copy, embedded::Embedded, flights::Key, making::Making, report::BlobReport, verified::Verified};
+use super::{Copy, flights::Key, making::Making, report::BlobReport, verified::Verified};
 use crate::{
-    Content, Error, Event, Result, Reuse, UploadHandle,
+    Content, Error, Event, Result, Reuse,
     content::{Blob, Part},
     error::ResultExt,
     progress::Outcome,
@@ -109,13 +106,13 @@ impl Copy<'_> {
             recipe: recipe.unwrap_or_default(),
         };
         let send = async || match &task.making {
-            Some((making, media_type)) => self.make(task, making, media_type).await,
+            Some((making, media_type)) => self.make_once(task, making, media_type, &key.recipe).await,
             None => self.send(task).await,
         };
         let (blob, how) = match &task.making {
             // What is encrypted for somebody is nobody else's.
             Some((making, _)) if making.encrypt => send().await.map(|(blob, how)| (blob, Some(how)))?,
-            _ => self.session.flights().once(key, send).await?,
+            _ => self.session.flights().once(key.clone(), send).await?,
         };
         let how = how.unwrap_or(Outcome::Present);
         self.progress.event(Event::BlobDone { digest: digest.clone(), how: how.clone() });
@@ -173,6 +170,28 @@ impl Copy<'_> {
         Ok((blob.clone(), Outcome::Copied))
     }
 
+    /// Sends what is made of a blob, unless an earlier process did.
+    async fn make_once(
+        &self,
+        task: &Task,
+        making: &Making,
+        media_type: &MediaType,
+        recipe: &str,
+    ) -> Result<(Descriptor, Outcome)> {
+        // What is encrypted differs each time.
+        let Some(journal) = self.journal.as_ref().filter(|_| !making.encrypt) else {
+            return self.make(task, making, media_type).await;
+        };
+        if let Some(made) = journal.made(&task.blob.digest, recipe)
+            && matches!(self.reuse(&made).await?, Reuse::Present)
+        {
+            return Ok((made, Outcome::Present));
+        }
+        let (made, how) = self.make(task, making, media_type).await?;
+        journal.note_made(&task.blob.digest, recipe, &made);
+        Ok((made, how))
+    }
+
     /// Sends what is made of a blob. The sink finds out what it is, unless digests are wanted beforehand.
     async fn make(
         &self,
@@ -227,61 +246,6 @@ impl Copy<'_> {
         measure.await.map_err(|error: Error| {
             verified.fault().unwrap_or(error).context(format_args!("reading blob {}", task.blob.digest))
         })
-    }
-
-    /// A blob's content at the source, verified and counted.
-    async fn content(&self, task: &Task) -> Result<(Verified, UnboundedReceiver<u64>)> {
-        let content: Box<dyn Content> = match &task.blob.data {
-            Some(data) => Box::new(Embedded(data.clone())),
-            None => {
-                let blob = self.source.blob(&task.blob).await;
-                blob.context(format_args!("reading blob {}", task.blob.digest))?
-            }
-        };
-        self.progress
-            .event(Event::BlobBegun { blob: task.blob.clone().into(), config: task.part == Part::Config });
-        let (tally, counted) = mpsc::unbounded_channel();
-        Ok((Verified::new(content, task.blob.clone(), Some(tally)), counted))
-    }
-
-    /// Puts `content`, which is `verified` or made of it. Where the reading failed, its fault is the error.
-    async fn put(
-        &self,
-        task: &Task,
-        about: &Blob,
-        content: &dyn Content,
-        verified: &Verified,
-        tally: UnboundedReceiver<u64>,
-        upload: Option<UploadHandle>,
-    ) -> Result<Descriptor> {
-        let digest = &task.blob.digest;
-        let stored = self.counted(digest, tally, self.sink.put(about, content, upload)).await;
-        stored.map_err(|error| match verified.fault() {
-            Some(fault) => fault.context(format_args!("reading blob {digest}")),
-            None => error.context(format_args!("writing blob {digest}")),
-        })
-    }
-
-    /// Tells how many bytes went by while something runs.
-    async fn counted<T>(
-        &self,
-        digest: &Digest,
-        mut tally: UnboundedReceiver<u64>,
-        running: impl Future<Output = T>,
-    ) -> T {
-        let tell = |bytes| self.progress.event(Event::BlobBytes { digest: digest.clone(), bytes });
-        let mut running = pin!(running);
-        let done = loop {
-            tokio::select! {
-                biased;
-                done = &mut running => break done,
-                Some(bytes) = tally.recv() => tell(bytes),
-            }
-        };
-        while let Ok(bytes) = tally.try_recv() {
-            tell(bytes);
-        }
-        done
     }
 }
 

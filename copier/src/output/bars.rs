@@ -13,6 +13,7 @@ use super::{Level, Log};
 
 const RUNNING: &str = "{prefix} {bar:24} {bytes:>10} / {total_bytes:<10} {binary_bytes_per_sec}";
 const DONE: &str = "{prefix} {msg}";
+const LINE: &str = "{msg}";
 
 /// Bars on standard output.
 pub(super) struct Bars {
@@ -35,6 +36,15 @@ impl Bars {
     fn begin(blob: &Descriptor, config: bool) -> ProgressBar {
         let bar = ProgressBar::new(blob.size).with_style(style(RUNNING));
         bar.with_prefix(label(&blob.digest, config))
+    }
+
+    /// A line above the bars, and below those that are there already.
+    fn say(&self, text: String) {
+        if self.blobs.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            let _unseen = self.all.println(text);
+        } else {
+            self.all.add(ProgressBar::new(0)).with_style(style(LINE)).finish_with_message(text);
+        }
     }
 
     fn done(&self, digest: &Digest, how: &Outcome) {
@@ -65,9 +75,7 @@ impl Progress for Bars {
             // A blob's own line; here it has a bar.
             Event::Step(text) if text.starts_with("Copying blob ") || text.starts_with("Copying config ") => {
             }
-            Event::Step(text) => {
-                let _unseen = self.all.println(text);
-            }
+            Event::Step(text) => self.say(text),
             Event::BlobBegun { blob, config } => {
                 self.bar(&blob.digest, || Self::begin(&blob, config)).tick();
             }
@@ -90,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_bars_templates_are_sound() {
-        for template in [RUNNING, DONE] {
+        for template in [RUNNING, DONE, LINE] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

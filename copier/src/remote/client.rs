@@ -7,6 +7,7 @@ use std::{
 };
 
 use berth_oci::{Digest, Reference, RepoName};
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) signatures: SignatureStorage,
     user_agent: String,
     configuration: Registries,
+    /// Uploads that are being given up, because whoever waited for them is gone.
+    pub(super) given_up: TaskTracker,
     connections: Mutex<Vec<(ConnectionKey, Arc<Registry>)>>,
     accesses: Mutex<Vec<(AccessKey, Arc<Auth>)>>,
 }
@@ -127,10 +130,18 @@ impl Client {
             signatures: SignatureStorage::load(settings.registries_d.as_deref())?,
             user_agent,
             configuration: Registries::load(settings)?,
+            given_up: TaskTracker::new(),
             connections: Mutex::default(),
             accesses: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Waits until the registries were told of all uploads that copies left behind when they were dropped. For the end of a
+    /// process: each takes five seconds at most.
+    pub async fn settled(&self) {
+        self.shared.given_up.close();
+        self.shared.given_up.wait().await;
     }
 
     /// What registries.conf says.

@@ -22,6 +22,7 @@ mod clock;
 mod download;
 mod elsewhere;
 mod escape;
+pub(crate) mod fuzzing;
 mod hops;
 mod known;
 mod limit;

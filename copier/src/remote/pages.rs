@@ -99,7 +99,7 @@ fn endless(what: &str, place: &Place, why: &str) -> Error {
 }
 
 /// The target of `rel="next"` in a `Link` header.
-fn next_link(header: &str) -> Option<String> {
+pub(super) fn next_link(header: &str) -> Option<String> {
     let mut rest = header;
     loop {
         let (_, behind) = rest.split_once('<')?;

@@ -217,6 +217,9 @@ impl Registry {
             };
             let permit = permit.filter(|_| ask.lane != Lane::Read);
             let answer = Answer::new(response, permit, self.shared.tuning.idle, &self.host);
+            // Without the query: upload locations carry states in it that are nobody else's business.
+            let (url, status) = (answer.url(), answer.status().as_u16());
+            tracing::debug!("{} {}://{}{}: {status}", ask.method, url.scheme(), url.authority(), url.path());
             if let Some(left) = answer.header("ratelimit-remaining").and_then(limit::remaining) {
                 limit.remaining(left);
             }

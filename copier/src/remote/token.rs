@@ -134,7 +134,7 @@ pub(super) async fn fetch(
     read(&raw, obtained).map_err(|error| error.context(format!("{what} from {}", trust::host(request.realm))))
 }
 
-fn read(raw: &[u8], obtained: Instant) -> Result<Token> {
+pub(super) fn read(raw: &[u8], obtained: Instant) -> Result<Token> {
     // The parser's own message could hold a piece of the token.
     let none = || Error::Integrity("the answer of the token service holds no token".to_owned());
     let body: Body = serde_json::from_slice(raw).map_err(|_| none())?;

@@ -194,6 +194,20 @@ impl Sink for RegistrySink {
         self.repository.put_blob(blob, content, upload).await
     }
 
+    async fn begin_upload(&self) -> Result<Option<UploadHandle>> {
+        self.repository.lasting_upload().await.map(Some)
+    }
+
+    async fn put_lasting(
+        &self,
+        blob: &Blob,
+        content: &dyn Content,
+        upload: UploadHandle,
+        begun_before: bool,
+    ) -> Result<Descriptor> {
+        self.repository.put_lasting(blob, content, upload, begun_before).await
+    }
+
     async fn put_manifest(&self, manifest: &RawManifest, role: Role) -> Result<()> {
         let digest = ManifestReference::Digest(manifest.digest.clone());
         let under = match role {

@@ -35,6 +35,40 @@ impl Repository {
         content: &dyn Content,
         upload: Option<UploadHandle>,
     ) -> Result<Descriptor> {
+        self.put_on(blob, content, Session { repository: self.clone(), upload, lasting: false }, false).await
+    }
+
+    /// Begins an upload for [`Self::put_lasting`].
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn lasting_upload(&self) -> Result<UploadHandle> {
+        self.begin_upload(Lane::Brief).await
+    }
+
+    /// As [`Self::put_blob`], but the upload stays where this process ends or the connection breaks for good, so that a
+    /// later call can go on with it: `begun_before` asks the registry where it stands.
+    ///
+    /// # Errors
+    /// As [`Self::put_blob`].
+    pub async fn put_lasting(
+        &self,
+        blob: &Blob,
+        content: &dyn Content,
+        upload: UploadHandle,
+        begun_before: bool,
+    ) -> Result<Descriptor> {
+        let session = Session { repository: self.clone(), upload: Some(upload), lasting: true };
+        self.put_on(blob, content, session, begun_before).await
+    }
+
+    async fn put_on(
+        &self,
+        blob: &Blob,
+        content: &dyn Content,
+        mut session: Session,
+        begun_before: bool,
+    ) -> Result<Descriptor> {
         // Kept while the content is read, which may ask the same host: those requests have a limit of their own.
         let _permit = self.primary().registry.permit().await;
         let meter = Arc::new(if blob.known.is_some() { Meter::default() } else { Meter::hashing() });
@@ -42,9 +76,8 @@ impl Repository {
             Some(known) => format!("writing blob {}", known.digest),
             None => "writing blob".to_owned(),
         };
-        let mut session = Session { repository: self.clone(), upload };
         let mut put = Put { repository: self, content, known: blob.known.as_ref(), meter, what, tries: 0 };
-        let stored = put.run(&mut session).await;
+        let stored = put.run(&mut session, begun_before).await;
         match stored {
             Ok((digest, size)) => {
                 session.upload = None;
@@ -52,6 +85,9 @@ impl Repository {
                 Ok(Descriptor::new(blob.media_type.clone(), digest, size))
             }
             Err(error) => {
+                if session.lasting && matches!(error.root(), Error::Network { .. } | Error::Timeout) {
+                    session.upload = None;
+                }
                 session.end().await;
                 Err(error)
             }
@@ -86,8 +122,12 @@ enum Step {
 }
 
 impl Put<'_> {
-    async fn run(&mut self, session: &mut Session) -> Result<(Digest, u64)> {
-        let mut step = Step::Whole;
+    async fn run(&mut self, session: &mut Session, begun_before: bool) -> Result<(Digest, u64)> {
+        let mut step = if begun_before { self.found(session).await? } else { Step::Whole };
+        // What was sent by PATCH stays with every registry; of a PUT that broke some keep nothing.
+        if session.lasting && matches!(step, Step::Whole) && self.known.is_some_and(|known| known.size > 0) {
+            step = Step::Rest(0);
+        }
         let mut sessions = 0;
         loop {
             if session.upload.is_none() {
@@ -234,6 +274,22 @@ impl Put<'_> {
         tracing::debug!("{} goes on after: {error}", self.what);
         tuning.clock.sleep(wait).await;
         self.stand(session, error).await
+    }
+
+    /// Where an upload stands that another process may have begun. One that is gone or of no use is left alone.
+    async fn found(&mut self, session: &mut Session) -> Result<Step> {
+        let gone = Error::NotFound {
+            what: self.what.clone(),
+            place: self.repository.primary().place(),
+            reason: NO_UPLOAD.to_owned(),
+        };
+        Ok(match self.stand(session, gone).await? {
+            Step::Lost(_) => {
+                session.upload = None;
+                Step::Whole
+            }
+            step => step,
+        })
     }
 
     /// Asks how far the session came.

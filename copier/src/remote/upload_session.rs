@@ -8,11 +8,13 @@ use crate::UploadHandle;
 /// How long giving up an upload may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
-/// An upload session; cancelled when it is dropped while open.
+/// An upload session; cancelled when it is dropped while open, unless it is to last.
 pub(super) struct Session {
     pub(super) repository: Repository,
     /// Where it goes on; `None` before it began and after it ended.
     pub(super) upload: Option<UploadHandle>,
+    /// Whether somebody noted it to go on with it.
+    pub(super) lasting: bool,
 }
 
 impl Session {
@@ -27,8 +29,12 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // Whoever waited for the upload is gone: a deadline, a sibling that failed.
+        if self.lasting {
+            return;
+        }
         if let (Some(upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(cancel(self.repository.clone(), upload));
+            let cancelled = cancel(self.repository.clone(), upload);
+            self.repository.shared().given_up.spawn_on(cancelled, &runtime);
         }
     }
 }

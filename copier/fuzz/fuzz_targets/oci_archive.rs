@@ -1,0 +1,11 @@
+#![no_main]
+//! `oci-archive:`: any file, of which everything that can be read is read.
+
+use berth_copier_fuzz::{folder, read_all};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let path = folder().join("archive.tar");
+    std::fs::write(&path, bytes).expect("a file");
+    read_all(&format!("oci-archive:{}", path.display()));
+});
