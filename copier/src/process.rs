@@ -14,6 +14,8 @@ use crate::{
 
 /// How long what was cancelled may take to clean up behind itself.
 const CLEANING: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is done.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs what the command line asks for.
 pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
@@ -42,12 +44,19 @@ pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
                 None => commands::run(command, &process).await,
             }
         };
-        tokio::select! {
-            done = work => End::Done(done),
+        let end = tokio::select! {
+            // Listened for before anything is done.
+            biased;
             caught = stopped() => End::Stopped(caught),
+            done = work => End::Done(done),
+        };
+        if !matches!(end, End::Done(Ok(()))) {
+            cleaned().await;
         }
+        end
     });
-    runtime.shutdown_timeout(CLEANING);
+    // A thread may still wait for standard input; nobody waits for it.
+    runtime.shutdown_background();
     match end {
         End::Done(result) => ended(result, log),
         End::Stopped(Ok(signal)) => ExitCode::from(signal),
@@ -60,6 +69,22 @@ pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
 enum End {
     Done(Result<()>),
     Stopped(io::Result<u8>),
+}
+
+/// Waits for what was cancelled: uploads are told to their registries as given up by tasks of their own, which are the last
+/// ones to end. A second signal, or too long a time, ends this as well.
+async fn cleaned() {
+    let idle = async {
+        let mut looks = tokio::time::interval(LOOK);
+        while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
+            looks.tick().await;
+        }
+    };
+    tokio::select! {
+        () = idle => {}
+        () = tokio::time::sleep(CLEANING) => {}
+        _ = stopped() => {}
+    }
 }
 
 fn missing_command() -> Error {

@@ -2,6 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "it/artifact_oras.rs"]
+mod artifact_oras;
+#[path = "it/cli.rs"]
+mod cli;
+#[path = "it/cli_images.rs"]
+mod cli_images;
+#[path = "it/cli_usage.rs"]
+mod cli_usage;
 #[path = "it/copy_registry.rs"]
 mod copy_registry;
 #[path = "it/copy_resume.rs"]
@@ -22,6 +30,12 @@ mod hostile;
 mod real;
 #[path = "it/signing.rs"]
 mod signing;
+#[path = "it/sync_lab.rs"]
+mod sync_lab;
+#[path = "it/sync_registries.rs"]
+mod sync_registries;
+#[path = "it/sync_skopeo.rs"]
+mod sync_skopeo;
 #[path = "it/transports_carry.rs"]
 mod transports_carry;
 #[path = "it/transports_engines.rs"]

@@ -72,7 +72,6 @@ impl CountingProxy {
     }
 
     /// What passed since the last call, and begins anew.
-    #[must_use]
     pub fn take(&self) -> Counts {
         std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }

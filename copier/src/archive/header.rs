@@ -73,7 +73,7 @@ pub(crate) const fn padded(size: u64) -> u64 {
 /// # Errors
 /// If the name does not fit, which none of ours does not.
 pub(super) fn file(name: &str, size: u64) -> Result<Vec<u8>> {
-    write(name, EntryType::Regular, 0o444, size, None)
+    write(name, EntryType::Regular, 0o444, size)
 }
 
 /// The header of a folder.
@@ -81,25 +81,14 @@ pub(super) fn file(name: &str, size: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`file`].
 pub(super) fn folder(name: &str) -> Result<Vec<u8>> {
-    write(name, EntryType::Directory, 0o755, 0, None)
+    write(name, EntryType::Directory, 0o755, 0)
 }
 
-/// The header of a symbolic link.
-///
-/// # Errors
-/// As [`file`].
-pub(super) fn link(name: &str, target: &str) -> Result<Vec<u8>> {
-    write(name, EntryType::Symlink, 0, 0, Some(target))
-}
-
-fn write(name: &str, kind: EntryType, mode: u32, size: u64, target: Option<&str>) -> Result<Vec<u8>> {
+fn write(name: &str, kind: EntryType, mode: u32, size: u64) -> Result<Vec<u8>> {
     let fault = |fault: std::io::Error| Error::Other { what: format!("naming {name}"), source: fault.into() };
     // Only GNU's form has room for 8 GiB and more; everybody reads it.
     let mut header = if size < 1 << 33 { Header::new_ustar() } else { Header::new_gnu() };
     header.set_path(name).map_err(fault)?;
-    if let Some(target) = target {
-        header.set_link_name_literal(target).map_err(fault)?;
-    }
     header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_uid(0);

@@ -56,7 +56,7 @@ fn not_found(path: &Path, fault: io::Error) -> Error {
     if fault.kind() == io::ErrorKind::NotFound {
         return Error::NotFound {
             what: "opening the archive".to_owned(),
-            place: format!("open {}", path.display()),
+            place: path.display().to_string(),
             reason: "no such file or directory".to_owned(),
         };
     }

@@ -9,8 +9,11 @@ pub(crate) mod input;
 pub(crate) mod layout;
 mod output;
 pub(crate) mod pax;
+mod range;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole_tests;
 
 pub(crate) use index::TarIndex;
 pub(crate) use output::TarOutput;

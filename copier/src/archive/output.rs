@@ -15,7 +15,10 @@ use std::{
 use berth_oci::{Descriptor, Digest};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::header::{self, BLOCK, padded};
+use super::{
+    header::{self, BLOCK, padded},
+    range::{At, End, Pipe},
+};
 use crate::{
     ByteStream, Content, Error, Result,
     content::Blob,
@@ -33,45 +36,8 @@ pub(crate) struct TarOutput {
 
 #[derive(Debug)]
 enum Target {
-    File { file: Arc<File>, folder: Folder, end: Mutex<End> },
+    File { file: Arc<File>, folder: Folder, name: String, end: Mutex<End> },
     Stream(Mutex<Option<Pipe>>),
-}
-
-/// Where the next member begins.
-#[derive(Debug)]
-struct End {
-    at: u64,
-    /// Ranges of content that was to be written and was not: begin of the header, and length of the content.
-    free: Vec<(u64, u64)>,
-    /// Ranges that are being written.
-    open: usize,
-    scratch: Option<Scratch>,
-}
-
-struct Pipe(Box<dyn Write + Send>);
-
-impl std::fmt::Debug for Pipe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pipe")
-    }
-}
-
-/// Writes into a file from a byte on.
-struct At {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Write for At {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.file.write_at(bytes, self.at)?;
-        self.at += length as u64;
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl TarOutput {
@@ -95,16 +61,23 @@ impl TarOutput {
     }
 
     fn file(path: &Path) -> Result<Target> {
-        if path.file_name().is_none() || path.is_dir() {
-            return Err(Error::Usage(format!("{}: a folder; an archive is one file", path.display())));
-        }
+        // A link's target is written, as by any other program, and the link stays.
+        let followed = std::fs::canonicalize(path);
+        let path = followed.as_deref().unwrap_or(path);
+        let name = match path.file_name().map(std::ffi::OsStr::to_str) {
+            Some(Some(name)) if !path.is_dir() => name.to_owned(),
+            Some(None) => {
+                return Err(Error::Usage(format!("{}: the file's name is no UTF-8", path.display())));
+            }
+            _ => return Err(Error::Usage(format!("{}: a folder; an archive is one file", path.display()))),
+        };
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = Folder::open(parent)?
             .ok_or_else(|| Error::file(path)(io::Error::from(io::ErrorKind::NotFound)))?;
         let scratch = Scratch::new(&folder)?;
         let file = Arc::new(scratch.file()?);
-        let end = End { at: 0, free: Vec::new(), open: 0, scratch: Some(scratch) };
-        Ok(Target::File { file, folder, end: Mutex::new(end) })
+        let end = End::new(scratch);
+        Ok(Target::File { file, folder, name, end: Mutex::new(end) })
     }
 
     /// Whether several blobs may come at once.
@@ -261,21 +234,20 @@ impl TarOutput {
 
     /// Ends the archive, durably.
     pub(crate) async fn finish(&self) -> Result<()> {
-        const TAIL: usize = 2 * BLOCK as usize;
+        const TAIL: [u8; 1024] = [0; 1024];
         match &self.target {
-            Target::File { file, folder, end } => {
+            Target::File { file, folder, name, end } => {
                 let mut end = end.lock().await;
-                let scratch = end.scratch.take().filter(|_| end.open == 0 && end.free.is_empty());
+                let whole = end.is_whole();
+                let scratch = end.scratch.take().filter(|_| whole);
                 let scratch = scratch.ok_or_else(|| Error::Other {
                     what: self.path.display().to_string(),
                     source: "a blob of the archive was begun and not finished".into(),
                 })?;
                 let (file, at, folder) = (file.clone(), end.at, folder.clone());
-                let name = self.path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-                let name = name.ok_or_else(|| {
-                    Error::Usage(format!("{}: the file's name is no UTF-8", self.path.display()))
-                })?;
-                self.write(move || file.set_len(at + TAIL as u64).and_then(|()| file.sync_data())).await?;
+                let name = name.clone();
+                self.write(move || file.set_len(at + TAIL.len() as u64).and_then(|()| file.sync_data()))
+                    .await?;
                 blocking(move || {
                     scratch.keep(&folder, &name)?;
                     folder.sync()
@@ -285,40 +257,8 @@ impl TarOutput {
             Target::Stream(pipe) => {
                 let mut slot = pipe.lock().await;
                 let mut pipe = self.take(&mut slot)?;
-                self.write(move || pipe.0.write_all(&[0; TAIL]).and_then(|()| pipe.0.flush())).await
+                self.write(move || pipe.0.write_all(&TAIL).and_then(|()| pipe.0.flush())).await
             }
-        }
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl End {
-    /// Takes a range for a header and so many bytes.
-    fn begin(&mut self, size: u64) -> u64 {
-        self.open += 1;
-        if let Some(place) = self.free.iter().position(|(_, free)| *free == size) {
-            return self.free.swap_remove(place).0;
-        }
-        let begin = self.at;
-        self.at += BLOCK + padded(size);
-        begin
-    }
-
-    fn close(&mut self, begin: u64, size: u64, whole: bool) {
-        self.open -= 1;
-        if !whole && begin + BLOCK + padded(size) == self.at {
-            self.at = begin;
-        } else if !whole {
-            self.free.push((begin, size));
         }
     }
 }

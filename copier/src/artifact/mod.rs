@@ -6,8 +6,10 @@
 
 mod annotations;
 mod argument;
+mod attach;
 mod discover;
 mod document;
+mod layers;
 mod pack;
 mod prepare;
 mod pull;
@@ -18,9 +20,10 @@ pub(crate) mod unpack;
 
 pub use annotations::Annotations;
 pub use argument::FileArgument;
+pub use attach::{Attachment, attach};
 pub use discover::{Discovered, Referrer, discover};
 pub use pull::{Pull, Pulled, PulledFile, pull};
-pub use push::{Artifact, Attachment, Pushed, attach, push};
+pub use push::{Artifact, Pushed, push};
 
 /// Annotation: the file's name, with `/` between folders.
 const TITLE: &str = "org.opencontainers.image.title";

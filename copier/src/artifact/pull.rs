@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::{
-    FOLDER_TYPE, TAR_DIGEST, TITLE, UNPACK,
+    layers::{Planned, plan},
     title::Title,
     unpack::{Staging, kind_of, unpack},
 };
@@ -177,62 +177,6 @@ async fn subjects(
     Ok(layers)
 }
 
-struct Planned {
-    title: Title,
-    layer: Descriptor,
-}
-
-fn plan(layers: Vec<Descriptor>, how: &Pull) -> Result<(Vec<Planned>, Vec<Digest>)> {
-    let mut planned: Vec<Planned> = Vec::new();
-    let mut skipped = Vec::new();
-    let mut taken: BTreeMap<Title, Digest> = BTreeMap::new();
-    for layer in layers {
-        let Some(text) = layer.annotations.get(TITLE) else {
-            if layer.media_type.as_str() != MediaType::OCI_EMPTY {
-                skipped.push(layer.digest);
-            }
-            continue;
-        };
-        let title = Title::parse(text)?;
-        match taken.insert(title.clone(), layer.digest.clone()) {
-            None => planned.push(Planned { title, layer }),
-            Some(other) if other == layer.digest => {}
-            Some(other) => {
-                return Err(Error::Integrity(format!(
-                    "the artifact calls two files \"{title}\": {other} and {}",
-                    layer.digest
-                )));
-            }
-        }
-    }
-    for file in &planned {
-        let inside = |other: &&Planned| {
-            other.title != file.title && other.title.parts().starts_with(file.title.parts())
-        };
-        if let Some(other) = planned.iter().find(inside).filter(|_| !file.is_folder(how)) {
-            return Err(Error::Integrity(format!(
-                "the artifact has the file \"{}\" and another one below it, \"{}\"",
-                file.title, other.title
-            )));
-        }
-    }
-    Ok((planned, skipped))
-}
-
-impl Planned {
-    fn is_folder(&self, how: &Pull) -> bool {
-        let asked = self.layer.annotations.get(UNPACK).is_some_and(|value| value == "true");
-        asked || (how.unpack && self.layer.media_type.as_str() == FOLDER_TYPE)
-    }
-
-    fn tar_digest(&self) -> Result<Option<Digest>> {
-        let told = self.layer.annotations.get(TAR_DIGEST).map(|text| text.parse());
-        told.transpose().map_err(|fault| {
-            Error::Integrity(format!("the artifact's annotation {TAR_DIGEST} of \"{}\": {fault}", self.title))
-        })
-    }
-}
-
 /// Asserts that nothing stands where a file will.
 fn check_free(output: &Folder, title: &Title) -> Result<()> {
     let mut folder = output.clone();
@@ -325,40 +269,5 @@ impl PulledFile {
     #[must_use]
     pub fn below<'a>(&'a self, output: &Path) -> &'a Path {
         self.path.strip_prefix(output).unwrap_or(&self.path)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use berth_oci::Algorithm;
-
-    use super::*;
-
-    fn layer(title: &str, content: &str) -> Descriptor {
-        let digest = Digest::of(Algorithm::Sha256, content.as_bytes());
-        let mut layer = Descriptor::new(MediaType::new("text/plain"), digest, content.len() as u64);
-        layer.annotations.insert(TITLE.to_owned(), title.to_owned());
-        layer
-    }
-
-    #[test]
-    fn names_that_clash_are_refused_before_anything_is_fetched() {
-        let how = Pull::default();
-        for (one, other) in [("a", "./a"), ("a", "a/b"), ("a/b", "a")] {
-            let error = plan(vec![layer(one, "1"), layer(other, "2")], &how).err().unwrap();
-            assert_eq!(error.exit_code(), 4, "{one} {other}");
-        }
-        let (planned, _) = plan(vec![layer("a", "1"), layer("a", "1"), layer("b", "1")], &how).unwrap();
-        assert_eq!(planned.len(), 2);
-    }
-
-    #[test]
-    fn layers_without_a_title_are_told_but_for_the_empty_one() {
-        let mut bare = layer("x", "1");
-        bare.annotations.clear();
-        let (planned, skipped) =
-            plan(vec![super::super::document::empty(), bare.clone()], &Pull::default()).unwrap();
-        assert!(planned.is_empty());
-        assert_eq!(skipped, [bare.digest]);
     }
 }

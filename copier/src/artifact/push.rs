@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_oci::{Algorithm, Descriptor, Digest, MediaType, Platform};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -14,12 +14,11 @@ use super::{
     prepare::{self, Prepared},
 };
 use crate::{
-    Error, ImageName, RawManifest, Result, Reuse, Role, Session, Side, Sink, Source,
+    Error, ImageName, RawManifest, Result, Reuse, Role, Session, Side, Sink,
     content::{Blob, Part},
     copy::Verified,
     disk::blocking,
     error::ResultExt,
-    name::LayoutImage,
 };
 
 /// Blobs at once.
@@ -40,13 +39,6 @@ pub struct Artifact {
     pub platform: Option<Platform>,
     /// When it is made: the annotation `org.opencontainers.image.created`, unless the annotations have it.
     pub created: Timestamp,
-}
-
-/// Where an attachment goes besides its subject.
-#[derive(Clone, Debug, Default)]
-pub struct Attachment {
-    /// The child of an index that it is attached to, in place of the index.
-    pub platform: Option<Platform>,
 }
 
 /// What was pushed.
@@ -86,76 +78,23 @@ pub async fn push(session: &Session, name: &ImageName, side: &Side, artifact: &A
     send(sink.as_ref(), made, Role::Top, name).await
 }
 
-/// Pushes an artifact whose subject is what a name means. It has no name of its own; it is found by its subject.
-///
-/// # Errors
-/// As [`push`]; and if the subject is not there.
-pub async fn attach(
-    session: &Session,
-    subject: &ImageName,
-    side: &Side,
-    artifact: &Artifact,
-    attachment: &Attachment,
-) -> Result<Pushed> {
-    if artifact.artifact_type.is_none() && artifact.config.is_none() {
-        return Err(Error::Usage(
-            "what is attached needs a type, by which it is found again: --artifact-type application/vnd.example.sbom+json"
-                .to_owned(),
-        ));
-    }
-    let source = session.source(subject, side).await.context(format!("opening the subject {subject}"))?;
-    let found = subject_of(session, source.as_ref(), attachment.platform.as_ref())
-        .await
-        .context(format!("reading the subject {subject}"))?;
-    let made = make(session, artifact, Some(found)).await?;
-    let beside = beside(subject)?;
-    let sink = open(session, &beside, side).await?;
-    send(sink.as_ref(), made, Role::Child, &beside).await
-}
-
-async fn open(session: &Session, name: &ImageName, side: &Side) -> Result<Box<dyn Sink>> {
+/// Opens a place to write.
+pub(super) async fn open(session: &Session, name: &ImageName, side: &Side) -> Result<Box<dyn Sink>> {
     session.sink(name, side).await.context(format!("initializing destination {name}"))
 }
 
-/// The repository or layout of a subject, without its tag.
-fn beside(subject: &ImageName) -> Result<ImageName> {
-    match subject {
-        ImageName::Docker { reference, .. } => Ok(ImageName::Docker {
-            reference: reference.clone().with_tag(None).with_digest(None),
-            unknown_digest: true,
-        }),
-        ImageName::Oci { path, .. } => Ok(ImageName::Oci { path: path.clone(), image: LayoutImage::Only }),
-        other => Err(Error::Unsupported(format!(
-            "{other}: artifacts are attached to images in a registry (docker://) or an OCI layout (oci:)"
-        ))),
-    }
-}
-
-/// The descriptor of what something is attached to.
-async fn subject_of(
-    session: &Session,
-    source: &dyn Source,
-    platform: Option<&Platform>,
-) -> Result<Descriptor> {
-    if platform.is_none()
-        && let Some(head) = source.head().await?
-    {
-        return Ok(head);
-    }
-    let top = source.manifest(None).await?;
-    match platform {
-        None => top.descriptor(),
-        Some(platform) => super::pull::child(session, source, &top, Some(platform)).await?.descriptor(),
-    }
-}
-
 /// An artifact that is ready to be sent.
-struct Made {
+pub(super) struct Made {
     blobs: Vec<(Prepared, Part)>,
     manifest: RawManifest,
 }
 
-async fn make(session: &Session, artifact: &Artifact, subject: Option<Descriptor>) -> Result<Made> {
+/// Reads and packs files, and writes the manifest.
+pub(super) async fn make(
+    session: &Session,
+    artifact: &Artifact,
+    subject: Option<Descriptor>,
+) -> Result<Made> {
     let artifact_type = artifact.artifact_type.as_deref().map(media_type).transpose()?;
     let temporary = session.settings().tmpdir.clone().unwrap_or_else(std::env::temp_dir);
     let (config, stated) = config(artifact, artifact_type).await?;
@@ -240,12 +179,12 @@ fn check_titles(files: &[Prepared]) -> Result<()> {
     Ok(())
 }
 
-async fn send(sink: &dyn Sink, made: Made, role: Role, name: &ImageName) -> Result<Pushed> {
+/// Sends blobs, then the manifest.
+pub(super) async fn send(sink: &dyn Sink, made: Made, role: Role, name: &ImageName) -> Result<Pushed> {
     let mut seen = BTreeSet::new();
-    let distinct: Vec<_> =
-        made.blobs.iter().filter(|(blob, _)| seen.insert(blob.descriptor.digest.clone())).collect();
-    stream::iter(distinct)
-        .map(|(blob, part)| put(sink, blob, *part))
+    let distinct = made.blobs.iter().filter(|(blob, _)| seen.insert(blob.descriptor.digest.clone()));
+    let puts: Vec<_> = distinct.map(|(blob, part)| put(sink, blob, *part).boxed()).collect();
+    stream::iter(puts)
         .buffer_unordered(if sink.traits().concurrent { PARALLEL } else { 1 })
         .try_collect::<Vec<()>>()
         .await?;

@@ -81,6 +81,11 @@ fn split(creds: &str) -> Result<(String, Secret)> {
     Ok((user.to_owned(), Secret::new(password)))
 }
 
+/// The side's own file, in those groups that have one.
+fn own<const N: usize>(file: [Option<PathBuf>; N]) -> Option<PathBuf> {
+    file.into_iter().flatten().next()
+}
+
 /// A group of options under one prefix. What they mean is in [`Access`]; this is their spelling.
 macro_rules! access_options {
     ($name:ident, $prefix:literal, $heading:literal $(, authfile: $authfile:literal, creds alias: $alias:literal)?) => {
@@ -127,7 +132,7 @@ macro_rules! access_options {
             /// The same without its prefix.
             pub(crate) fn access(&self, deprecated_tls: Option<bool>) -> Access {
                 Access {
-                    $(authfile: { let _flag = $authfile; self.authfile.clone() },)?
+                    authfile: own([$({ let _flag = $authfile; self.authfile.clone() })?]),
                     creds: self.creds.clone(),
                     username: self.username.clone(),
                     password: self.password.clone(),
@@ -135,7 +140,6 @@ macro_rules! access_options {
                     cert_dir: self.cert_dir.clone(),
                     tls_verify: self.tls_verify.or(deprecated_tls),
                     no_creds: self.no_creds,
-                    ..Access::default()
                 }
             }
         }

@@ -226,13 +226,10 @@ impl Plan {
             .sink(&self.destination, &self.destination_side)
             .await
             .context(format!("initializing destination {}", self.destination))?;
-        let source = session
-            .source(&self.source, &self.source_side)
-            .await
-            .context(match self.source {
-                ImageName::Dir(_) => format!("determining manifest MIME type for {}", self.source),
-                _ => format!("initializing source {}", self.source),
-            })?;
+        let source = session.source(&self.source, &self.source_side).await.context(match self.source {
+            ImageName::Dir(_) => format!("determining manifest MIME type for {}", self.source),
+            _ => format!("initializing source {}", self.source),
+        })?;
         copy::run(session, source.as_ref(), sink.as_ref(), &self.options, progress).await
     }
 }

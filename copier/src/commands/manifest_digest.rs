@@ -22,7 +22,7 @@ impl ManifestDigest {
         } else {
             File::open(&self.manifest).map_err(Into::into).and_then(berth_copier::manifest_digest)
         };
-        let file = self.manifest.display().to_string();
+        let file = self.manifest.display();
         let digest = digest.map_err(|fault| match fault {
             ManifestDigestError::Read(fault) => {
                 Error::file(&self.manifest)(fault).context(format!("Error reading manifest from {file}"))

@@ -128,48 +128,21 @@ pub(crate) struct Sync {
     deprecated_tls: DeprecatedTls,
 }
 
-const EXAMPLES: &str = "\
+macro_rules! examples {
+    () => {
+        "\
 Examples:
   berth-copier sync --all -s docker -d docker a.example.org/team/app b.example.org/mirror
   berth-copier sync -s docker -d dir --scoped registry.example.org/app /media/usb
   berth-copier sync -s dir -d docker /media/usb registry.example.org/mirror
   berth-copier sync -s yaml -d docker --all --keep-going --prune --dry-run list.yml registry.example.org
-  berth-copier sync -s yaml -d docker --all --watch 15m list.yml registry.example.org
+  berth-copier sync -s yaml -d docker --all --watch 15m list.yml registry.example.org"
+    };
+}
 
-`--help` shows the form of lists.";
+const EXAMPLES: &str = concat!(examples!(), "\n\n`--help` shows the form of lists.");
 
-const LIST: &str = "\
-A list in YAML has registries as its keys, and under each:
-  images               repository: list of tags and digests; [] is every tag
-  images-by-tag-regex  repository: regular expression, fitting any part of a tag
-  images-by-semver     repository: versions, like \">= 1.2, < 2\", \"~1.2\", \"^1\", \"1.2 - 1.4 || 2.x\"
-  credentials          username: and password:
-  tls-verify           true or false
-  cert-dir             folder with certificates
-  exclude              list of patterns, as --exclude
-  latest               as --latest
-  platforms            list, as --platform
-  prune                true: as --prune
-  referrers            true: as --referrers
-
-  registry.example.org:
-    images:
-      team/app: [\"1.0\", \"2.0\"]
-      team/tool: []
-    images-by-semver:
-      library/alpine: \">= 3.12\"
-    exclude: [\"*-rc*\"]
-
-What --prune deletes: of a repository whose tags were listed, tags at the destination that patterns and versions cover and the
-source does not have any more. Repositories with a list of tags are never pruned, nor are tags like sha256-…, and nothing is
-deleted when any list of tags cannot be read.
-
-Examples:
-  berth-copier sync --all -s docker -d docker a.example.org/team/app b.example.org/mirror
-  berth-copier sync -s docker -d dir --scoped registry.example.org/app /media/usb
-  berth-copier sync -s dir -d docker /media/usb registry.example.org/mirror
-  berth-copier sync -s yaml -d docker --all --keep-going --prune --dry-run list.yml registry.example.org
-  berth-copier sync -s yaml -d docker --all --watch 15m list.yml registry.example.org";
+const LIST: &str = concat!(include_str!("sync_list.txt"), examples!());
 
 /// Forms of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

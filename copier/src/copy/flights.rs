@@ -7,7 +7,7 @@ use std::{
 };
 
 use berth_oci::{Descriptor, Digest};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
 use super::lock::Lock;
 use crate::Result;
@@ -29,6 +29,11 @@ pub(super) struct Key {
     pub(super) recipe: String,
 }
 
+/// A manifest at a destination.
+type Place = (Arc<str>, Digest);
+/// Held by whoever writes it.
+type Turn = Arc<Mutex<()>>;
+
 /// What landed: the blob as it is at the destination.
 #[derive(Clone, Debug)]
 struct Landed {
@@ -40,6 +45,7 @@ struct Landed {
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     cells: Lock<HashMap<Key, Arc<OnceCell<Landed>>>>,
+    turns: Lock<HashMap<Place, Turn>>,
 }
 
 impl Flights {
@@ -80,6 +86,19 @@ impl Flights {
         Arc::clone(cell)
     }
 
+    /// Waits until nobody else of this process writes this manifest to this destination, under whatever tag: Distribution
+    /// reads half of what another request is just writing, and refuses both.
+    pub(super) async fn turn(&self, destination: &Arc<str>, manifest: &Digest) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock();
+            if turns.len() >= REMEMBERED {
+                turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            }
+            Arc::clone(turns.entry((destination.clone(), manifest.clone())).or_default())
+        };
+        turn.lock_owned().await
+    }
+
     /// Forgets what landed at a destination that turned out not to have it.
     pub(super) fn forget(&self, destination: &str) {
         self.cells.lock().retain(|key, cell| &*key.destination != destination || cell.get().is_none());
@@ -106,6 +125,18 @@ mod tests {
 
     fn blob() -> Descriptor {
         Descriptor::new(MediaType::new("x/y"), key().digest, 1)
+    }
+
+    #[tokio::test]
+    async fn one_manifest_is_written_by_one_at_a_time_and_others_beside_it() {
+        let flights = Flights::default();
+        let Key { destination, digest, .. } = key();
+        let first = flights.turn(&destination, &digest).await;
+        let second = flights.turn(&destination, &digest);
+        assert!(futures_util::poll!(std::pin::pin!(second)).is_pending());
+        let _other = flights.turn(&"host/b".into(), &digest).await;
+        drop(first);
+        let _second = flights.turn(&destination, &digest).await;
     }
 
     #[tokio::test]

@@ -8,7 +8,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     Copy,
     blobs::Placed,
-    convert, gate,
+    convert,
+    flights::Key,
+    gate,
     graph::{Graph, READS},
     options::ManifestFormat,
     plan::Plan,
@@ -99,7 +101,13 @@ impl Copy<'_> {
     }
 
     pub(super) async fn put_manifest(&self, manifest: &RawManifest, role: Role, was: &Digest) -> Result<()> {
-        let put = self.sink.put_manifest(manifest, role).await;
+        let put = match (role, self.sink.repository()) {
+            (Role::Child, Some(_)) => self.put_child_once(manifest).await,
+            _ => {
+                let _turn = self.session.flights().turn(&self.destination, &manifest.digest).await;
+                self.sink.put_manifest(manifest, role).await
+            }
+        };
         if put.is_err() {
             // The registry may miss a blob that this process takes to be there: the next attempt asks again.
             self.session.flights().forget(&self.destination);
@@ -110,6 +118,21 @@ impl Copy<'_> {
             was: (manifest.digest != *was).then(|| was.clone()),
         });
         Ok(())
+    }
+
+    /// Puts a child into a repository unless another copy of this process just did: tags of one index are many, and its
+    /// children once there stay there. Distribution moreover refuses an index while one of its children is written again.
+    async fn put_child_once(&self, manifest: &RawManifest) -> Result<()> {
+        let key = Key {
+            destination: self.destination.clone(),
+            digest: manifest.digest.clone(),
+            recipe: "manifest".to_owned(),
+        };
+        let put = self.session.flights().once(key, async || {
+            self.sink.put_manifest(manifest, Role::Child).await?;
+            Ok((manifest.descriptor()?, ()))
+        });
+        put.await.map(drop)
     }
 
     /// Signatures to go along with the first manifests of the graph: those that are at the source.

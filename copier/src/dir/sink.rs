@@ -137,6 +137,15 @@ impl Sink for DirSink {
 fn commit(folder: &Folder, state: State) -> Result<()> {
     let _lock = folder.lock()?;
     let State { top, mut files, signatures } = state;
+    // Another copy into this folder that was quicker took away what it had no use for.
+    for file in &files {
+        if folder.size_of(file)?.is_none() {
+            return Err(Error::Integrity(format!(
+                "{}: removed by somebody while the image was written; copy it again, one image at a time",
+                folder.path_of(file).display()
+            )));
+        }
+    }
     let old = read_manifest(folder, MANIFEST_FILE)?;
     // An image that was there already: it stays, and signatures come beside its own.
     let unchanged = match (&top, &old) {

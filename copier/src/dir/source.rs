@@ -46,7 +46,7 @@ impl DirSource {
 fn absent(path: &Path, what: &str) -> Error {
     Error::NotFound {
         what: what.to_owned(),
-        place: format!("open {}", path.display()),
+        place: path.display().to_string(),
         reason: "no such file or directory".to_owned(),
     }
 }

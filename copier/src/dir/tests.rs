@@ -68,6 +68,21 @@ async fn a_new_image_takes_the_old_ones_files_away_and_folders_stay() {
 }
 
 #[tokio::test]
+async fn of_two_copies_at_once_one_is_whole_and_the_other_says_that_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (quick, slow) = (Fixture::index(), Fixture::index());
+    let writer = sink(folder.path()).await.unwrap();
+    for child in &slow.children {
+        writer.put_manifest(child, Role::Child).await.unwrap();
+    }
+    write(folder.path(), &quick).await.unwrap();
+    writer.put_manifest(&slow.top, Role::Top).await.unwrap();
+    let error = writer.commit().await.unwrap_err();
+    assert!(error.to_string().contains("removed by somebody"), "{error}");
+    assert_eq!(read(folder.path()).await.unwrap().raw, quick.top.raw);
+}
+
+#[tokio::test]
 async fn c10_links_in_a_folder_are_not_followed() {
     let outside = tempfile::tempdir().unwrap();
     let secret = outside.path().join("secret");

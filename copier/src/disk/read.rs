@@ -1,12 +1,16 @@
 //! Content of files, read ahead by a thread.
 
-use std::{fs::File, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
+use std::{fs::File, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use berth_oci::{Descriptor, Digest, VerifyError};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use rustix::fs::{Advice, fadvise};
+use rustix::{
+    buffer::spare_capacity,
+    fs::{Advice, fadvise},
+    io::{Errno, pread},
+};
 use tokio::sync::mpsc;
 
 use super::{Folder, blocking, check_length};
@@ -107,14 +111,11 @@ pub(crate) fn bounded(content: ByteStream, digest: Digest, size: u64) -> ByteStr
 
 fn read_piece(file: &File, at: u64, left: u64) -> std::io::Result<Bytes> {
     let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE);
-    let mut piece = vec![0; wanted];
-    match file.read_at(&mut piece, at) {
+    let mut piece = Vec::with_capacity(wanted);
+    match pread(file, spare_capacity(&mut piece), at) {
         Ok(0) => Err(std::io::ErrorKind::UnexpectedEof.into()),
-        Ok(found) => {
-            piece.truncate(found);
-            Ok(piece.into())
-        }
-        Err(fault) if fault.kind() == std::io::ErrorKind::Interrupted => read_piece(file, at, left),
-        Err(fault) => Err(fault),
+        Ok(_) => Ok(piece.into()),
+        Err(Errno::INTR) => read_piece(file, at, left),
+        Err(fault) => Err(fault.into()),
     }
 }

@@ -106,13 +106,13 @@ fn a_lock_excludes_other_handles_of_the_same_folder() {
 #[tokio::test]
 async fn content_is_read_from_any_byte_and_its_length_is_checked() {
     let (_dir, folder) = folder();
-    let content: Vec<u8> = (0..2_000_000_u32).map(|n| n as u8).collect();
+    let content: Vec<u8> = (0..=250).cycle().take(2_000_000).collect();
     folder.replace("x", &content).unwrap();
     let known = blob(&content).known.unwrap();
     let file = |blob| FileContent { opener: Opener::Named(folder.clone(), "x".to_owned()), blob };
     for from in [0, 1, 524_288, 1_999_999, 2_000_000] {
         let pieces: Vec<Bytes> = file(known.clone()).open(from).await.unwrap().try_collect().await.unwrap();
-        assert!(pieces.concat() == content[from as usize..], "from {from}");
+        assert!(pieces.concat() == content[usize::try_from(from).unwrap()..], "from {from}");
     }
     let longer = Descriptor { size: 2_000_001, ..known.clone() };
     assert!(matches!(file(longer).open(0).await, Err(Error::Verify(VerifyError::TooShort { .. }))));

@@ -10,6 +10,7 @@ mod der;
 mod jwe;
 mod key;
 mod options;
+mod pbes2;
 mod private_key;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use x509_parser::pem::Pem;
 use super::{
     der,
     key::{CURVES, Curve, Jwk, decode, read},
+    pbes2,
 };
 use crate::{Error, Result, Secret};
 
@@ -55,23 +56,29 @@ impl DecryptionKey {
             .map_err(|error| error.context(format_args!("--decryption-key {path}")))
     }
 
-    /// Takes a private key: PEM (`PRIVATE KEY`, `RSA PRIVATE KEY`, `EC PRIVATE KEY`) or a JWK.
+    /// Takes a private key: PEM (`PRIVATE KEY`, `ENCRYPTED PRIVATE KEY` with its password, `RSA PRIVATE KEY`,
+    /// `EC PRIVATE KEY`) or a JWK.
     ///
     /// # Errors
-    /// `Error::Usage` for what is none, `Error::Unsupported` for keys of other kinds than RSA and EC, and for encrypted
-    /// ones.
+    /// `Error::Usage` for what is none and for a wrong password, `Error::Unsupported` for ways of encryption that are not
+    /// read.
     pub fn from_bytes(bytes: &[u8], password: Option<&Secret>) -> Result<Self> {
         if let Some(jwk) = Jwk::read(bytes)? {
             return Self::from_jwk(&jwk);
         }
-        if bytes.windows(9).any(|window| window == b"ENCRYPTED") {
-            return Err(encrypted(password.is_some()));
+        if bytes.windows(LEGACY.len()).any(|window| window == LEGACY) {
+            return Err(legacy());
         }
         for pem in Pem::iter_from_buffer(bytes) {
             let pem = pem.map_err(|_| no_key())?;
             match pem.label.as_str() {
                 "PRIVATE KEY" | "EC PRIVATE KEY" => {
                     return Self::rsa(&pem.contents).or_else(|_| Self::ec(&pem.contents));
+                }
+                "ENCRYPTED PRIVATE KEY" => {
+                    let password = password.ok_or_else(no_password)?;
+                    let plain = pbes2::decrypt(&pem.contents, password)?;
+                    return Self::rsa(&plain).or_else(|_| Self::ec(&plain));
                 }
                 "RSA PRIVATE KEY" => return Self::rsa(&der::rsa_private_key_info(&pem.contents)),
                 _ => {}
@@ -117,11 +124,22 @@ fn no_key() -> Error {
     )
 }
 
-fn encrypted(with_password: bool) -> Error {
-    let given = if with_password { "with a password" } else { "without one" };
-    Error::Unsupported(format!(
-        "encrypted private keys are not read, {given}; decrypt it first: openssl pkey -in KEY -out PLAIN"
-    ))
+/// In the header of PEM that is encrypted in the way before PKCS#8.
+const LEGACY: &[u8] = b"Proc-Type: 4,ENCRYPTED";
+
+fn legacy() -> Error {
+    Error::Unsupported(
+        "private keys in encrypted PEM of the old form (Proc-Type: 4,ENCRYPTED) are not read; write it anew: openssl pkcs8 \
+         -topk8 -in KEY -out NEW"
+            .to_owned(),
+    )
+}
+
+fn no_password() -> Error {
+    Error::Usage(
+        "the private key is encrypted: give its password with PATH:filepath=FILE, :fd=NUMBER or :pass=…"
+            .to_owned(),
+    )
 }
 
 fn password_of(text: &str) -> Result<Secret> {

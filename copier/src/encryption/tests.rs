@@ -156,6 +156,18 @@ fn keys_are_read_from_every_form_and_never_shown() {
         let opened = jwe::decrypt(&wrapped, &[keys.decryption(private)]).unwrap();
         assert_eq!(opened.as_deref(), Some(&b"secret"[..]), "{public} {private}");
     }
+    fs::write(keys.path("password"), "se:cret\n").unwrap();
+    for (name, cipher) in [("rsa", "-aes256"), ("p384", "-aes128")] {
+        let locked = keys.path(&format!("{name}.locked"));
+        openssl(&["pkey", "-in", &keys.path(name), cipher, "-passout", "pass:se:cret", "-out", &locked]);
+        let wrapped = jwe::encrypt(b"secret", &[keys.recipient(name)]).unwrap();
+        for password in
+            ["pass=se:cret".to_owned(), "se:cret".to_owned(), format!("filepath={}", keys.path("password"))]
+        {
+            let key = DecryptionKey::parse(&format!("{locked}:{password}")).unwrap();
+            assert!(jwe::decrypt(&wrapped, &[key]).unwrap().is_some(), "{name} {password}");
+        }
+    }
     assert_eq!(format!("{:?}", keys.decryption("p256")), "DecryptionKey(EC)");
     assert!(format!("{:?}", keys.recipient("rsa")).contains("RSA, 2048 bits"));
 }
@@ -163,15 +175,18 @@ fn keys_are_read_from_every_form_and_never_shown() {
 #[test]
 fn what_is_no_key_or_of_another_kind_is_told() {
     let keys = keys();
+    let rsa = keys.path("rsa");
+    openssl(&["pkey", "-in", &rsa, "-aes256", "-passout", "pass:x", "-out", &keys.path("locked")]);
     openssl(&[
-        "pkey",
+        "rsa",
         "-in",
-        &keys.path("rsa"),
-        "-aes256",
+        &rsa,
+        "-traditional",
+        "-aes128",
         "-passout",
         "pass:x",
         "-out",
-        &keys.path("locked"),
+        &keys.path("old"),
     ]);
     fs::write(keys.path("text"), "no key").unwrap();
     let file = |name: &str| format!("jwe:{}", keys.path(name));
@@ -196,7 +211,9 @@ fn what_is_no_key_or_of_another_kind_is_told() {
         (file("absent"), 1, "No such file"),
         (file("rsa.pub"), 2, "no private key"),
         (file("secp256k1"), 2, "P-256"),
-        (format!("{}:pass=hunter2", file("locked")), 1, "openssl pkey"),
+        (format!("{}:pass=hunter2", file("locked")), 2, "password is wrong"),
+        (file("locked"), 2, ":filepath="),
+        (format!("{}:pass=hunter2", file("old")), 1, "openssl pkcs8"),
         (format!("{}:fd=x", file("rsa")), 2, "file descriptor"),
     ] {
         let error = DecryptionKey::parse(&text).unwrap_err().to_string();
@@ -245,7 +262,7 @@ fn json_web_keys_are_keys_too() {
 }
 
 #[test]
-fn rfc_7516_appendix_a_1_style_oaep_256_is_read() {
+fn a_key_that_asks_for_rsa_oaep_256_gets_it() {
     // The same RSA key as a JSON Web Key that asks for RSA-OAEP-256.
     let modulus = Command::new("openssl")
         .args(["rsa", "-in", &keys().path("rsa"), "-noout", "-modulus"])

@@ -135,7 +135,7 @@ fn check_version(layout: &[u8], place: &str) -> Result<()> {
 fn no_file(path: &Path) -> Error {
     Error::NotFound {
         what: "reading the image layout".to_owned(),
-        place: format!("open {}", path.display()),
+        place: path.display().to_string(),
         reason: "no such file or directory".to_owned(),
     }
 }

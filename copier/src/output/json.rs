@@ -48,9 +48,8 @@ impl Formatter for Go<'_> {
             let (plain, found) = rest.split_at(at);
             writer.write_all(plain.as_bytes())?;
             let mut characters = found.chars();
-            match characters.next() {
-                Some(character) => write!(writer, "\\u{:04x}", u32::from(character))?,
-                None => {}
+            if let Some(character) = characters.next() {
+                write!(writer, "\\u{:04x}", u32::from(character))?;
             }
             rest = characters.as_str();
         }

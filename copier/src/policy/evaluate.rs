@@ -100,14 +100,14 @@ impl<'a> Image<'a> {
 
 impl Trust {
     fn open_pgp(keys: &Material) -> Result<Self> {
-        let rings = keys.each(|ring| Keyring::parse(ring))?;
+        let rings = keys.each(Keyring::parse)?;
         Ok(Self::OpenPgp(Keyring::join(rings)))
     }
 
     fn sigstore(signer: &Signer, rekor: Option<&Material>) -> Result<Self> {
-        let log = rekor.map(|keys| keys.each(|key| PublicKey::from_pem(key))).transpose()?;
+        let log = rekor.map(|keys| keys.each(PublicKey::from_pem)).transpose()?;
         let signer = match signer {
-            Signer::Keys(keys) => Trusted::Keys(keys.each(|key| PublicKey::from_pem(key))?),
+            Signer::Keys(keys) => Trusted::Keys(keys.each(PublicKey::from_pem)?),
             Signer::Fulcio { ca, oidc_issuer, subject_email } => Trusted::Fulcio(
                 authority(ca, None)?,
                 FulcioSubject { oidc_issuer: oidc_issuer.clone(), email: subject_email.clone() },
@@ -186,7 +186,7 @@ impl Trusted {
 
 fn authority(roots: &Material, intermediates: Option<&Material>) -> Result<Authority> {
     let read = |material: &Material| -> Result<Vec<CertificateDer<'static>>> {
-        Ok(material.each(|text| certificates(text))?.concat())
+        Ok(material.each(certificates)?.concat())
     };
     Ok(Authority {
         roots: read(roots)?,

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::{
     answer::{self, Doing},
-    download, limit, pages, token, upload, wait,
+    download, limit, pages, token, upload_session, wait,
 };
 
 /// Reads one text as every header field of an answer that has a syntax, at a fixed time.
@@ -22,7 +22,7 @@ pub fn header_field(text: &str) {
     if let Some((first, last, _)) = download::content_range(text) {
         assert!(first <= last && last < u64::MAX);
     }
-    assert_ne!(upload::taken(text), Some(0));
+    assert_ne!(upload_session::taken(text), Some(0));
 }
 
 /// Reads a token service's answer, and an error of a registry.

@@ -115,6 +115,10 @@ impl Repository {
         ask.headers.insert(header::CONTENT_TYPE, kind);
         ask.payload = Payload::Bytes(manifest.raw.clone());
         let answer = place.send(&ask, Access::Push, None).await?;
+        if answer.status().is_client_error() {
+            // It may miss a blob that was there before: nothing is taken for granted the next time.
+            self.shared().known.forget_all(self.reference().host(), self.reference().name());
+        }
         let answer = place.accept(answer, &what, "repository name not known to registry").await?;
         let has_list = answer.header("oci-subject").is_some();
         let said: Option<Digest> = answer.header("docker-content-digest").and_then(|d| d.parse().ok());
@@ -141,7 +145,9 @@ impl Repository {
     pub async fn delete_manifest(&self, manifest: &ManifestReference) -> Result<()> {
         let place = self.primary();
         let what = format!("deleting {manifest}");
-        let ask = Ask::bare(Method::DELETE, place.path(&format!("manifests/{manifest}")), &what, Lane::Brief);
+        let target = place.path(&format!("manifests/{manifest}"));
+        // Made again after an answer that got lost, it would say that there is no such manifest.
+        let ask = Ask { repeat: false, ..Ask::bare(Method::DELETE, target, &what, Lane::Brief) };
         let answer = place.send(&ask, Access::Delete, None).await?;
         let status = answer.status();
         if status.is_success() {

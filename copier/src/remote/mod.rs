@@ -6,21 +6,24 @@
 //! | part | what it does |
 //! |---|---|
 //! | `tls`, `resolver`, `address` | which certificates count, and which addresses a server may send us to (C2) |
-//! | `registry` | redirects, limits, pauses, passing faults; HTTPS first, and HTTP where that is allowed |
+//! | `hops` | redirects; HTTPS first, and HTTP where that is allowed |
+//! | `registry`, `limit`, `wait` | limits, pauses, passing faults |
 //! | `trust` | who gets to see credentials and bodies (C1, C3, C4) |
 //! | `auth`, `token` | challenges, and tokens by scope |
 //! | `answer`, `escape`, `network` | bodies within bounds (C8), and errors in words that people know (C12) |
-//! | `repository`, `tags`, `referrers`, `download`, `upload` | the requests of the specification |
+//! | `repository`, `manifests`, `pages`, `referrers`, `blobs`, `download`, `upload` | the requests of the specification |
 
 mod address;
 mod answer;
 mod auth;
+mod blobs;
 mod client;
 mod clock;
 mod download;
 mod elsewhere;
 mod escape;
 pub(crate) mod fuzzing;
+mod hops;
 mod known;
 mod limit;
 mod manifests;
@@ -36,6 +39,7 @@ mod token;
 mod transport;
 mod trust;
 mod upload;
+mod upload_session;
 mod wait;
 
 use berth_oci::Reference;

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, io};
 
 use crate::Error;
 
-use super::resolver::RefusedAddress;
+use super::{resolver::RefusedAddress, trust};
 
 /// Turns the HTTP library's error into ours. Its own text names the whole URL, which may hold a signature: it is not
 /// used.
@@ -12,9 +12,24 @@ pub(super) fn network(error: &reqwest::Error, host: &str, what: &str) -> Error {
     if let Some(refused) = RefusedAddress::find(error) {
         return refused;
     }
-    let connecting = error.is_connect();
-    let what = if connecting { format!("pinging container registry {host}") } else { what.to_owned() };
-    Error::Network { what, source: cause(error, host).into() }
+    let reached = error.url().map(trust::host);
+    let what = match reached.as_deref() {
+        _ if !error.is_connect() => what.to_owned(),
+        // Where a registry sent us: a token service, a storage.
+        Some(reached) if !is_of(reached, host) => format!("{what}: connecting to {reached} for {host}"),
+        _ => format!("pinging container registry {host}"),
+    };
+    let host = reached.as_deref().unwrap_or(host);
+    let cause = cause(error, host);
+    let dialling = error.is_connect() && cause.starts_with("connect: ");
+    let cause = if dialling { format!("dial tcp {host}: {cause}") } else { cause };
+    Error::Network { what, source: cause.into() }
+}
+
+/// Whether an address is the registry's own; Docker Hub has another name for people, and a usual port is not written.
+fn is_of(reached: &str, host: &str) -> bool {
+    let usual = [":443", ":80"].iter().find_map(|port| host.strip_suffix(port)).unwrap_or(host);
+    reached == host || reached == usual || host == berth_oci::reference::DEFAULT_HOST
 }
 
 /// Whether a connection was not made, and trying again soon will not help.
@@ -43,7 +58,9 @@ fn cause(error: &reqwest::Error, host: &str) -> String {
         next = cause.source();
     }
     match last {
-        Some(last) if last.to_string().contains("lookup address") => format!("lookup {host}: no such host"),
+        Some(last) if last.to_string().contains("lookup address") => {
+            format!("dial tcp: lookup {host}: no such host")
+        }
         Some(last) => last.to_string(),
         None if error.is_timeout() => "the time limit ran out".to_owned(),
         None => "the connection failed".to_owned(),

@@ -6,24 +6,23 @@ use std::{
 };
 
 use berth_oci::Challenge;
-use http::{HeaderMap, HeaderValue, header};
-use reqwest::{Method, Response, StatusCode};
+use http::HeaderMap;
+use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::{
     answer::Answer,
     auth::{Auth, Authorization, Claim},
     client::Shared,
+    hops::Failure,
     limit::{self, Limit, Permit},
-    network::{is_hopeless, network},
+    network::network,
     payload::Payload,
     tls::Tls,
     trust, wait,
 };
 use crate::{Error, Result};
 
-/// Redirects that one request may take.
-const MAX_REDIRECTS: usize = 10;
 /// Times that a request is sent again with other credentials.
 const MAX_CHALLENGES: usize = 2;
 /// Times that an answer 500 is asked for again: it may be a passing fault, and often is not.
@@ -32,16 +31,16 @@ const MAX_FAULTS: u32 = 2;
 /// The connections to one host by one set of TLS settings.
 #[derive(Debug)]
 pub(super) struct Registry {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     host: String,
     /// Where its interface is: for Docker Hub another name.
     address: String,
-    insecure: bool,
-    own: reqwest::Client,
+    pub(super) insecure: bool,
+    pub(super) own: reqwest::Client,
     /// Without this client's certificate, for hosts that the registry sends us to.
-    elsewhere: reqwest::Client,
-    scheme: OnceLock<&'static str>,
-    deciding: tokio::sync::Mutex<()>,
+    pub(super) elsewhere: reqwest::Client,
+    pub(super) scheme: OnceLock<&'static str>,
+    pub(super) deciding: tokio::sync::Mutex<()>,
     exchanges: Limit,
     reads: Limit,
     tokens: Limit,
@@ -83,13 +82,6 @@ pub(super) struct Ask<'a> {
     pub(super) what: &'a str,
 }
 
-/// Why there is no answer.
-enum Failure {
-    Http(reqwest::Error),
-    Silent(Duration),
-    Ours(Error),
-}
-
 impl Registry {
     pub(super) fn new(shared: Arc<Shared>, host: &str, insecure: bool, tls: &Tls) -> Result<Self> {
         let tuning = &shared.tuning;
@@ -126,7 +118,7 @@ impl Registry {
         &self.shared.trusted_token_hosts
     }
 
-    fn url(&self, scheme: &str, path: &str) -> Result<Url> {
+    pub(super) fn url(&self, scheme: &str, path: &str) -> Result<Url> {
         let text = format!("{scheme}://{}{path}", self.address);
         Url::parse(&text).map_err(|fault| Error::Usage(format!("{text}: {fault}")))
     }
@@ -289,153 +281,6 @@ impl Registry {
             },
         }
     }
-
-    async fn through_redirects(
-        &self,
-        ask: &Ask<'_>,
-        access: Option<&Authorization>,
-    ) -> Result<Response, Failure> {
-        let (mut response, first) = self.first(ask, access).await?;
-        for _ in 0..MAX_REDIRECTS {
-            let Some(to) = redirect(ask, &response) else { return Ok(response) };
-            let next = trust::follow(response.url(), to, "a redirect").map_err(Failure::Ours)?;
-            // What changes something is for the registry alone, with a body or without (C4).
-            if !matches!(ask.method, Method::GET | Method::HEAD) {
-                trust::body_to(&next, &first, &self.shared.trusted_upload_hosts).map_err(Failure::Ours)?;
-            }
-            // A credential is for the host that it was made for (C4).
-            let access = access.filter(|_| trust::same_origin(&next, &first));
-            response = self.once(ask, &next, access, trust::same_origin(&next, &first)).await?;
-        }
-        if redirect(ask, &response).is_none() {
-            return Ok(response);
-        }
-        let text = format!("{}: {} redirects more than {MAX_REDIRECTS} times", ask.what, self.host);
-        Err(Failure::Ours(Error::Refused(text)))
-    }
-
-    /// The first hop. Where nobody knows yet whether the registry speaks HTTPS, and plain HTTP is allowed, one request
-    /// finds out and the others wait for it.
-    async fn first(&self, ask: &Ask<'_>, access: Option<&Authorization>) -> Result<(Response, Url), Failure> {
-        let path = match &ask.target {
-            Target::Url(url) => return Ok((self.once(ask, url, access, true).await?, url.clone())),
-            Target::Path(path) => path,
-        };
-        let url = |scheme| self.url(scheme, path).map_err(Failure::Ours);
-        if !self.insecure {
-            let url = url(*self.scheme.get_or_init(|| "https"))?;
-            return Ok((self.once(ask, &url, access, true).await?, url));
-        }
-        if let Some(scheme) = self.scheme.get() {
-            let url = url(scheme)?;
-            return Ok((self.once(ask, &url, access, true).await?, url));
-        }
-        let deciding = self.deciding.lock().await;
-        if let Some(scheme) = self.scheme.get() {
-            drop(deciding);
-            let url = url(scheme)?;
-            return Ok((self.once(ask, &url, access, true).await?, url));
-        }
-        let secure = url("https")?;
-        let refused = match self.once(ask, &secure, access, true).await {
-            Ok(response) => {
-                self.scheme.get_or_init(|| "https");
-                return Ok((response, secure));
-            }
-            Err(Failure::Http(error)) if error.is_connect() && !error.is_timeout() => Failure::Http(error),
-            Err(other) => return Err(other),
-        };
-        let plain = url("http")?;
-        match self.once(ask, &plain, access, true).await {
-            Ok(response) => {
-                self.scheme.get_or_init(|| "http");
-                Ok((response, plain))
-            }
-            // Nothing is there at all: what HTTPS said is what the user asked for.
-            Err(Failure::Http(error)) if error.is_connect() => Err(refused),
-            Err(other) => Err(other),
-        }
-    }
-
-    /// One request and its head.
-    async fn once(
-        &self,
-        ask: &Ask<'_>,
-        url: &Url,
-        access: Option<&Authorization>,
-        own: bool,
-    ) -> Result<Response, Failure> {
-        self.shared.named.check(url).map_err(Failure::Ours)?;
-        let http = if own { &self.own } else { &self.elsewhere };
-        let mut headers = ask.headers.clone();
-        if !own {
-            headers.remove(header::AUTHORIZATION);
-        }
-        if let Some(access) = access {
-            headers.insert(header::AUTHORIZATION, access.header.clone());
-        }
-        let mut request = http.request(ask.method.clone(), url.clone());
-        match ask.payload.open().await.map_err(Failure::Ours)? {
-            Some((body, length)) => {
-                if let Some(length) = length {
-                    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-                }
-                request = request.body(body);
-            }
-            // Some servers want a length of every POST and PUT.
-            None if matches!(ask.method, Method::POST | Method::PUT | Method::PATCH) => {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
-            }
-            None => {}
-        }
-        let sending = request.headers(headers).send();
-        let tuning = &self.shared.tuning;
-        let answer = match ask.payload.meter() {
-            None => match tokio::time::timeout(tuning.head, sending).await {
-                Ok(answer) => answer,
-                Err(_) => return Err(Failure::Silent(tuning.head)),
-            },
-            Some(meter) => {
-                tokio::pin!(sending);
-                let mut moved = meter.moved();
-                loop {
-                    let limit = if meter.ended() { tuning.commit } else { tuning.idle };
-                    match tokio::time::timeout(limit, &mut sending).await {
-                        Ok(answer) => break answer,
-                        Err(_) if meter.moved() == moved => return Err(Failure::Silent(limit)),
-                        Err(_) => moved = meter.moved(),
-                    }
-                }
-            }
-        };
-        answer.map_err(|error| match ask.payload.meter().and_then(|meter| meter.take_fault()) {
-            Some(fault) => Failure::Ours(fault),
-            None => Failure::Http(error),
-        })
-    }
-}
-
-impl Failure {
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Http(error) => !is_hopeless(error),
-            Self::Silent(_) => true,
-            Self::Ours(_) => false,
-        }
-    }
-}
-
-/// Where an answer sends the request, if this request may be sent on.
-fn redirect<'r>(ask: &Ask<'_>, response: &'r Response) -> Option<&'r str> {
-    let follows = match response.status() {
-        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => true,
-        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => {
-            matches!(ask.method, Method::GET | Method::HEAD)
-        }
-        _ => false,
-    };
-    let location = response.headers().get(header::LOCATION).filter(|_| follows)?;
-    location.to_str().ok()
 }
 
 /// A 401's challenges; those that cannot be read offer no way in.

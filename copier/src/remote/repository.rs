@@ -3,27 +3,25 @@
 use std::{fmt, sync::Arc};
 
 use berth_oci::{
-    Descriptor, Digest, Reference, RepoName, Scopes,
+    Digest, Reference, RepoName, Scopes,
     auth::{Action, Resource, Scope},
 };
 use http::HeaderMap;
-use reqwest::{Method, StatusCode};
-use url::Url;
+use reqwest::Method;
 
 use super::{
     answer::{Answer, Doing},
     auth::{Auth, Claim},
     client::Shared,
-    download::RemoteBlob,
     payload::Payload,
     registry::{Ask, Lane, Registry, Target},
 };
-use crate::{Content, Error, Result, UploadHandle};
+use crate::{Error, Result, UploadHandle};
 
 /// What an absent manifest and an absent blob are called where the server does not say.
 pub(super) const NO_MANIFEST: &str = "manifest unknown";
 pub(super) const NO_BLOB: &str = "blob unknown to registry";
-const NO_NAME: &str = "repository name not known to registry";
+pub(super) const NO_NAME: &str = "repository name not known to registry";
 
 /// A repository, with the connection and the access that the session has to it. Cheap to clone.
 #[derive(Clone)]
@@ -198,12 +196,19 @@ impl Repository {
 
     /// Notes that this repository holds a blob, so that others of its registry may mount it.
     pub(super) fn learn(&self, blob: &Digest) {
-        self.shared().known.learn(self.reference().host(), self.reference().name(), blob);
+        let now = self.shared().tuning.clock.now();
+        self.shared().known.learn(self.reference().host(), self.reference().name(), blob, now);
     }
 
     /// Repositories of this registry that are known to hold a blob.
     pub(super) fn places_of(&self, blob: &Digest) -> Vec<RepoName> {
         self.shared().known.places(self.reference().host(), blob)
+    }
+
+    /// Whether this process saw the blob here not long ago.
+    pub(super) fn surely_has(&self, blob: &Digest) -> bool {
+        let now = self.shared().tuning.clock.now();
+        self.shared().known.is_fresh(self.reference().host(), self.reference().name(), blob, now)
     }
 
     /// Notes that another repository of this registry has not what it was thought to have.
@@ -233,119 +238,6 @@ impl Repository {
             }
         }
         Err(Error::Usage(format!("{}: nowhere to read from", self.inner.reference)))
-    }
-
-    /// Size of a blob by HEAD; `None` if it is not there.
-    ///
-    /// # Errors
-    /// If the registry answers neither yes nor no.
-    pub async fn has_blob(&self, blob: &Digest) -> Result<Option<u64>> {
-        self.find_blob(blob, Lane::Brief).await
-    }
-
-    /// [`Self::has_blob`] for who holds a permit.
-    pub(super) async fn has_blob_held(&self, blob: &Digest) -> Result<Option<u64>> {
-        self.find_blob(blob, Lane::Held).await
-    }
-
-    async fn find_blob(&self, blob: &Digest, lane: Lane) -> Result<Option<u64>> {
-        let what = format!("checking whether a blob {blob} exists");
-        let found = self.anywhere(true, |place| self.head_blob(place, blob, &what, lane)).await;
-        match found {
-            Ok(size) => {
-                self.learn(blob);
-                Ok(Some(size))
-            }
-            Err(error) if matches!(error.root(), Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn head_blob(&self, place: &Place, blob: &Digest, what: &str, lane: Lane) -> Result<u64> {
-        let ask = Ask::bare(Method::HEAD, place.path(&format!("blobs/{blob}")), what, lane);
-        let answer = place.send(&ask, self.access(), None).await?;
-        let answer = place.accept(answer, what, NO_BLOB).await?;
-        let size = answer.number("content-length").ok_or_else(|| {
-            Error::Integrity(format!("{what} in {}: the answer has no Content-Length", place.place()))
-        })?;
-        answer.finish().await;
-        Ok(size)
-    }
-
-    /// A blob's content; nothing is asked before it is opened. Broken downloads go on by Range.
-    #[must_use]
-    pub fn blob(&self, blob: &Descriptor) -> Box<dyn Content> {
-        Box::new(RemoteBlob::new(self.clone(), blob.clone()))
-    }
-
-    /// Asks for a blob from another repository of this registry; without `from` the registry may know it from anywhere.
-    ///
-    /// # Errors
-    /// As every request.
-    pub async fn mount(&self, blob: &Digest, from: Option<&RepoName>) -> Result<Mount> {
-        let place = self.primary();
-        let what = format!("mounting blob {blob}");
-        let query = from.map_or_else(String::new, |from| {
-            let mut query = url::form_urlencoded::Serializer::new(String::new());
-            query.append_pair("from", from.as_str());
-            format!("&{}", query.finish())
-        });
-        let path = place.path(&format!("blobs/uploads/?mount={blob}{query}"));
-        let ask = Ask::bare(Method::POST, path, &what, Lane::Brief);
-        let answer = place.send(&ask, Access::Push, from).await?;
-        let answer = place.accept(answer, &what, NO_NAME).await?;
-        if answer.status() == StatusCode::CREATED {
-            answer.finish().await;
-            self.learn(blob);
-            return Ok(Mount::Done);
-        }
-        let location = self.location(&answer, &what).await;
-        answer.finish().await;
-        location.map(Mount::Upload)
-    }
-
-    /// Begins an upload.
-    pub(super) async fn begin_upload(&self, lane: Lane) -> Result<UploadHandle> {
-        let place = self.primary();
-        let what = "initiating layer upload";
-        let ask = Ask::bare(Method::POST, place.path("blobs/uploads/"), what, lane);
-        let answer = place.send(&ask, Access::Push, None).await?;
-        let answer = place.accept(answer, what, NO_NAME).await?;
-        let location = self.location(&answer, what).await;
-        answer.finish().await;
-        location
-    }
-
-    /// Where an upload goes on: `Location`, absolute, and of a host that may have it (C3, C4).
-    pub(super) async fn location(&self, answer: &Answer, what: &str) -> Result<UploadHandle> {
-        let place = self.primary();
-        let Some(location) = answer.header("location") else {
-            return Err(Error::Integrity(format!("{what} in {}: the answer has no Location", place.place())));
-        };
-        let url = super::trust::follow(answer.url(), location, "the upload location")?;
-        self.may_receive(&url).await?;
-        Ok(UploadHandle(url))
-    }
-
-    /// Whether a URL may have a blob's bytes (C4).
-    pub(super) async fn may_receive(&self, url: &Url) -> Result<()> {
-        let base = self.primary().registry.base().await;
-        super::trust::body_to(url, &base, &self.shared().trusted_upload_hosts)
-    }
-
-    /// Gives up an upload, so that the registry need not keep what came of it.
-    ///
-    /// # Errors
-    /// As every request; a registry that keeps it has lost nothing but room.
-    pub async fn cancel(&self, upload: &UploadHandle) -> Result<()> {
-        let what = "cancelling an upload";
-        let ask = Ask::bare(Method::DELETE, Target::Url(upload.0.clone()), what, Lane::Held);
-        let answer = self.primary().send(&ask, Access::Push, None).await?;
-        if answer.status() == StatusCode::NOT_FOUND {
-            return Ok(());
-        }
-        self.primary().accept(answer, what, "upload unknown").await?.finish().await;
-        Ok(())
     }
 }
 

@@ -145,10 +145,10 @@ impl Sink for RegistrySink {
 
     async fn reuse(&self, blob: &Descriptor, mount_from: &[RepoName]) -> Result<Reuse> {
         let own = self.repository.reference().name();
-        let known = self.repository.places_of(&blob.digest);
-        if known.contains(own) {
+        if self.repository.surely_has(&blob.digest) {
             return Ok(Reuse::Present);
         }
+        let known = self.repository.places_of(&blob.digest);
         let mut candidates: Vec<&RepoName> = Vec::new();
         for name in mount_from.iter().chain(&known) {
             if name != own && !candidates.contains(&name) {

@@ -1,7 +1,7 @@
 //! Blobs on their way out (distribution-spec, "Pushing blobs"): in one request where the blob is known, as a chunk of
 //! unknown length where it is being made, and on from where the registry stands where a connection broke.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use berth_oci::{Descriptor, Digest, VerifyError};
 use http::{HeaderValue, header};
@@ -14,14 +14,13 @@ use super::{
     payload::{Meter, Payload},
     registry::{Ask, Lane, Target},
     repository::Access,
+    upload_session::{Session, taken},
     wait,
 };
 use crate::{Content, Error, Result, UploadHandle, content::Blob};
 
 /// Upload sessions that one blob may use up.
 const MAX_SESSIONS: u32 = 3;
-/// How long giving up an upload may take.
-const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 const NO_UPLOAD: &str = "blob upload unknown to registry";
 
 impl Repository {
@@ -93,44 +92,6 @@ impl Repository {
                 Err(error)
             }
         }
-    }
-}
-
-/// An upload session; cancelled when it is dropped while open, unless it is to last.
-struct Session {
-    repository: Repository,
-    upload: Option<UploadHandle>,
-    /// Whether somebody noted it to go on with it.
-    lasting: bool,
-}
-
-impl Session {
-    /// Cancels the upload, if there is one.
-    async fn end(&mut self) {
-        if let Some(upload) = self.upload.take() {
-            cancel(self.repository.clone(), upload).await;
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // Whoever waited for the upload is gone: a deadline, a sibling that failed.
-        if self.lasting {
-            return;
-        }
-        if let (Some(upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(cancel(self.repository.clone(), upload));
-        }
-    }
-}
-
-async fn cancel(repository: Repository, upload: UploadHandle) {
-    match tokio::time::timeout(CANCEL_LIMIT, repository.cancel(&upload)).await {
-        Ok(Ok(())) => {}
-        // The registry forgets it by itself, later.
-        Ok(Err(error)) => tracing::debug!("an upload stays behind: {error}"),
-        Err(_) => tracing::debug!("an upload stays behind: the registry does not answer"),
     }
 }
 
@@ -369,35 +330,6 @@ impl Put<'_> {
         match digest {
             Some(digest) if matches!(self.repository.has_blob_held(&digest).await, Ok(Some(_))) => Step::Done,
             _ => Step::Lost(error),
-        }
-    }
-}
-
-/// How many bytes an upload has by its status: `0-LAST`. `0-0` means none or one, depending on the registry.
-pub(super) fn taken(range: &str) -> Option<u64> {
-    let range = range.trim();
-    let (first, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
-    let last: u64 = last.parse().ok()?;
-    (first == "0" && last > 0).then(|| last.saturating_add(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::taken;
-
-    #[test]
-    fn an_uploads_status_says_how_much_it_has() {
-        for (range, found) in [
-            ("0-9", Some(10)),
-            ("bytes=0-9", Some(10)),
-            ("0-0", None),
-            ("5-9", None),
-            ("0--1", None),
-            ("0-", None),
-            ("", None),
-            ("0-18446744073709551615", Some(u64::MAX)),
-        ] {
-            assert_eq!(taken(range), found, "{range}");
         }
     }
 }

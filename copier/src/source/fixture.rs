@@ -30,8 +30,10 @@ pub(crate) fn unique(length: usize) -> Bytes {
     let seed = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let mut bytes: Vec<u8> = seed.bytes().cycle().take(length).collect();
     // Not the same in every period, so that a shifted read is another content.
-    for (at, byte) in bytes.iter_mut().enumerate().skip(seed.len()) {
-        *byte = byte.wrapping_add((at / 251 % 256) as u8);
+    for (period, bytes) in bytes.chunks_mut(251).enumerate() {
+        for byte in bytes {
+            *byte = byte.wrapping_add(u8::try_from(period % 256).unwrap());
+        }
     }
     bytes.into()
 }

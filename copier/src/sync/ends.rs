@@ -171,23 +171,12 @@ impl Access for Ends<'_> {
             ImageName::Docker { reference, .. } => {
                 let Some(target) = reference.target() else { return Ok(()) };
                 let repository = self.session.remote().repository(reference, &self.request.destination)?;
-                match repository.delete_manifest(&target).await {
-                    Err(error) if is_refused(&error) => Err(error.context(
-                        "this registry deletes no tag by its name, and by digest every tag of the same manifest would go; \
-                         delete it with `berth-copier delete` if that is meant",
-                    )),
-                    answer => answer,
-                }
+                repository.delete_manifest(&target).await
             }
             ImageName::Dir(path) => remove_image(path),
             other => Err(Error::Unsupported(format!("{other}: images of this transport are not deleted"))),
         }
     }
-}
-
-/// 400 and 405 are what registries say that know manifests by digest alone.
-fn is_refused(error: &Error) -> bool {
-    matches!(error.root(), Error::Registry { status: 400 | 405, .. })
 }
 
 /// What a copy would bring.

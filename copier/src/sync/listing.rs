@@ -204,13 +204,10 @@ async fn from_list(access: &dyn Access, request: &Request, registries: Vec<Regis
             }
         }
         let side = &manner.side;
-        let answers: Vec<_> = stream::iter(asked)
-            .map(|repository| async move { (repository, access.tags(repository, side).await) })
-            .buffered(request.parallel.max(1))
-            .collect()
-            .await;
+        let questions: Vec<_> = asked.iter().map(|repository| access.tags(repository, side)).collect();
+        let answers: Vec<_> = stream::iter(questions).buffered(request.parallel.max(1)).collect().await;
         let mut tags = HashMap::new();
-        for (repository, answer) in answers {
+        for (repository, answer) in asked.into_iter().zip(answers) {
             match answer {
                 Ok(found) => drop(tags.insert(repository, found)),
                 Err(error) => out.failures.push(Failure { what: format!("docker://{repository}"), error }),

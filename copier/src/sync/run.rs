@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tracing::{error, info};
 
 use super::{
@@ -23,12 +23,9 @@ pub(super) async fn run(access: &dyn Access, request: &Request) -> Result<Report
     let mut done: BTreeMap<usize, ImageReport> = BTreeMap::new();
     // A repository that cannot be listed does not keep the others from being synced; it fails the whole in the end.
     let mut failures = Vec::new();
-    let mut copies = stream::iter(plan.items.iter().enumerate())
-        .map(|(number, item)| async move {
-            info!(from = %item.source, to = %item.destination, "Copying image ref {}/{count}", number + 1);
-            (number, item, access.copy(item).await)
-        })
-        .buffer_unordered(request.parallel.max(1));
+    let copy = |(number, item): (usize, _)| copy(access, item, number, count).boxed();
+    let copies: Vec<_> = plan.items.iter().enumerate().map(copy).collect();
+    let mut copies = stream::iter(copies).buffer_unordered(request.parallel.max(1));
     while let Some((number, item, result)) = copies.next().await {
         match result {
             Ok(report) => drop(done.insert(number, copied(item, &report))),
@@ -63,14 +60,11 @@ pub(super) async fn run(access: &dyn Access, request: &Request) -> Result<Report
 pub(super) async fn dry_run(access: &dyn Access, request: &Request) -> Result<Report> {
     let plan = plan(access, request, list(access, request).await?).await?;
     tell_early(&plan);
-    let compared: Vec<_> = stream::iter(&plan.items)
-        .map(|item| async move { (item, access.compare(item).await) })
-        .buffered(request.parallel.max(1))
-        .collect()
-        .await;
+    let comparisons: Vec<_> = plan.items.iter().map(|item| access.compare(item)).collect();
+    let compared: Vec<_> = stream::iter(comparisons).buffered(request.parallel.max(1)).collect().await;
     let mut failures = plan.failures;
     let mut images = Vec::new();
-    for (number, (item, comparison)) in compared.into_iter().enumerate() {
+    for (number, (item, comparison)) in plan.items.iter().zip(compared).enumerate() {
         let checked = comparison.and_then(|found| check_folder(request, &item.destination, found));
         images.push(match checked {
             Ok(Comparison { digest, present: true, .. }) => {
@@ -136,15 +130,8 @@ async fn delete(
     images: &[ImageName],
     failures: &mut Vec<Failure>,
 ) -> Vec<DeletionReport> {
-    let results: Vec<_> = stream::iter(images)
-        .map(|image| async move {
-            let digest = access.digest(image).await?;
-            access.delete(image).await?;
-            Ok(DeletionReport { image: image.to_string(), digest })
-        })
-        .buffered(request.parallel.max(1))
-        .collect()
-        .await;
+    let deletions: Vec<_> = images.iter().map(|image| delete_one(access, image).boxed()).collect();
+    let results: Vec<_> = stream::iter(deletions).buffered(request.parallel.max(1)).collect().await;
     let mut out = Vec::new();
     for (image, result) in images.iter().zip(results) {
         match result {
@@ -153,13 +140,29 @@ async fn delete(
                 out.push(report);
             }
             Err(error) => {
-                let error: Error = error;
                 error!(error = %error, "Error deleting \"{image}\"");
                 failures.push(Failure { what: format!("deleting {image}"), error });
             }
         }
     }
     out
+}
+
+async fn delete_one(access: &dyn Access, image: &ImageName) -> Result<DeletionReport> {
+    let digest = access.digest(image).await?;
+    access.delete(image).await?;
+    Ok(DeletionReport { image: image.to_string(), digest })
+}
+
+/// Copies one image of `count`.
+async fn copy<'a>(
+    access: &dyn Access,
+    item: &'a Item,
+    number: usize,
+    count: usize,
+) -> (usize, &'a Item, Result<copy::Report>) {
+    info!(from = %item.source, to = %item.destination, "Copying image ref {}/{count}", number + 1);
+    (number, item, access.copy(item).await)
 }
 
 fn failed(item: &Item, error: Error) -> Failure {

@@ -329,3 +329,21 @@ async fn a_plan_says_copy_skip_and_delete_with_digests_and_bytes() {
         )
     );
 }
+
+#[test]
+fn syncs_and_artifacts_can_run_in_tasks_of_any_thread() {
+    fn movable<T: Send>(_future: &T) {}
+    let session =
+        crate::Session::new(crate::Settings { insecure_policy: true, ..Default::default() }).unwrap();
+    let (request, side) = (from_app(), Side::default());
+    let name: ImageName = "docker://a.io/app:1".parse().unwrap();
+    let how = crate::artifact::Pull::default();
+    let artifact = crate::artifact::Artifact::new(Some("0"), jiff::Timestamp::now()).unwrap();
+    let attachment = crate::artifact::Attachment::default();
+    movable(&super::run(&session, &request));
+    movable(&super::dry_run(&session, &request));
+    movable(&crate::artifact::push(&session, &name, &side, &artifact));
+    movable(&crate::artifact::attach(&session, &name, &side, &artifact, &attachment));
+    movable(&crate::artifact::pull(&session, &name, &side, &how));
+    movable(&crate::artifact::discover(&session, &name, &side, None, None, 0));
+}

@@ -103,7 +103,7 @@ async fn whole_journey(upstream: &str) {
     // One platform: the index, its manifest, and a HEAD where it goes.
     let one = copy(&at("one/app:1"), &at("one/amd:1"), &Options::default()).await.unwrap();
     assert_eq!(one.manifests, 1);
-    proxy.take();
+    drop(proxy.take());
     assert!(copy(&at("one/app:1"), &at("one/amd:1"), &Options::default()).await.unwrap().unchanged);
     assert!(proxy.take().total() <= 4);
 
@@ -145,7 +145,7 @@ async fn between_registries_each_byte_goes_once_in_and_once_out() {
     let layout = format!("oci:{}:multi", scratch.join("layout").display());
     let (there, here) = (format!("docker://{}/app:1", from.host()), format!("docker://{}/app:1", to.host()));
     let top = copy(&layout, &there, &all()).await.unwrap();
-    from.take();
+    drop(from.take());
     let report = copy(&there, &here, &all()).await.unwrap();
     assert_eq!((report.digest, report.source_digest), (top.digest, None));
     let blobs = report.blobs.len();
@@ -262,4 +262,51 @@ async fn every_byte_that_is_sent_is_told() {
     let told = Bytes::default();
     let report = copy::run(&session, &*source, &*sink, &all(), &told).await.unwrap();
     assert_eq!(*told.0.lock().unwrap(), report.bytes_copied);
+}
+
+#[tokio::test]
+async fn referrers_and_tags_of_digests_go_along() {
+    let berth = Berth::builder().start().unwrap();
+    let scratch = Scratch::new("copy").unwrap();
+    make_layout(&scratch.join("layout"), 2, 10_000);
+    let at = |name: &str| format!("docker://{}/{name}", berth.host());
+    let layout = format!("oci:{}:multi", scratch.join("layout").display());
+    let top = copy(&layout, &at("from:1"), &all()).await.unwrap();
+    let session = session();
+    let repository = |name: &str| {
+        let reference = format!("{}/{name}", berth.host()).parse().unwrap();
+        session.remote().repository(&reference, &plain()).unwrap().for_writing()
+    };
+    let (from, to) = (repository("from"), repository("to"));
+    let empty = crate::real::descriptor(b"{}");
+    let content = crate::real::Memory(b"{}".as_slice().into());
+    from.put_blob(&crate::real::blob(Some(empty.clone())), &content, None).await.unwrap();
+    let attached = |subject: bool| {
+        let config = json!({"mediaType": MediaType::OCI_EMPTY, "digest": empty.digest, "size": 2});
+        let of = json!({"mediaType": MediaType::OCI_INDEX, "digest": top.digest, "size": top.manifest.len()});
+        let mut document = json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "artifactType": "application/x.test",
+            "config": config, "layers": [],
+        });
+        if subject {
+            document["subject"] = of;
+        }
+        berth_copier::RawManifest::new(document.to_string().into(), None)
+    };
+    let (referrer, signature) = (attached(true), attached(false));
+    let tag = format!("sha256-{}.sig", top.digest.hex()).parse().unwrap();
+    from.put_manifest(&referrer, &berth_oci::ManifestReference::Digest(referrer.digest.clone()))
+        .await
+        .unwrap();
+    from.put_manifest(&signature, &berth_oci::ManifestReference::Tag(berth_oci::Tag::clone(&tag)))
+        .await
+        .unwrap();
+
+    let options = Options { referrers: true, digest_tags: true, ..all() };
+    let report = copy(&at("from:1"), &at("to:1"), &options).await.unwrap();
+    assert_eq!((report.digest.clone(), report.manifests), (top.digest.clone(), 5));
+    let listed = to.referrers(&top.digest, None).await.unwrap();
+    assert_eq!(listed.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), [&referrer.digest]);
+    let tagged = to.manifest(&berth_oci::ManifestReference::Tag(tag)).await.unwrap();
+    assert_eq!(tagged.digest, signature.digest);
 }

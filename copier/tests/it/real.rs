@@ -1,9 +1,11 @@
 //! The registry client against real registries.
 
 use async_trait::async_trait;
-use berth_conformance::harness::{Berth, DockerRegistry, require};
+use berth_conformance::harness::{
+    Berth, DaemonSpec, DockerRegistry, Scratch, Tool, find_tool, free_port, get_status, require,
+};
 use berth_copier::{
-    ByteStream, Content, Result, Session, Settings, Side,
+    ByteStream, Content, Result, Secret, Session, Settings, Side,
     content::{Blob, Part},
     remote::{Mount, Repository},
 };
@@ -178,4 +180,55 @@ async fn every_request_works_against_docker_registry() {
     }
     let registry = DockerRegistry::start().unwrap();
     round_trip(&registry.host()).await;
+}
+
+#[tokio::test]
+async fn docker_registry_with_a_password_lets_in_whom_it_should() {
+    if !require(&["docker-registry", "htpasswd", "setpriv"]) {
+        return;
+    }
+    let scratch = Scratch::new("htpasswd").unwrap();
+    let entry = Tool::new("htpasswd").unwrap().args(["-Bbn", "user", "s3cret"]).run().unwrap();
+    let file = scratch.write("htpasswd", entry).unwrap();
+    let port = free_port().unwrap();
+    let config = format!(
+        "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage:\n  \
+         filesystem: {{rootdirectory: {}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n\
+         auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+        scratch.subfolder("data").unwrap().display(),
+        file.display()
+    );
+    let config = scratch.write("config.yml", config).unwrap();
+    let argv = [find_tool("docker-registry").unwrap().into_os_string(), "serve".into(), config.into()];
+    let mut spec = DaemonSpec::new("docker-registry", scratch.join("log"), argv);
+    spec.env.push(("OTEL_TRACES_EXPORTER".into(), "none".into()));
+    let mut daemon = spec.start().unwrap();
+    let ready = || get_status(port, "/v2/").is_ok_and(|status| status == 401);
+    daemon.wait_ready(std::time::Duration::from_secs(60), ready).unwrap();
+
+    let host = format!("127.0.0.1:{port}");
+    let session = Session::new(Settings::default()).unwrap();
+    let reference: Reference = format!("{host}/app").parse().unwrap();
+    let as_user = |password: &str| Side {
+        tls_verify: Some(false),
+        credentials: Some(("user".to_owned(), Secret::new(password))),
+        ..Side::default()
+    };
+    let open = |side: &Side| session.remote().repository(&reference, side).unwrap().for_writing();
+    let content = Memory(Bytes::from_static(b"layer"));
+    let put = blob(Some(descriptor(b"layer")));
+    open(&as_user("s3cret")).put_blob(&put, &content, None).await.unwrap();
+    assert_eq!(open(&as_user("s3cret")).has_blob(&descriptor(b"layer").digest).await.unwrap(), Some(5));
+    for side in [as_user("wrong"), plain()] {
+        let error = open(&side).put_blob(&put, &content, None).await.unwrap_err();
+        assert_eq!(error.exit_code(), 3, "{error}");
+        assert!(error.to_string().contains("unauthorized: authentication required"), "{error}");
+    }
+    let check = |password: &'static str| {
+        let client = session.remote().clone();
+        let host = host.clone();
+        async move { client.check_login(&host, "user", &Secret::new(password), &plain()).await }
+    };
+    check("s3cret").await.unwrap();
+    assert_eq!(check("wrong").await.unwrap_err().exit_code(), 3);
 }

@@ -11,7 +11,7 @@ use berth_copier::{
     policy::Policy,
     signature::{GpgSigner, Sign, SigstoreSigner, standalone},
 };
-use berth_oci::Reference;
+use berth_oci::{Algorithm, Digest, Reference};
 
 /// A registry with two images, a store of signatures, and a GnuPG home with two keys.
 struct Lab {
@@ -28,6 +28,9 @@ impl Drop for Lab {
         let _ = Command::new("gpgconf").env("GNUPGHOME", self.gnupg.path()).args(["--kill", "all"]).output();
     }
 }
+
+/// What Debian's Skopeo says to everything that has to do with sigstore.
+const NO_SIGSTORE: &str = "sigstore disabled";
 
 const GOOD: &str = "good@example.org";
 const OTHER: &str = "other@example.org";
@@ -99,12 +102,17 @@ impl Lab {
 
     /// Copies a layout's image into the registry with Skopeo.
     fn push(&self, flags: &[&str], layout: &str, tag: &str) {
+        self.try_push(flags, layout, tag).unwrap();
+    }
+
+    fn try_push(&self, flags: &[&str], layout: &str, tag: &str) -> Result<(), String> {
         self.tool(&["--insecure-policy".to_owned()])
             .args(["copy", "--dest-tls-verify=false"])
             .args(flags)
             .args([format!("oci:{}", self.path(layout).display()), self.image(tag)])
             .run()
-            .unwrap();
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     /// A policy that asks every image of the registry for this.
@@ -158,7 +166,10 @@ impl Lab {
 
     async fn both_accept(&self, requirement: &str, tag: &str) {
         self.ours(requirement, tag).await.unwrap();
-        self.theirs(requirement, tag).unwrap();
+        match self.theirs(requirement, tag) {
+            Err(error) if error.contains(NO_SIGSTORE) => {}
+            outcome => outcome.unwrap(),
+        }
     }
 
     async fn both_refuse(&self, requirement: &str, tag: &str, words: &str) {
@@ -226,13 +237,10 @@ async fn what_skopeo_signs_simply_ours_accepts() {
     let any_tag = lab.signed_by(GOOD).replace('}', r#","signedIdentity":{"type":"matchRepository"}}"#);
     lab.both_accept(&any_tag, "1").await;
     // A signature that was put in another image's place.
-    let store = |tag: &str, layout: &str| {
-        let digest = Layout::open(lab.path(layout)).only().unwrap();
-        let _ = tag;
-        lab.path(&format!("lookaside/ns/app@sha256={}", digest.hex()))
-    };
-    fs::create_dir_all(store("2", "two")).unwrap();
-    fs::copy(store("1", "one").join("signature-1"), store("2", "two").join("signature-1")).unwrap();
+    let (one, two) = (manifest(&lab, "1").await, manifest(&lab, "2").await);
+    let store = |of: &Digest| lab.path(&format!("lookaside/ns/app@sha256={}", of.hex()));
+    fs::create_dir_all(store(&two)).unwrap();
+    fs::copy(store(&one).join("signature-1"), store(&two).join("signature-1")).unwrap();
     lab.both_refuse(&any_tag, "2", "does not match").await;
 }
 
@@ -254,7 +262,7 @@ async fn what_ours_signs_with_a_sigstore_key_skopeo_accepts_and_both_refuse_the_
     lab.both_refuse(&by_good, "2", "is not accepted").await;
 }
 
-async fn manifest(lab: &Lab, tag: &str) -> berth_oci::Digest {
+async fn manifest(lab: &Lab, tag: &str) -> Digest {
     lab.source(tag).await.manifest(None).await.unwrap().digest
 }
 
@@ -263,12 +271,13 @@ async fn what_skopeo_signs_with_our_sigstore_key_ours_accepts() {
     let Some(lab) = Lab::new() else { return };
     let (ours, private) = lab.sigstore_key("good", "secret");
     let passphrase = lab.scratch.write("passphrase", "secret\n").unwrap();
-    // This Skopeo knows the older name of the same format only.
-    let old = fs::read_to_string(&private).unwrap().replace("SIGSTORE", "COSIGN");
-    fs::write(&private, old).unwrap();
     let (private, passphrase) = (private.display().to_string(), passphrase.display().to_string());
     let flags = ["--sign-by-sigstore-private-key", &private, "--sign-passphrase-file", &passphrase];
-    lab.push(&flags, "one", "3");
+    if let Err(error) = lab.try_push(&flags, "one", "3") {
+        // There is nothing to compare with; vectors of the same library are beside the policy's tests.
+        assert!(error.contains(NO_SIGSTORE), "{error}");
+        return;
+    }
     lab.both_accept(&lab.sigstore_signed("good"), "3").await;
     // Beside a signature of Skopeo's there is room for one of ours.
     lab.sign(&ours, "3", "4").await;
@@ -304,7 +313,7 @@ async fn standalone_signatures_are_exchanged_with_skopeo() {
     let only = fingerprint.parse().unwrap();
     let verified = standalone::verify(bytes, &reference, &only, &signature, &ring).unwrap();
     assert_eq!(verified.fingerprint, fingerprint);
-    assert_eq!(verified.digest, berth_oci::Digest::of(berth_oci::Algorithm::Sha256, bytes));
+    assert_eq!(verified.digest, Digest::of(Algorithm::Sha256, bytes));
     let any = "any".parse().unwrap();
     standalone::verify(bytes, &reference, &any, &signature, &ring).unwrap();
     let shown = standalone::dump_without_verification(&signature).unwrap();

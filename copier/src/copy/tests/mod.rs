@@ -1,5 +1,6 @@
 //! The engine between fakes.
 
+mod attached;
 mod faithful;
 mod fakes;
 mod hostile;

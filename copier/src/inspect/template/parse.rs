@@ -65,14 +65,14 @@ struct Parser {
     depth: usize,
 }
 
-/// What ended a block.
-enum End {
+/// What closed a block.
+enum Close {
     End,
     Else,
     ElseIf(Vec<Word>),
 }
 
-impl End {
+impl Close {
     const fn word(&self) -> &'static str {
         match self {
             Self::End => "end",
@@ -82,7 +82,7 @@ impl End {
 }
 
 impl Parser {
-    fn block(&mut self) -> Result<(Vec<Node>, Option<End>), String> {
+    fn block(&mut self) -> Result<(Vec<Node>, Option<Close>), String> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(format!("more than {MAX_DEPTH} blocks inside of each other"));
@@ -95,7 +95,7 @@ impl Parser {
                     let at = |fault: String| format!("{{{{{shown}}}}}: {fault}");
                     match self.action(words).map_err(at)? {
                         Action::Node(node) => nodes.push(node),
-                        Action::End(end) => {
+                        Action::Close(end) => {
                             self.depth -= 1;
                             return Ok((nodes, Some(end)));
                         }
@@ -119,9 +119,9 @@ impl Parser {
                 self.conditional(condition, name == "with").map(Action::Node)
             }
             "range" => self.range(&words[1..]).map(Action::Node),
-            "end" if words.len() == 1 => Ok(Action::End(End::End)),
-            "else" if words.len() == 1 => Ok(Action::End(End::Else)),
-            "else" => Ok(Action::End(End::ElseIf(words.split_off(1)))),
+            "end" if words.len() == 1 => Ok(Action::Close(Close::End)),
+            "else" if words.len() == 1 => Ok(Action::Close(Close::Else)),
+            "else" => Ok(Action::Close(Close::ElseIf(words.split_off(1)))),
             "define" | "template" | "block" | "break" | "continue" => {
                 Err(format!("`{name}` is not done here"))
             }
@@ -143,12 +143,12 @@ impl Parser {
             let (body, end) = self.block()?;
             branches.push((condition, body));
             match end {
-                Some(End::End) => return Ok(Node::If { branches, otherwise: Vec::new(), with }),
-                Some(End::Else) => {
+                Some(Close::End) => return Ok(Node::If { branches, otherwise: Vec::new(), with }),
+                Some(Close::Else) => {
                     let otherwise = self.last()?;
                     return Ok(Node::If { branches, otherwise, with });
                 }
-                Some(End::ElseIf(words)) => match words.as_slice() {
+                Some(Close::ElseIf(words)) => match words.as_slice() {
                     [Word::Name(name), rest @ ..] if name == if with { "with" } else { "if" } => {
                         condition = pipeline(rest)?;
                     }
@@ -161,7 +161,7 @@ impl Parser {
 
     fn last(&mut self) -> Result<Vec<Node>, String> {
         match self.block()? {
-            (body, Some(End::End)) => Ok(body),
+            (body, Some(Close::End)) => Ok(body),
             (_, Some(_)) => Err("there is an {{else}} behind the last one".to_owned()),
             (_, None) => Err("there is no {{end}}".to_owned()),
         }
@@ -178,9 +178,9 @@ impl Parser {
         let over = pipeline(over)?;
         let (body, end) = self.block()?;
         let otherwise = match end {
-            Some(End::End) => Vec::new(),
-            Some(End::Else) => self.last()?,
-            Some(End::ElseIf(_)) => return Err("the `else` of `range` has no condition".to_owned()),
+            Some(Close::End) => Vec::new(),
+            Some(Close::Else) => self.last()?,
+            Some(Close::ElseIf(_)) => return Err("the `else` of `range` has no condition".to_owned()),
             None => return Err("there is no {{end}}".to_owned()),
         };
         Ok(Node::Range { key, value, over, body, otherwise })
@@ -189,7 +189,7 @@ impl Parser {
 
 enum Action {
     Node(Node),
-    End(End),
+    Close(Close),
 }
 
 fn pipeline(words: &[Word]) -> Result<Pipeline, String> {

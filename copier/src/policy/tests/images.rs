@@ -27,17 +27,25 @@ use crate::{
 const MANIFEST: &[u8] = br#"{"schemaVersion":2}"#;
 
 /// An image with signatures, which counts how often they are asked for.
-struct Image {
+pub(super) struct Image {
     name: ImageName,
+    manifest: Digest,
     identity: Option<Reference>,
     signatures: Result<Vec<Signature>, ()>,
     asked: Arc<AtomicUsize>,
 }
 
+impl Image {
+    pub(super) fn of(name: &str, manifest: &RawManifest, signatures: Vec<Signature>) -> Self {
+        let name: ImageName = name.parse().unwrap();
+        let identity = name.reference().cloned();
+        let manifest = manifest.digest.clone();
+        Self { name, manifest, identity, signatures: Ok(signatures), asked: Arc::default() }
+    }
+}
+
 fn image(name: &str, signatures: Vec<Signature>) -> Image {
-    let name: ImageName = name.parse().unwrap();
-    let identity = name.reference().cloned();
-    Image { name, identity, signatures: Ok(signatures), asked: Arc::default() }
+    Image::of(name, &raw(), signatures)
 }
 
 #[async_trait]
@@ -59,7 +67,7 @@ impl Source for Image {
     }
 
     async fn signatures(&self, manifest: &Digest) -> Result<Vec<Signature>> {
-        assert_eq!(*manifest, raw().digest);
+        assert_eq!(*manifest, self.manifest);
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.signatures.clone().map_err(|()| Error::Timeout)
     }

@@ -60,6 +60,7 @@ fn every_requirement_is_read() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row per rule")]
 fn whatever_is_unknown_twice_or_malformed_refuses_the_policy() {
     let signed = |rest: &str| format!(r#"{{"default":[{{"type":"signedBy"{rest}}}]}}"#);
     let sigstore = |rest: &str| format!(r#"{{"default":[{{"type":"sigstoreSigned"{rest}}}]}}"#);

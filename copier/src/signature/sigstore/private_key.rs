@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::pem;
 use crate::Secret;
 
-const LABEL: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
-/// What older cosign calls the same.
-const OLD_LABEL: &str = "ENCRYPTED COSIGN PRIVATE KEY";
+/// The older name, which Skopeo writes and every reader knows.
+const LABEL: &str = "ENCRYPTED COSIGN PRIVATE KEY";
+/// What cosign calls the same since its second version.
+const NEW_LABEL: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
 const KDF: &str = "scrypt";
 const CIPHER: &str = "nacl/secretbox";
 /// scrypt's cost for new keys (32 MiB of memory).
@@ -147,7 +148,7 @@ impl PrivateKey {
             return Err(format!("more than {MAX_BYTES} bytes"));
         }
         let content =
-            pem::only(text, LABEL).or_else(|fault| pem::only(text, OLD_LABEL).map_err(|_| fault))?;
+            pem::only(text, LABEL).or_else(|fault| pem::only(text, NEW_LABEL).map_err(|_| fault))?;
         let pkcs8 = decrypt(&content, passphrase)?;
         for curve in [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P521_SHA256_ASN1_SIGNING] {
             if let Ok(pair) = EcdsaKeyPair::from_pkcs8(curve, &pkcs8) {
@@ -211,16 +212,16 @@ mod tests {
     fn a_new_key_signs_what_its_public_half_verifies() {
         let passphrase = Secret::new("correct horse");
         let pair = generate_key_pair(&passphrase).unwrap();
-        assert!(pair.private.expose().starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"));
+        assert!(pair.private.expose().starts_with("-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----\n"));
         let key = PrivateKey::from_pem(pair.private.expose().as_bytes(), &passphrase).unwrap();
         assert_eq!(key.public_pem().unwrap(), pair.public);
         let signature = key.sign(b"payload").unwrap();
         let public = PublicKey::from_pem(pair.public.as_bytes()).unwrap();
         public.verify(b"payload", &signature).unwrap();
         assert!(public.verify(b"Payload", &signature).is_err());
-        let old = pair.private.expose().replace("SIGSTORE", "COSIGN");
-        PrivateKey::from_pem(old.as_bytes(), &passphrase).unwrap();
-        let wrong = PrivateKey::from_pem(old.as_bytes(), &Secret::new("")).unwrap_err();
+        let new = pair.private.expose().replace("COSIGN", "SIGSTORE");
+        PrivateKey::from_pem(new.as_bytes(), &passphrase).unwrap();
+        let wrong = PrivateKey::from_pem(new.as_bytes(), &Secret::new("")).unwrap_err();
         assert!(wrong.contains("passphrase is wrong"), "{wrong}");
         assert!(!format!("{pair:?} {key:?}").contains("BEGIN ENCRYPTED"));
     }

@@ -140,6 +140,8 @@ impl Hostile {
             // Dropped with this task, so that no connection outlives the server.
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                // Head and body go out in two writes; without this the second waits for the first one's receipt.
+                stream.set_nodelay(true).unwrap();
                 let (shared, acceptor) = (Arc::clone(&own), acceptor.clone());
                 connections.spawn(async move {
                     // A connection that breaks is what these tests are about.

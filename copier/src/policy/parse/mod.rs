@@ -1,19 +1,18 @@
 //! policy.json, strictly: whatever is unknown, twice or malformed refuses the whole file, and all faults are told at once.
 
+mod fields;
+
 use std::collections::BTreeMap;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use berth_oci::Reference;
 
+use self::fields::{Faults, Fields, Names};
 use super::{
     Rules,
-    model::{Identity, Material, Repository, Requirement, Signer},
+    model::{Identity, Repository, Requirement, Signer},
     scope,
 };
 use crate::signature::json::{self, Json, quoted};
-
-/// Most faults that are told.
-const MAX_FAULTS: usize = 100;
 
 /// Reads a policy. The error is every fault, one to a line.
 pub(super) fn parse(text: &[u8]) -> Result<Rules, String> {
@@ -26,138 +25,6 @@ pub(super) fn parse(text: &[u8]) -> Result<Rules, String> {
     }
 }
 
-#[derive(Default)]
-struct Faults {
-    found: Vec<String>,
-    more: usize,
-}
-
-impl Faults {
-    fn add<T>(&mut self, at: &str, fault: impl AsRef<str>) -> Option<T> {
-        if self.found.len() == MAX_FAULTS {
-            self.more += 1;
-        } else {
-            self.found.push(format!("{at}: {}", fault.as_ref()));
-        }
-        None
-    }
-
-    fn text(&self) -> String {
-        let mut text = match (self.found.as_slice(), self.more) {
-            ([one], 0) => return one.clone(),
-            (found, more) => format!("{} problems", found.len() + more),
-        };
-        for fault in &self.found {
-            text.push_str("\n  ");
-            text.push_str(fault);
-        }
-        text
-    }
-}
-
-/// An object's fields, of which each is taken once and none may be left.
-struct Fields<'a> {
-    at: String,
-    left: BTreeMap<&'a str, &'a Json>,
-}
-
-impl<'a> Fields<'a> {
-    fn of(json: &'a Json, at: &str, faults: &mut Faults) -> Option<Self> {
-        let Json::Object(fields) = json else {
-            return faults.add(at, format!("expected an object, found {}", json.kind()));
-        };
-        let left = fields.iter().map(|(key, value)| (key.as_str(), value)).collect();
-        Some(Self { at: at.to_owned(), left })
-    }
-
-    fn key(&self, name: &str) -> String {
-        if self.at.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at) }
-    }
-
-    fn take(&mut self, name: &str) -> Option<&'a Json> {
-        self.left.remove(name)
-    }
-
-    fn text(&mut self, name: &str, faults: &mut Faults) -> Option<String> {
-        let json = self.take(name)?;
-        match json.text() {
-            Ok("") => faults.add(&self.key(name), "is empty"),
-            Ok(text) => Some(text.to_owned()),
-            Err(fault) => faults.add(&self.key(name), fault),
-        }
-    }
-
-    fn required(&mut self, name: &str, faults: &mut Faults) -> Option<String> {
-        if !self.left.contains_key(name) {
-            return faults.add(&self.key(name), "is required");
-        }
-        self.text(name, faults)
-    }
-
-    fn texts(&mut self, name: &str, faults: &mut Faults) -> Option<Vec<String>> {
-        let key = self.key(name);
-        match self.take(name)? {
-            Json::Array(items) if items.is_empty() => faults.add(&key, "is empty"),
-            Json::Array(items) => {
-                let texts = items.iter().enumerate().map(|(place, item)| match item.text() {
-                    Ok("") => faults.add(&format!("{key}[{place}]"), "is empty"),
-                    Ok(text) => Some(text.to_owned()),
-                    Err(fault) => faults.add(&format!("{key}[{place}]"), fault),
-                });
-                // Every item is looked at before the first fault ends it.
-                texts.collect::<Vec<_>>().into_iter().collect()
-            }
-            other => faults.add(&key, format!("expected an array, found {}", other.kind())),
-        }
-    }
-
-    /// Names of fields that are left are faults.
-    fn end(self, faults: &mut Faults) {
-        for name in self.left.keys() {
-            let at = if self.at.is_empty() { "the policy" } else { &self.at };
-            faults.add::<()>(at, format!("unknown field {}", quoted(name)));
-        }
-    }
-
-    /// What stands under one of the names. More than one of them is a fault, none is `None`.
-    fn material(&mut self, names: &Names, faults: &mut Faults) -> Option<Material> {
-        let given: Vec<_> = names.given(self).collect();
-        if given.len() > 1 {
-            faults.add::<()>(&self.at, format!("only one of {} may be given", given.join(", ")));
-        }
-        let mut found = None;
-        for name in given {
-            let list = name.ends_with('s');
-            let texts =
-                if list { self.texts(name, faults) } else { self.text(name, faults).map(|text| vec![text]) };
-            let Some(texts) = texts else { continue };
-            found = if names.files.contains(&name) {
-                Some(Material::Files(texts.into_iter().map(Into::into).collect()))
-            } else {
-                match texts.iter().map(|text| STANDARD.decode(text)).collect() {
-                    Ok(data) => Some(Material::Data(data)),
-                    Err(fault) => faults.add(&self.key(name), format!("no base64: {fault}")),
-                }
-            };
-        }
-        found
-    }
-
-    fn required_material(&mut self, names: &Names, faults: &mut Faults) -> Option<Material> {
-        if names.given(self).next().is_none() {
-            return faults
-                .add(&self.at, format!("one of {} is required", names.all().collect::<Vec<_>>().join(", ")));
-        }
-        self.material(names, faults)
-    }
-}
-
-/// The names under which content may be given: by path, or in base64. A name in the plural is that of a list.
-struct Names {
-    files: &'static [&'static str],
-    data: &'static [&'static str],
-}
-
 const KEYRINGS: Names = Names { files: &["keyPath", "keyPaths"], data: &["keyData"] };
 const KEYS: Names = Names { files: &["keyPath", "keyPaths"], data: &["keyData", "keyDatas"] };
 const REKOR: Names = Names {
@@ -167,16 +34,6 @@ const REKOR: Names = Names {
 const FULCIO_CA: Names = Names { files: &["caPath"], data: &["caData"] };
 const PKI_ROOTS: Names = Names { files: &["caRootsPath"], data: &["caRootsData"] };
 const PKI_INTERMEDIATES: Names = Names { files: &["caIntermediatesPath"], data: &["caIntermediatesData"] };
-
-impl Names {
-    fn all(&self) -> impl Iterator<Item = &'static str> {
-        self.files.iter().chain(self.data).copied()
-    }
-
-    fn given(&self, fields: &Fields<'_>) -> impl Iterator<Item = &'static str> {
-        self.all().filter(|name| fields.left.contains_key(name))
-    }
-}
 
 fn rules(json: &Json, faults: &mut Faults) -> Option<Rules> {
     let mut fields = Fields::of(json, "", faults)?;
