@@ -50,7 +50,10 @@ fn a_full_disk_is_a_clear_error_and_leaves_no_image() {
         let name = format!("{transport}:{}{rest}", target.display());
         let (status, log) = user.start_copy(&[], &image.name, &name).end();
         assert_eq!(status.code(), Some(1), "{name}: {log}");
-        assert!(log.contains("No space left on device") && log.contains(at.to_str().unwrap()), "{name}: {log}");
+        assert!(
+            log.contains("No space left on device") && log.contains(at.to_str().unwrap()),
+            "{name}: {log}"
+        );
         nothing_is_left(&user, transport, &target, &name);
         drop(disk);
     }

@@ -29,8 +29,7 @@ fn killed_and_restarted(mut source: Server, mut target: Server, dies: Dies) {
         Dies::Destination => (source.host(), valve.host(), Way::Up),
     };
     valve.hold_after(way, ALL * 45 / 100);
-    let copy =
-        user.start_copy(&[], &format!("docker://{from}/big:1"), &format!("docker://{to}/copy:1"));
+    let copy = user.start_copy(&[], &format!("docker://{from}/big:1"), &format!("docker://{to}/copy:1"));
     valve.held();
     let server = if dies == Dies::Source { &mut source } else { &mut target };
     server.kill();
