@@ -13,7 +13,6 @@ use berth_copier::{
 use berth_oci::{Algorithm, Digest};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 /// A public key that vouches for nothing.
@@ -33,19 +32,34 @@ YqDbjsHvxFFc28562AEjdoHO9XArgrhlDIMGGrlUt0MKU1BdlXMdphiE
 -----END PRIVATE KEY-----
 ";
 
+const PREFIX: &str = "berth-copier-fuzz-";
+
 /// A folder of this process. In memory where there is such a place, because every input is written to it.
 ///
 /// # Panics
 /// Where there is no room.
 pub fn folder() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        let memory = Path::new("/dev/shm");
-        let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
-        let path = made.expect("a folder").keep();
-        // libFuzzer leaves by `exit`, which runs no destructor of a static; the next run sweeps.
-        path
+        let memory = PathBuf::from("/dev/shm");
+        let root = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        sweep(&root);
+        let folder = root.join(format!("{PREFIX}{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        folder
     });
     &FOLDER
+}
+
+/// Removes the folders of processes that are gone: libFuzzer leaves without running destructors.
+fn sweep(root: &Path) {
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+        if !Path::new("/proc").join(id).exists() {
+            // Another run may sweep at the same time.
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 fn runtime() -> &'static Runtime {

@@ -154,10 +154,14 @@ impl Error {
         move |source| Self::File { path, source }
     }
 
-    /// Says what was being done.
+    /// Says what was being done, unless the error says that itself already.
     #[must_use]
     pub fn context(self, doing: impl fmt::Display) -> Self {
-        Self::Context { doing: doing.to_string(), error: Box::new(self) }
+        let (doing, said) = (doing.to_string(), self.to_string());
+        match said.strip_prefix(&doing) {
+            Some(rest) if rest.starts_with(':') || rest.starts_with(" in ") => self,
+            _ => Self::Context { doing, error: Box::new(self) },
+        }
     }
 
     /// The error without what was being done.

@@ -3,6 +3,7 @@
 use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
 use berth_copier::{Error, Result};
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -34,6 +35,8 @@ pub(crate) fn run(cli: Cli, log: &Arc<Log>, output: Output) -> ExitCode {
     let limit = cli.globals.command_timeout.filter(|limit| !limit.is_zero());
     let process = Process::new(cli.globals, output);
     let end = runtime.block_on(async {
+        // A limit on the size of files (`ulimit -f`) then is the writer's error, and not the end without a word.
+        let _large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
         let work = async {
             match limit {
                 Some(limit) => tokio::time::timeout(limit, commands::run(command, &process))

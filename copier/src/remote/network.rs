@@ -22,7 +22,12 @@ pub(super) fn network(error: &reqwest::Error, host: &str, what: &str) -> Error {
     let host = reached.as_deref().unwrap_or(host);
     let cause = cause(error, host);
     let dialling = error.is_connect() && cause.starts_with("connect: ");
-    let cause = if dialling { format!("dial tcp {host}: {cause}") } else { cause };
+    let cause = match (dialling, error.is_connect()) {
+        (true, _) => format!("dial tcp {host}: {cause}"),
+        (false, true) => cause,
+        // What was being done may concern two registries.
+        (false, false) => format!("{host}: {cause}"),
+    };
     Error::Network { what, source: cause.into() }
 }
 

@@ -58,6 +58,12 @@ impl Repository {
         upload: UploadHandle,
         begun_before: bool,
     ) -> Result<Descriptor> {
+        // Whoever noted it may have meant another registry. Nothing is asked there.
+        if begun_before && let Err(error) = self.may_receive(&upload.0).await {
+            tracing::debug!("an upload that was begun before is passed over: {error}");
+            let session = Session { repository: self.clone(), upload: None, lasting: true };
+            return self.put_on(blob, content, session, false).await;
+        }
         let session = Session { repository: self.clone(), upload: Some(upload), lasting: true };
         self.put_on(blob, content, session, begun_before).await
     }
