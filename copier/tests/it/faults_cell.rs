@@ -138,13 +138,7 @@ impl Running {
 
 /// Which of the blobs a repository has.
 pub(crate) fn present(port: u16, repository: &str, blobs: &[Digest]) -> usize {
-<<<<<<< HEAD
-    let there =
-        |digest: &&Digest| get_status(port, &format!("/v2/{repository}/blobs/{digest}")).unwrap() == 200;
-    blobs.iter().filter(there).count()
-=======
     blobs.iter().filter(|digest| is_there(port, &format!("/v2/{repository}/blobs/{digest}"))).count()
->>>>>>> w-faults
 }
 
 /// Whether a tag means something.
