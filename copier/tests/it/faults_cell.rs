@@ -175,7 +175,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 /// A registry that can die.
 pub(crate) enum Server {
     Berth(Box<Berth>),
-    Docker(DockerRegistry),
+    Docker(Box<DockerRegistry>),
 }
 
 impl Server {
@@ -184,7 +184,7 @@ impl Server {
     }
 
     pub(crate) fn docker() -> Self {
-        Self::Docker(DockerRegistry::start().unwrap())
+        Self::Docker(Box::new(DockerRegistry::start().unwrap()))
     }
 
     pub(crate) fn host(&self) -> String {
