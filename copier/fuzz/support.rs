@@ -7,9 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use berth_copier::{
-    ByteStream, Content, ImageName, Result, Session, Settings, Side, inspect::Inspected,
-};
+use berth_copier::{ByteStream, Content, ImageName, Result, Session, Settings, Side, inspect::Inspected};
 use berth_oci::{Algorithm, Digest};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -63,8 +61,9 @@ fn sweep(root: &Path) {
 }
 
 fn runtime() -> &'static Runtime {
-    static RUNTIME: LazyLock<Runtime> =
-        LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads"));
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads")
+    });
     &RUNTIME
 }
 

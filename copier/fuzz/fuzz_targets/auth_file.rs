@@ -1,8 +1,8 @@
 #![no_main]
 //! auth.json and .dockercfg, asked for keys with and without paths. (Programs that a file names are not found.)
 
-use berth_copier::config::{AuthFile, Credentials, Environment};
 use berth_copier::Side;
+use berth_copier::config::{AuthFile, Credentials, Environment};
 use berth_copier_fuzz::{folder, run};
 use libfuzzer_sys::fuzz_target;
 

@@ -1,8 +1,8 @@
 #![no_main]
 //! registries.conf: what is taken answers for names.
 
-use berth_copier::config::{Environment, Registries};
 use berth_copier::Settings;
+use berth_copier::config::{Environment, Registries};
 use berth_copier_fuzz::folder;
 use libfuzzer_sys::fuzz_target;
 

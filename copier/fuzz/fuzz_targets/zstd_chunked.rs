@@ -1,7 +1,7 @@
 #![no_main]
 //! zstd:chunked of any tar file: what comes out unpacks to what went in.
 
-use berth_copier::compression::{Level, Recipe, Recompressed, Unpack, Form};
+use berth_copier::compression::{Form, Level, Recipe, Recompressed, Unpack};
 use berth_copier::copy::CompressionFormat;
 use berth_copier_fuzz::{Memory, read};
 use libfuzzer_sys::fuzz_target;

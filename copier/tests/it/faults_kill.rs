@@ -9,6 +9,9 @@ use crate::{
     faults_valve::{Valve, Way},
 };
 
+/// What is made of a journal's text.
+type Harm<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+
 /// Two registries, an image in the first, and a valve before the second.
 struct Lab {
     scratch: Scratch,
@@ -110,7 +113,7 @@ fn a_journal_that_is_damaged_or_foreign_does_no_harm() {
         assert!(text.contains(&host), "no upload was noted:\n{text}");
         text.replace(&host, &format!("http://{address}/"))
     };
-    let harms: [(&str, &dyn Fn(&str) -> Vec<u8>); 5] = [
+    let harms: [(&str, Harm<'_>); 5] = [
         ("empty", &|_| Vec::new()),
         ("garbage", &|_| b"\0\xff{{{{".repeat(4000)),
         ("cut", &|text| text.as_bytes()[..text.len() - 7].to_vec()),
