@@ -86,6 +86,7 @@ pub async fn pull(session: &Session, name: &ImageName, side: &Side, how: &Pull) 
     let source = session.source(name, side).await.context(format!("opening {name}"))?;
     let top = source.manifest(None).await?;
     let manifest = image(session, source.as_ref(), top, how.platform.as_ref()).await?;
+    session.policy()?.check(source.as_ref(), &manifest).await?;
     let (digest, manifest) = (manifest.digest.clone(), manifest.parse()?);
     let mut layers = manifest.layers.clone();
     if how.include_subject {
@@ -170,6 +171,7 @@ async fn subjects(
             )));
         }
         let raw = source.manifest(Some(&subject.digest)).await?;
+        session.policy()?.check(source, &raw).await?;
         let found = image(session, source, raw, platform).await?.parse()?;
         layers.extend(found.layers);
         next = found.subject;

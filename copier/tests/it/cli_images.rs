@@ -300,3 +300,18 @@ fn debug_shows_each_request() {
     let line = format!("level=debug msg=\"GET http://{}/v2/team/app/manifests/none: 404\"", berth.host());
     assert!(ran.stderr.contains(&line), "{}", ran.stderr);
 }
+
+#[test]
+fn files_of_an_artifact_that_the_policy_refuses_are_not_pulled() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("note"), "hello").unwrap();
+    let pushed = run(home.path(), &["push", "note", "oci:notes:v1"]);
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    fs::write(home.path().join("policy.json"), r#"{"default": [{"type": "reject"}]}"#).unwrap();
+    let refused = run(home.path(), &["--policy", "policy.json", "pull", "oci:notes:v1", "-o", "out"]);
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    assert!(!home.path().join("out/note").exists());
+    let pulled = run(home.path(), &["pull", "oci:notes:v1", "-o", "out"]);
+    assert_eq!(pulled.code, 0, "{}", pulled.stderr);
+    assert_eq!(fs::read_to_string(home.path().join("out/note")).unwrap(), "hello");
+}
