@@ -90,6 +90,7 @@ async fn c6_a_blob_that_is_longer_than_its_descriptor_ends_at_the_size() {
     longer.push(0);
     for body in [Body::Whole(longer.clone()), Body::Chunked(longer.clone()), Body::Endless(b"more and more")]
     {
+        let announced = matches!(body, Body::Whole(_));
         let server = Hostile::start(move |_| Reply::new(200, "").body(body.clone())).await;
         let opened = Lab::new().open(&server.host(), "app").blob(&descriptor(&content)).open(0).await;
         let mut came = 0;
@@ -104,6 +105,7 @@ async fn c6_a_blob_that_is_longer_than_its_descriptor_ends_at_the_size() {
         };
         assert_eq!(error.exit_code(), 4, "{error}");
         assert!(came < content.len(), "the last piece must not go on: {came}");
+        assert!(!announced || came == 0, "what is announced to be too long is not begun");
         assert!(server.sent() < 24 * 1024 * 1024);
     }
 }
