@@ -153,7 +153,18 @@ impl Copy {
             return Ok(());
         }
         let session = process.session(&self.retry)?;
-        let progress = process.output.progress(self.quiet || self.report.is_some());
+        // There standard output is the archive.
+        let piped = matches!(
+            &plan.destination,
+            ImageName::OciArchive { path, .. } | ImageName::DockerArchive { path, .. } if path.as_os_str() == "-"
+        );
+        if piped && self.report.is_some() {
+            return Err(Error::Usage(
+                "--report writes to standard output, and so does this destination; give the archive a file"
+                    .to_owned(),
+            ));
+        }
+        let progress = process.output.progress(self.quiet || self.report.is_some() || piped);
         let report =
             retry(session.settings().retry, async || plan.run(&session, progress.as_ref()).await).await?;
         if let Some(path) = &self.digestfile {

@@ -12,7 +12,7 @@ use super::{
     verified::Verified,
 };
 use crate::{
-    ByteStream, Content, Result,
+    ByteStream, Content, Error, Result,
     compression::{Level, Recipe, Recompressed, Unpack},
     encryption::{Decrypted, Encrypted, without_encryption},
     sink::LayerForm,
@@ -146,14 +146,19 @@ impl Content for Shared {
 /// What is made of each layer of a manifest: what was asked for, or else what the destination wants of plain layers.
 ///
 /// # Errors
-/// `Error::Usage` if a layer is to be encrypted that the image has not.
+/// `Error::Usage` if a layer is to be encrypted that the image has not; `Error::Refused` if one is to be that cannot.
 pub(super) fn makings(
     manifest: &Manifest,
     options: &Options,
     wants: LayerForm,
 ) -> Result<Vec<Option<Making>>> {
     if !convert::is_image(manifest) {
-        return Ok(Vec::new());
+        return match (&options.encrypt, manifest.layers.first()) {
+            (Some(_), Some(layer)) => {
+                Err(unencrypted(layer, "it belongs to an artifact, and only images' layers are"))
+            }
+            _ => Ok(Vec::new()),
+        };
     }
     let wants = match options.compression {
         Compression { compress: true, .. } => LayerForm::Compress,
@@ -163,7 +168,26 @@ pub(super) fn makings(
     let encrypt = options.encrypt.as_ref().map(|encrypt| encrypt.select(manifest.layers.len()));
     let encrypt = encrypt.transpose()?.unwrap_or_default();
     let layers = manifest.layers.iter().enumerate();
-    Ok(layers.map(|(place, blob)| making(blob, options, wants, encrypt.contains(&place))).collect())
+    layers
+        .map(|(place, blob)| {
+            let encrypt = encrypt.contains(&place);
+            match making(blob, options, wants, encrypt) {
+                // What was to be secret must not go out as it is.
+                None if encrypt => Err(unencrypted(
+                    blob,
+                    "layers of this type, encrypted for others, or kept elsewhere are not",
+                )),
+                making => Ok(making),
+            }
+        })
+        .collect()
+}
+
+fn unencrypted(layer: &Descriptor, why: &str) -> Error {
+    let (digest, media_type) = (&layer.digest, &layer.media_type);
+    Error::Refused(format!(
+        "layer {digest} of type {media_type} would not be encrypted: {why}; nothing was copied"
+    ))
 }
 
 fn making(blob: &Descriptor, options: &Options, wants: LayerForm, encrypt: bool) -> Option<Making> {

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use berth_oci::{Descriptor, Digest, manifest::Kind};
 
+use self::layer_type::LayerType;
 use self::{graph::Graph, journal::Journal};
 use crate::{
     Error, Event, ImageName, Progress, RawManifest, Result, Role, Session, Sink, SinkTraits, Source,
@@ -130,6 +131,14 @@ impl Copy<'_> {
         }
         if self.options.digest_tags {
             self.add_digest_tags(&mut graph).await?;
+        }
+        // What is attached may be an image that runs, and comes under a digest or tag that somebody can pull.
+        for node in &graph.nodes()[images..] {
+            if convert::is_image(&node.manifest)
+                && node.manifest.layers.iter().any(|layer| LayerType::parse(&layer.media_type).is_some())
+            {
+                gate::image(self.session, self.source, &node.raw).await?;
+            }
         }
         let plan = self.plan(&graph, signatures)?;
         self.announce(&graph, &plan, images);

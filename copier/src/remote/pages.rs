@@ -21,6 +21,9 @@ const MAX_PAGES: usize = 1000;
 /// Bytes of one page: as much as a registry may say of 10,000 entries.
 pub(super) const MAX_PAGE: usize = 16 * 1024 * 1024;
 
+/// Tags of one repository.
+const MAX_TAGS: usize = 1_000_000;
+
 #[derive(Deserialize)]
 struct Page {
     /// `null` where there is none.
@@ -50,6 +53,13 @@ impl Repository {
                     Ok(tag) => tags.push(tag),
                     Err(_) => tracing::warn!("{}: \"{}\" is no tag", place.place(), escaped(&tag, 256)),
                 }
+            }
+            if tags.len() > MAX_TAGS {
+                return Err(endless(
+                    "fetching tags list",
+                    place,
+                    &format!("it has more than {MAX_TAGS} tags"),
+                ));
             }
             Ok(())
         };

@@ -315,3 +315,17 @@ fn files_of_an_artifact_that_the_policy_refuses_are_not_pulled() {
     assert_eq!(pulled.code, 0, "{}", pulled.stderr);
     assert_eq!(fs::read_to_string(home.path().join("out/note")).unwrap(), "hello");
 }
+
+#[test]
+fn an_archive_on_standard_output_is_the_archive_alone() {
+    let home = images();
+    for transport in ["docker-archive", "oci-archive"] {
+        let (to, file) = (format!("{transport}:-"), format!("{transport}.tar"));
+        let ran = command(home.path()).args(["copy", "oci:app", &to]).output().unwrap();
+        assert!(ran.status.success());
+        fs::write(home.path().join(&file), ran.stdout).unwrap();
+        let read = run(home.path(), &["inspect", &format!("{transport}:{file}")]);
+        assert_eq!(read.code, 0, "{}", read.stderr);
+        assert_eq!(run(home.path(), &["copy", "--report", "json", "oci:app", &to]).code, 2);
+    }
+}

@@ -62,3 +62,27 @@ async fn a_layer_goes_encrypted_and_comes_back_as_it_was() {
     let preserve = Options { preserve_digests: true, format: None, ..options };
     assert_eq!(copy(&shelf, &Heap::default(), &preserve).await.unwrap_err().exit_code(), 5);
 }
+
+#[tokio::test]
+async fn what_would_go_out_unencrypted_is_refused_before_anything_moves() {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let public = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap();
+    let recipients = vec![Recipient::from_bytes(&pem("PUBLIC KEY", public.as_ref())).unwrap()];
+    let encrypt = Encrypt { recipients, layers: Vec::new() };
+    let options = Options { encrypt: Some(encrypt), ..Options::default() };
+    for (config, layer) in [
+        (MediaType::OCI_EMPTY, MediaType::OCI_LAYER),
+        (MediaType::OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar+bzip2"),
+    ] {
+        let (mut shelf, heap) = (Shelf::default(), Heap::default());
+        shelf.blob(b"{}");
+        shelf.blob(b"a secret");
+        shelf.manifest(&serde_json::json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
+            "config": super::fakes::described(config, b"{}"),
+            "layers": [super::fakes::described(layer, b"a secret")],
+        }));
+        assert_eq!(copy(&shelf, &heap, &options).await.unwrap_err().exit_code(), 5, "{config} {layer}");
+        assert!(heap.state().blobs.is_empty(), "{config} {layer}");
+    }
+}
