@@ -12,7 +12,8 @@ use std::{
 use berth_oci::{Platform, Reference};
 
 use crate::{
-    ImageName, Result, Secret, Sink, Source, archive, copy, daemon, dir, layout, policy::Policy, remote,
+    Error, ImageName, Result, Secret, Sink, Source, archive, copy, daemon, dir, layout, policy::Policy,
+    remote,
 };
 
 /// Settings of the whole process: Skopeo's global flags.
@@ -73,7 +74,7 @@ pub struct Side {
     pub shared_blob_dir: Option<PathBuf>,
     /// `--dest-oci-accept-uncompressed-layers`.
     pub accept_uncompressed_layers: bool,
-    /// `--additional-tag`, for docker-archive destinations.
+    /// `--additional-tag`, for docker-archive: and docker-daemon: destinations; for others opening the sink fails.
     pub additional_tags: Vec<Reference>,
 }
 
@@ -158,8 +159,9 @@ impl Session {
     /// Opens a place to write.
     ///
     /// # Errors
-    /// If it may not be written.
+    /// If it may not be written; `Error::Usage` for additional tags where it takes none.
     pub async fn sink(&self, name: &ImageName, side: &Side) -> Result<Box<dyn Sink>> {
+        additional_tags_fit(name, side)?;
         match name {
             ImageName::Docker { reference, .. } => remote::sink(self, name, reference, side).await,
             ImageName::Dir(path) => dir::sink(name, path).await,
@@ -181,4 +183,16 @@ impl Session {
     pub async fn archive_names(&self, path: &std::path::Path) -> Result<Vec<String>> {
         archive::docker::names(path, self.settings()).await
     }
+}
+
+fn additional_tags_fit(name: &ImageName, side: &Side) -> Result<()> {
+    let way_out = match name {
+        _ if side.additional_tags.is_empty() => return Ok(()),
+        ImageName::DockerArchive { .. } | ImageName::DockerDaemon(_) => return Ok(()),
+        ImageName::Docker { .. } => "copy again to each other name, whose blobs are at the registry by then",
+        _ => "copy again to each other name",
+    };
+    Err(Error::Usage(format!(
+        "{name}: --additional-tag is for docker-archive: and docker-daemon: destinations only; {way_out}"
+    )))
 }

@@ -63,17 +63,20 @@ impl Title {
 }
 
 /// Whether a symbolic link in the folder `from` (components below a root) leads to a place below that root.
+///
+/// `..` may only stand at the beginning: behind a name, which may be another link, it is counted from wherever that leads.
 pub(super) fn stays_below(from: &[String], target: &str) -> bool {
     let mut depth = from.len();
+    let mut named = false;
     if target.is_empty() || target.starts_with('/') || target.contains('\0') {
         return false;
     }
     for part in target.split('/') {
         match part {
             "" | "." => {}
-            ".." if depth == 0 => return false,
+            ".." if named || depth == 0 => return false,
             ".." => depth -= 1,
-            _ => depth += 1,
+            _ => named = true,
         }
     }
     true
@@ -105,6 +108,15 @@ mod tests {
         }
         for target in ["", "/", "/etc", "../../..", "../../../x", "../../a/../../x", "c/../../../../y"] {
             assert!(!stays_below(&from, target), "{target}");
+        }
+    }
+
+    #[test]
+    fn links_do_not_climb_from_where_another_link_leads() {
+        let deep: Vec<String> = ["a", "b", "c", "d"].map(str::to_owned).into();
+        assert!(stays_below(&deep, "../../../.."));
+        for target in ["up/../../victim", "up/..", "../up/../x", "./up/./..", "up//..//x"] {
+            assert!(!stays_below(&deep, target), "{target}");
         }
     }
 

@@ -133,7 +133,7 @@ pub(crate) struct LayerOptions {
     #[arg(long, value_name = "FORMAT")]
     dest_compress_format: Option<String>,
 
-    /// Compress at this level: 1 to 9 for gzip, 1 to 20 for zstd
+    /// Compress at this level: 1 to 9 for gzip, 1 to 22 for zstd
     #[arg(long, value_name = "LEVEL")]
     dest_compress_level: Option<i32>,
 

@@ -31,6 +31,7 @@ pub use certificates::{ClientCertificate, HostCertificates};
 pub use credentials::{AuthFile, Credential, Credentials};
 pub use environment::Environment;
 pub use read::MAX_FILE;
+pub(crate) use read::is_there;
 pub use registries::{Candidate, Registries, ShortNameMode};
 pub use scope::scopes;
 pub use signature_storage::{SignatureStorage, Storage};

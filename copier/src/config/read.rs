@@ -14,6 +14,12 @@ pub const MAX_FILE: usize = 4 << 20;
 /// The most files that are read of one folder.
 const MAX_FILES: usize = 4096;
 
+/// Whether anything has this name, be it a link to nothing. What cannot be looked at is taken for there, so that reading it
+/// tells why.
+pub(crate) fn is_there(path: &Path) -> bool {
+    !matches!(path.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound)
+}
+
 /// The file's bytes, or `None` if it is not there.
 pub(super) fn file(path: &Path) -> Result<Option<Vec<u8>>> {
     let file = match File::open(path) {

@@ -21,7 +21,10 @@ use jiff::Timestamp;
 
 use self::evaluate::Image;
 pub(crate) use self::evaluate::read;
-use crate::{Error, ImageName, RawManifest, Result, Settings, Source, config::Environment};
+use crate::{
+    Error, ImageName, RawManifest, Result, Settings, Source,
+    config::{Environment, is_there},
+};
 
 pub use model::{Identity, Material, Repository, Requirement, Signer};
 
@@ -73,8 +76,7 @@ impl Policy {
             None => {
                 let home = environment.home.as_ref().map(|home| home.join(".config/containers/policy.json"));
                 let system = environment.root.join("etc/containers/policy.json");
-                // What cannot be looked at is taken for there: reading it tells why.
-                home.into_iter().chain([system]).find(|path| path.try_exists().unwrap_or(true))
+                home.into_iter().chain([system]).find(|path| is_there(path))
             }
         };
         let Some(path) = file else { return Ok(Self::accepting(require_signed)) };

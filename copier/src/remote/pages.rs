@@ -20,6 +20,10 @@ use crate::{Error, Result};
 const MAX_PAGES: usize = 1000;
 /// Bytes of one page: as much as a registry may say of 10,000 entries.
 pub(super) const MAX_PAGE: usize = 16 * 1024 * 1024;
+/// Bytes of all pages of one list.
+const MAX_LIST: usize = 256 * 1024 * 1024;
+/// Tags of one repository.
+const MAX_TAGS: usize = 1_000_000;
 
 /// Tags of one repository.
 const MAX_TAGS: usize = 1_000_000;
@@ -48,7 +52,11 @@ impl Repository {
                 source: Box::new(fault),
             };
             let page: Page = serde_json::from_slice(&page).map_err(fault)?;
-            for tag in page.tags.into_iter().flatten() {
+            let listed = page.tags.unwrap_or_default();
+            if listed.len() > MAX_TAGS.saturating_sub(tags.len()) {
+                return Err(oversized("fetching tags list", place, &format!("{MAX_TAGS} tags")));
+            }
+            for tag in listed {
                 match tag.parse() {
                     Ok(tag) => tags.push(tag),
                     Err(_) => tracing::warn!("{}: \"{}\" is no tag", place.place(), escaped(&tag, 256)),
@@ -70,7 +78,7 @@ impl Repository {
     /// Reads a list page by page.
     ///
     /// # Errors
-    /// If it has no end: pages that come again, more pages than a list may have.
+    /// If it has no end: pages that come again, more pages or more bytes than a list may have.
     pub(super) async fn pages(
         &self,
         place: &Place,
@@ -81,6 +89,7 @@ impl Repository {
     ) -> Result<()> {
         let mut seen = HashSet::new();
         let mut next = first;
+        let mut left = MAX_LIST;
         for _ in 0..MAX_PAGES {
             let ask = Ask::get(next, what, Lane::Brief);
             let answer = place.send(&ask, self.access(), None).await?;
@@ -88,7 +97,10 @@ impl Repository {
             seen.insert(answer.url().clone());
             let following = answer.header("link").and_then(next_link);
             let following = following.map(|link| trust::follow(answer.url(), &link, "the next page"));
-            take(answer.bytes(MAX_PAGE, what).await?)?;
+            let page = answer.bytes(MAX_PAGE, what).await?;
+            left = left_of(left, &page)
+                .ok_or_else(|| oversized(what, place, &format!("{} MiB", MAX_LIST / 1024 / 1024)))?;
+            take(page)?;
             let Some(following) = following else { return Ok(()) };
             let following: Url = following?;
             if seen.contains(&following) {
@@ -106,6 +118,18 @@ fn endless(what: &str, place: &Place, why: &str) -> Error {
         what: format!("{what} in {}", place.place()),
         source: format!("the list has no end: {why}").into(),
     }
+}
+
+fn oversized(what: &str, place: &Place, most: &str) -> Error {
+    Error::Other {
+        what: format!("{what} in {}", place.place()),
+        source: format!("the list is too long: it has more than {most}").into(),
+    }
+}
+
+/// What remains of a list's bytes once this page is taken; nothing where it does not fit.
+fn left_of(left: usize, page: &[u8]) -> Option<usize> {
+    left.checked_sub(page.len())
 }
 
 /// The target of `rel="next"` in a `Link` header.
@@ -133,7 +157,7 @@ pub(super) fn next_link(header: &str) -> Option<String> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::next_link;
+    use super::{left_of, next_link};
 
     #[test]
     fn the_next_page_is_found_among_links() {
@@ -149,6 +173,15 @@ mod tests {
         ] {
             assert_eq!(next_link(header).as_deref(), next, "{header}");
         }
+    }
+
+    #[test]
+    fn the_pages_of_a_list_share_one_bound() {
+        let page = [0; 40];
+        let left = left_of(100, &page).and_then(|left| left_of(left, &page));
+        assert_eq!(left, Some(20));
+        assert_eq!(left.and_then(|left| left_of(left, &page)), None);
+        assert_eq!(left_of(40, &page), Some(0));
     }
 
     proptest! {

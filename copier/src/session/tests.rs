@@ -78,6 +78,22 @@ fn leftovers(folder: &tempfile::TempDir) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
+async fn additional_tags_are_refused_where_nothing_takes_them() {
+    let tags = vec!["b:2".parse().unwrap()];
+    for form in ["docker://127.0.0.1:1/a:1", "dir:HERE", "oci:HERE:a", "oci-archive:HERE:a"] {
+        let (folder, mut place) = place(form);
+        place.side.additional_tags.clone_from(&tags);
+        let Err(error) = place.sink().await else { panic!("{form}: taken") };
+        assert!(matches!(&error, Error::Usage(fault) if fault.contains("--additional-tag")), "{error}");
+        assert_eq!(error.to_string().contains("blobs are at the registry"), form.starts_with("docker:"));
+        assert!(!folder.path().join("place").exists(), "{form}");
+    }
+    let (_folder, mut place) = place("docker-archive:HERE:a:1");
+    place.side.additional_tags = tags;
+    place.sink().await.unwrap();
+}
+
+#[tokio::test]
 async fn dir_keeps_the_contract() {
     let (folder, place) = place("dir:HERE");
     suite::run(&Named { signatures: true, ..place }).await;

@@ -170,14 +170,12 @@ impl Contents {
         let text =
             String::from_utf8(decoded).map_err(|_| fault("must be base64 of USER:PASSWORD in UTF-8"))?;
         let Some((user, password)) = text.split_once(':') else {
-            // Docker writes empty entries for what its helpers keep. The text may be a secret: it is not told.
-            if !text.is_empty() {
-                tracing::warn!(
-                    "{}: auths.{key:?}.auth: passed over, since it has no colon",
-                    self.path.display()
-                );
-            }
-            return Ok(None);
+            // Docker writes empty entries for what its helpers keep. Any other text may be a secret: it is not told.
+            return if text.is_empty() {
+                Ok(None)
+            } else {
+                Err(fault("must be base64 of USER:PASSWORD, and what it decodes to has no colon"))
+            };
         };
         let user = user.to_owned();
         if !entry.identity_token.expose().is_empty() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Environment;
+use super::{super::is_there, Environment};
 
 const FILE: &str = "containers/registries.conf";
 const FOLDER: &str = "containers/registries.conf.d";
@@ -13,7 +13,7 @@ const ALIASES: &str = "containers/short-name-aliases.conf";
 pub(super) struct Places {
     /// The file itself.
     pub(super) main: PathBuf,
-    /// Whether it has to be there: somebody named it.
+    /// Whether it has to be read: somebody named it, or it is there, be it a link to nothing.
     pub(super) required: bool,
     /// Folders of drop-ins; a later one wins.
     pub(super) drop_ins: Vec<PathBuf>,
@@ -31,13 +31,13 @@ pub(super) fn places(named: Option<&Path>, environment: &Environment) -> Places 
     if let Some(main) = named.map(Path::to_owned).or_else(|| environment.registries_conf.clone()) {
         return Places { main, required: true, drop_ins: both(), noted_aliases };
     }
-    match environment.user_config(FILE).filter(|file| file.exists()) {
+    match environment.user_config(FILE).filter(|file| is_there(file)) {
         Some(main) => {
-            Places { main, required: false, drop_ins: user_folder.into_iter().collect(), noted_aliases }
+            Places { main, required: true, drop_ins: user_folder.into_iter().collect(), noted_aliases }
         }
         None => {
             let main = environment.system("etc").join(FILE);
-            Places { main, required: false, drop_ins: both(), noted_aliases }
+            Places { required: is_there(&main), main, drop_ins: both(), noted_aliases }
         }
     }
 }

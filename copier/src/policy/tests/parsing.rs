@@ -177,6 +177,19 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
+fn a_policy_that_is_a_link_to_nothing_accepts_nothing() {
+    for place in ["home/.config/containers", "etc/containers"] {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::under(folder.path());
+        fs::create_dir_all(folder.path().join(place)).unwrap();
+        let path = folder.path().join(place).join("policy.json");
+        std::os::unix::fs::symlink("nothing", &path).unwrap();
+        let error = Policy::load_in(&Settings::default(), &environment).unwrap_err();
+        assert!(matches!(&error, Error::File { .. }) && error.to_string().contains("policy.json"), "{error}");
+    }
+}
+
+#[test]
 fn the_policy_is_the_first_that_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let environment = Environment::under(folder.path());

@@ -210,13 +210,24 @@ async fn passwords_may_hold_colons_and_end_in_nul() {
 #[tokio::test]
 async fn an_entry_without_credentials_leaves_the_word_to_the_next_file() {
     let home = Home::new();
-    for entry in
-        [json!({}), json!(null), json!({ "auth": "" }), json!({ "auth": STANDARD.encode("nocolon") })]
-    {
+    for entry in [json!({}), json!(null), json!({ "auth": "" })] {
         home.write(PRIMARY, json!({ "auths": { "h.test": entry } }).to_string());
         home.auths("home/.config/containers/auth.json", &[("h.test", "u")]);
         assert_eq!(home.user("h.test/a").await.as_deref(), Some("u"));
     }
+}
+
+#[tokio::test]
+async fn an_entry_without_a_colon_is_a_fault_that_does_not_quote_it() {
+    let home = Home::new();
+    let entry = json!({ "auth": STANDARD.encode("hunter2") });
+    home.write(PRIMARY, json!({ "auths": { "h.test": entry } }).to_string());
+    home.auths("home/.config/containers/auth.json", &[("h.test", "u")]);
+    let error = home.credentials().find_key("h.test").await.unwrap_err();
+    assert!(matches!(error, Error::Configuration { .. }), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("auths.\"h.test\".auth") && error.contains("no colon"), "{error}");
+    assert!(!error.contains("hunter2") && !error.contains(&STANDARD.encode("hunter2")), "{error}");
 }
 
 #[tokio::test]

@@ -56,6 +56,21 @@ fn pulls(registries: &Registries, name: &str) -> Vec<String> {
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 #[test]
+fn a_configuration_that_cannot_be_reached_is_an_error() {
+    for name in [MAIN, USER] {
+        // A link to nothing, and a way that cannot be gone (a loop of links).
+        for target in ["nothing", "registries.conf"] {
+            let machine = Machine::new();
+            let path = machine.write(name, "");
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            let error = machine.try_load().unwrap_err();
+            assert!(error.to_string().contains("registries.conf"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn without_files_every_name_means_itself() {
     let registries = Machine::new().load();
     assert_eq!(pulls(&registries, "h.test/a:1"), ["h.test/a:1"]);
