@@ -25,9 +25,6 @@ const MAX_LIST: usize = 256 * 1024 * 1024;
 /// Tags of one repository.
 const MAX_TAGS: usize = 1_000_000;
 
-/// Tags of one repository.
-const MAX_TAGS: usize = 1_000_000;
-
 #[derive(Deserialize)]
 struct Page {
     /// `null` where there is none.
@@ -61,13 +58,6 @@ impl Repository {
                     Ok(tag) => tags.push(tag),
                     Err(_) => tracing::warn!("{}: \"{}\" is no tag", place.place(), escaped(&tag, 256)),
                 }
-            }
-            if tags.len() > MAX_TAGS {
-                return Err(endless(
-                    "fetching tags list",
-                    place,
-                    &format!("it has more than {MAX_TAGS} tags"),
-                ));
             }
             Ok(())
         };
