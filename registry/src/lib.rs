@@ -1,7 +1,10 @@
 //! The registry: stores OCI images and artifacts and serves them by the distribution
 //! specification. See ARCHITECTURE.md for who may import whom in here.
 
+pub mod admin;
+pub mod api;
 pub mod app;
+pub mod auth;
 pub mod blobs;
 pub mod catalog;
 pub mod cli;
@@ -9,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod manifests;
+pub mod policy;
 pub mod storage;
 pub mod tags;
 pub mod telemetry;

@@ -10,20 +10,32 @@ use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 
 use crate::clock::Timestamp;
 
+mod accounts;
+mod audit;
+mod collection;
 mod database;
+mod leadership;
 mod model;
 mod open;
 mod ops;
 pub mod postgres;
+mod quotas;
 mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
+mod upkeep;
 
+pub use accounts::Accounts;
+pub use audit::AuditLog;
+pub use collection::Collection;
+pub use leadership::Leadership;
 pub use model::*;
 pub use open::OpenError;
 pub use postgres::{PostgresCatalog, PostgresOptions};
+pub use quotas::Quotas;
 pub use sqlite::{SqliteCatalog, SqliteOptions};
+pub use upkeep::Upkeep;
 
 /// A failure of the catalog itself. Absence is never an error, and neither is a rule that was
 /// broken: those are in the answers.
@@ -47,7 +59,9 @@ pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 /// (but for upload sessions, see [`Catalog::save_upload`]), visible at once to every later call on
 /// any replica, and safe to repeat after an error.
 #[async_trait]
-pub trait Catalog: Send + Sync + std::fmt::Debug + 'static {
+pub trait Catalog:
+    Accounts + AuditLog + Collection + Leadership + Quotas + Upkeep + Send + Sync + std::fmt::Debug + 'static
+{
     /// Answers when the database does; for readiness.
     async fn ping(&self) -> Result<()>;
 

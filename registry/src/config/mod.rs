@@ -39,7 +39,7 @@ pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
 pub use telemetry::{Log, LogFormat, Metrics};
-pub use value::MaybeAddress;
+pub use value::{MaybeAddress, Tables};
 
 use section::{Environment, Printer, Reader, Section};
 
@@ -116,7 +116,8 @@ impl Config {
         for section in config.sections() {
             read_section(section, &mut tables, &mut environment, &mut faults);
         }
-        report_unknown("", &tables, &mut faults);
+        let names: Vec<_> = config.sections().iter().map(|section| section.name()).collect();
+        report_unknown("", &tables, &names, &mut faults);
         // A single underscore may be somebody else's: Kubernetes sets BERTH_PORT for a service called berth.
         for name in environment.keys().filter(|name| name.contains("__")) {
             faults.add(format!("BERTH_{name}"), "no such key");
@@ -159,8 +160,8 @@ impl Config {
         printer.0
     }
 
-    fn sections(&mut self) -> [&mut dyn Section; 12] {
-        [
+    fn sections(&mut self) -> Vec<&mut dyn Section> {
+        vec![
             &mut self.server,
             &mut self.tls,
             &mut self.limits,
@@ -210,32 +211,16 @@ fn read_section(
 }
 
 /// The dotted names of all that is left, but for the tables that sections were in.
-fn report_unknown(prefix: &str, table: &toml::Table, faults: &mut Faults) {
+fn report_unknown(prefix: &str, table: &toml::Table, sections: &[&str], faults: &mut Faults) {
     for (key, value) in table {
         let name = format!("{prefix}{key}");
         match value {
-            toml::Value::Table(table) if SECTIONS.contains(&name.as_str()) => {
-                report_unknown(&format!("{name}."), table, faults);
+            toml::Value::Table(table) if sections.contains(&name.as_str()) => {
+                report_unknown(&format!("{name}."), table, sections, faults);
             }
-            _ if SECTIONS.contains(&name.as_str()) => faults.add(name, "must be a section in brackets"),
+            _ if sections.contains(&name.as_str()) => faults.add(name, "must be a section in brackets"),
             toml::Value::Table(_) => faults.add(name, "no such section"),
             _ => faults.add(name, "no such key"),
         }
     }
 }
-
-/// Names of the sections, for what is not one.
-const SECTIONS: [&str; 12] = [
-    "server",
-    "server.tls",
-    "server.limits",
-    "data",
-    "storage",
-    "catalog",
-    "uploads",
-    "manifests",
-    "tags",
-    "delete",
-    "log",
-    "metrics",
-];

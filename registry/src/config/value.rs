@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{
     cidr::Cidr,
     human::{Size, parse_time, show_time},
@@ -163,6 +165,41 @@ impl Value for Secret {
 
     fn show(&self) -> Shown {
         Shown::Hidden
+    }
+}
+
+/// A list of tables, each of one shape: `[[section.key]]` in a file, a list of inline tables in a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tables<T>(pub Vec<T>);
+
+impl<T> Default for Tables<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: DeserializeOwned + Serialize> Value for Tables<T> {
+    fn set(&mut self, value: &toml::Value) -> Result<(), String> {
+        let list = value.as_array().ok_or_else(|| format!("{value} is not a list of tables"))?;
+        let item = |(at, item): (usize, &toml::Value)| {
+            let read = item.clone().try_into::<T>();
+            read.map_err(|error| format!("entry {}: {}", at + 1, error.message()))
+        };
+        self.0 = list.iter().enumerate().map(item).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn set_text(&mut self, text: &str) -> Result<(), String> {
+        let table = format!("list = {text}").parse::<toml::Table>();
+        let table = table.map_err(|error| format!("not a list of TOML tables: {}", error.message()))?;
+        table.get("list").map_or(Ok(()), |list| self.set(list))
+    }
+
+    fn show(&self) -> Shown {
+        // What serde wrote as one table, TOML can write in one line.
+        let items = self.0.iter().filter_map(|item| toml::Value::try_from(item).ok());
+        let items: Vec<_> = items.map(|item| format!("\n    {item},")).collect();
+        Shown::Set(if items.is_empty() { "[]".to_owned() } else { format!("[{}\n]", items.concat()) })
     }
 }
 

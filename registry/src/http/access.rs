@@ -1,36 +1,37 @@
-//! Who may do what: every handler takes an [`Access`], and only [`Gate`] makes one.
-//!
-//! The embedded default is open, on loopback only; identities and policy come to stand behind the
-//! same gate, and no handler will know the difference.
+//! Who may do what: every handler takes an [`Access`], and only [`Caller::admit`] makes one.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::Arc};
 
 use berth_oci::RepoName;
 use http::request::Parts;
 
 use super::error::ApiError;
+use crate::{
+    auth::{AuthError, Authenticate, Nobody, Principal},
+    policy::{self, Policy},
+};
 
 /// Something that a request may want to do with a repository.
 pub trait Verb {
-    /// As policies and token scopes call it.
-    const NAME: &'static str;
+    /// As policies call it.
+    const VERB: policy::Verb;
 }
 
 macro_rules! verbs {
-    ($($(#[$doc:meta])* $verb:ident = $name:literal;)*) => {$(
+    ($($(#[$doc:meta])* $verb:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $verb;
-        impl Verb for $verb { const NAME: &'static str = $name; }
+        impl Verb for $verb { const VERB: policy::Verb = policy::Verb::$verb; }
     )*};
 }
 verbs! {
     /// Read.
-    Pull = "pull";
+    Pull;
     /// Write.
-    Push = "push";
+    Push;
     /// Delete.
-    Delete = "delete";
+    Delete;
 }
 
 /// Proof that the caller may do `V` with a repository.
@@ -55,40 +56,83 @@ impl<V> Access<V> {
     }
 }
 
-/// Where access is given out.
-#[derive(Clone, Debug, Default)]
-pub enum Gate {
-    /// Everybody may do everything: loopback, or `server.insecure_open`.
-    #[default]
-    Open,
+/// Where callers are looked at.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    authenticate: Arc<dyn Authenticate>,
+    policy: Policy,
 }
 
 impl Gate {
+    /// A gate at which these decide.
+    #[must_use]
+    pub fn new(authenticate: Arc<dyn Authenticate>, policy: Policy) -> Self {
+        Self { authenticate, policy }
+    }
+
+    /// Everybody may do everything.
+    #[must_use]
+    pub fn open() -> Self {
+        Self::new(Arc::new(Nobody), Policy::Open)
+    }
+
+    /// Finds out who a request comes from.
+    ///
+    /// # Errors
+    /// When its credentials are wrong.
+    pub async fn identify(&self, request: &Parts) -> Result<Caller, ApiError> {
+        match self.authenticate.identify(request).await {
+            Ok(principal) => Ok(Caller { principal, policy: self.policy.clone() }),
+            Err(AuthError::Invalid(why)) => {
+                let challenge = self.authenticate.challenge(request, "");
+                Err(ApiError::Unauthorized { challenge, why })
+            }
+            Err(AuthError::TooMany { retry_after }) => Err(ApiError::Throttled { retry_after }),
+            Err(AuthError::Catalog(error)) => Err(ApiError::Catalog(error)),
+        }
+    }
+}
+
+/// Who a request comes from, and the rules for them.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    principal: Principal,
+    policy: Policy,
+}
+
+impl Caller {
+    /// Who it is.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
     /// Gives access to `repo`, or says why not.
     ///
     /// # Errors
-    /// None while the only gate is the open one.
-    pub fn admit<V: Verb>(&self, _request: &Parts, repo: RepoName) -> Result<Access<V>, ApiError> {
-        match self {
-            Self::Open => Ok(Access { repo, principal: String::new(), verb: PhantomData }),
+    /// When the policy does not let them.
+    pub fn admit<V: Verb>(&self, repo: RepoName) -> Result<Access<V>, ApiError> {
+        if !self.may(V::VERB, Some(&repo)) {
+            return Err(ApiError::Denied(format!("{} of {repo} is not allowed", V::VERB.as_str())));
         }
+        Ok(Access { repo, principal: self.principal.key(), verb: PhantomData })
+    }
+
+    fn may(&self, verb: policy::Verb, repo: Option<&RepoName>) -> bool {
+        self.policy.decide(&self.principal, verb, repo).allowed
     }
 
     /// Whether the caller may read another repository, to mount from it (R10: where it may not,
     /// the answer is that of an unknown blob).
     #[must_use]
-    pub fn may_read(&self, _request: &Parts, _repo: &RepoName) -> bool {
-        match self {
-            Self::Open => true,
-        }
+    pub fn may_read(&self, repo: &RepoName) -> bool {
+        self.may(policy::Verb::Pull, Some(repo))
     }
 
     /// Whether the caller may read whatever repository there is, so that a blob may be mounted
     /// from wherever it is (R10: otherwise a mount would tell that somebody has it).
     #[must_use]
-    pub fn may_read_all(&self, _request: &Parts) -> bool {
-        match self {
-            Self::Open => true,
-        }
+    pub fn may_read_all(&self) -> bool {
+        self.may(policy::Verb::Pull, None)
     }
 }

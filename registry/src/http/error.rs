@@ -20,6 +20,20 @@ use crate::{
 /// Everything that a request to `/v2/` can end with but success.
 #[derive(Debug)]
 pub enum ApiError {
+    /// Credentials are missing or wrong.
+    Unauthorized {
+        /// `WWW-Authenticate`.
+        challenge: Option<String>,
+        /// What is wrong.
+        why: String,
+    },
+    /// The policy says no.
+    Denied(String),
+    /// Too many requests of one kind; seconds until the next is looked at.
+    Throttled {
+        /// Seconds.
+        retry_after: u64,
+    },
     /// The repository's name breaks the pattern.
     NameInvalid(NameError),
     /// A name that is not even text: bad percent-encoding, or a `/` or NUL smuggled in.
@@ -143,6 +157,13 @@ impl ApiError {
             Self::EndpointUnknown => {
                 plain(S::NOT_FOUND, C::Unsupported, "no endpoint of the distribution specification".into())
             }
+            Self::Unauthorized { why, .. } => plain(S::UNAUTHORIZED, C::Unauthorized, why.clone()),
+            Self::Denied(why) => plain(S::FORBIDDEN, C::Denied, why.clone()),
+            Self::Throttled { retry_after } => plain(
+                S::TOO_MANY_REQUESTS,
+                C::TooManyRequests,
+                format!("too many requests; try again in {retry_after} s"),
+            ),
             Self::MethodNotAllowed(allow) => {
                 plain(S::METHOD_NOT_ALLOWED, C::Unsupported, format!("this endpoint takes {allow}"))
             }
@@ -287,6 +308,12 @@ impl IntoResponse for ApiError {
         match &self {
             Self::MethodNotAllowed(allow) => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::Unauthorized { challenge: Some(challenge), .. } => {
+                super::headers::insert(headers, header::WWW_AUTHENTICATE, challenge);
+            }
+            Self::Throttled { retry_after } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
             }
             Self::DeletesOff => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, PUT"));

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 
 use super::{
     Api,
-    access::{Access, Push},
+    access::{Access, Caller, Push},
     body::body_error,
     error::ApiError,
     headers,
@@ -27,6 +27,7 @@ use crate::{
 /// - without (end-4a): a session, 202.
 pub(super) async fn start(
     api: &Api,
+    caller: &Caller,
     access: &Access<Push>,
     parts: &Parts,
     body: Body,
@@ -34,7 +35,7 @@ pub(super) async fn start(
     let (blobs, repo) = (&api.inner.blobs, access.repo());
     if let Some(digest) = query(&parts.uri, "mount").next() {
         let digest: Digest = digest.parse()?;
-        if mount(api, repo, &digest, parts).await? {
+        if mount(api, caller, repo, &digest, parts).await? {
             return Ok(created(repo, &digest));
         }
     } else if let Some(digest) = query(&parts.uri, "digest").next() {
@@ -59,13 +60,19 @@ pub(super) async fn start(
 }
 
 /// Links a blob of another repository, if it is there and the caller may read it there.
-async fn mount(api: &Api, to: &RepoName, digest: &Digest, parts: &Parts) -> Result<bool, ApiError> {
-    let (gate, blobs) = (&api.inner.gate, &api.inner.blobs);
+async fn mount(
+    api: &Api,
+    caller: &Caller,
+    to: &RepoName,
+    digest: &Digest,
+    parts: &Parts,
+) -> Result<bool, ApiError> {
+    let blobs = &api.inner.blobs;
     let from = match query(&parts.uri, "from").next() {
-        None if gate.may_read_all(parts) => None,
+        None if caller.may_read_all() => None,
         // A name that is none names no repository.
         Some(name) => match name.parse::<RepoName>() {
-            Ok(from) if gate.may_read(parts, &from) => Some(from),
+            Ok(from) if caller.may_read(&from) => Some(from),
             Ok(_) | Err(_) => return Ok(false),
         },
         None => return Ok(false),

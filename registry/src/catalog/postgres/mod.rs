@@ -26,14 +26,27 @@ use super::{
 };
 use crate::clock::Timestamp;
 
+mod accounts;
+mod audit;
+mod collection;
+mod leadership;
+mod quotas;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod uploads;
 
 use retry::{change, read, transact};
 
-const STEPS: &[Step] = &[(1, "begin", include_str!("../migrations/postgres/0001_begin.sql"))];
+const STEPS: &[Step] = &[
+    (1, "begin", include_str!("../migrations/postgres/0001_begin.sql")),
+    (2, "accounts", include_str!("../migrations/postgres/0002_accounts.sql")),
+    (3, "policy and audit", include_str!("../migrations/postgres/0003_policy_and_audit.sql")),
+    (4, "collection", include_str!("../migrations/postgres/0004_collection.sql")),
+    (5, "quotas", include_str!("../migrations/postgres/0005_quotas.sql")),
+    (6, "upkeep", include_str!("../migrations/postgres/0006_upkeep.sql")),
+];
 
 /// How long a caller waits for a connection, new or free.
 const CONNECT: Duration = Duration::from_secs(5);

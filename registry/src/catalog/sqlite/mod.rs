@@ -29,16 +29,29 @@ use super::{
     open::{Step, migrate},
 };
 
+mod accounts;
+mod audit;
 mod cache;
 mod claims;
+mod collection;
+mod leadership;
 mod lock;
 mod operations;
+mod quotas;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod uploads;
 mod writer;
 
-const STEPS: &[Step] = &[(1, "begin", include_str!("../migrations/sqlite/0001_begin.sql"))];
+const STEPS: &[Step] = &[
+    (1, "begin", include_str!("../migrations/sqlite/0001_begin.sql")),
+    (2, "accounts", include_str!("../migrations/sqlite/0002_accounts.sql")),
+    (3, "policy and audit", include_str!("../migrations/sqlite/0003_policy_and_audit.sql")),
+    (4, "collection", include_str!("../migrations/sqlite/0004_collection.sql")),
+    (5, "quotas", include_str!("../migrations/sqlite/0005_quotas.sql")),
+    (6, "upkeep", include_str!("../migrations/sqlite/0006_upkeep.sql")),
+];
 
 /// How long a connection waits for another process that looks into the database.
 const BUSY: Duration = Duration::from_secs(5);

@@ -56,7 +56,7 @@ async fn server(min_chunk_bytes: u64) -> Server {
     };
     let manifests = Manifests::new(catalog.clone(), clock, rules);
     let settings = Settings { max_manifest_bytes: 4 << 20, deletes: true, origin: Arc::default() };
-    let router = router(Api::new(catalog, blobs, manifests, Gate::Open, settings));
+    let router = router(Api::new(catalog, blobs, manifests, Gate::open(), settings));
     Server { router, _folder: folder }
 }
 

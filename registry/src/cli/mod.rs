@@ -1,9 +1,13 @@
 //! The command line.
 
+mod ask;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+
+pub use ask::ask;
 
 use crate::config::Overrides;
 

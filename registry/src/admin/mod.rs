@@ -1,0 +1,127 @@
+//! How a command reaches a registry: over the control socket of the one that runs, or, where none
+//! does, by opening its catalog and asking the very same endpoints in this process. Either way the
+//! command speaks `/api/v1` as [`Subject::Local`](crate::auth::Subject::Local).
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::{
+    app::{Services, StartError},
+    auth::{Principal, Subject},
+    catalog::BoxError,
+    config::Config,
+};
+
+/// Why a command got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The registry's catalog or storage cannot be opened.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The registry said no: its status and its sentence.
+    #[error("{1}")]
+    Refused(StatusCode, String),
+    /// It could not be asked, or its answer not be read.
+    #[error("the registry cannot be asked: {0}")]
+    Unreachable(#[source] BoxError),
+}
+
+/// In a request's extensions: who it is, where the connection itself says so.
+#[derive(Clone, Debug)]
+pub struct Trusted(pub Principal);
+
+/// A registry to give commands to.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    router: Router,
+    services: Services,
+}
+
+impl Admin {
+    /// Reaches the registry of this configuration.
+    ///
+    /// # Errors
+    /// When none runs and its catalog cannot be opened.
+    pub async fn connect(config: Config) -> Result<Self, AdminError> {
+        let services = Services::open(config).await?;
+        Ok(Self { router: services.router(), services })
+    }
+
+    /// Calls an endpoint and gives its answer's JSON; `Null` where it has no body.
+    ///
+    /// # Errors
+    /// [`AdminError::Refused`] for any status but 2xx.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, AdminError> {
+        let response = self.open(method, path, body).await?;
+        json(&collect(response.into_body()).await?)
+    }
+
+    /// Calls an endpoint that answers with JSON objects, one a line, and gives each to `line` as it comes.
+    ///
+    /// # Errors
+    /// As [`Admin::call`], and what `line` fails with.
+    pub async fn lines(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        mut line: impl FnMut(Value) -> Result<(), AdminError>,
+    ) -> Result<(), AdminError> {
+        let mut frames = self.open(method, path, body).await?.into_body();
+        let mut rest = Vec::new();
+        while let Some(frame) = frames.frame().await {
+            let frame = frame.map_err(|error| AdminError::Unreachable(error.into()))?;
+            rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+                let text: Vec<_> = rest.drain(..=end).collect();
+                line(json(&text)?)?;
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { line(json(&rest)?) }
+    }
+
+    async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response<Body>, AdminError> {
+        let principal = Principal { subject: Subject::Local, ..Principal::default() };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(Trusted(principal))
+            .body(Body::from(body.map(Value::to_string).unwrap_or_default()))
+            .map_err(|error| AdminError::Unreachable(error.into()))?;
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let value = json(&collect(response.into_body()).await?).unwrap_or_default();
+        let message = value.pointer("/error/message").and_then(Value::as_str);
+        Err(AdminError::Refused(status, message.map_or_else(|| status.to_string(), ToOwned::to_owned)))
+    }
+
+    /// Closes what was opened.
+    pub async fn close(self) {
+        self.services.close().await;
+    }
+}
+
+async fn collect(body: Body) -> Result<Bytes, AdminError> {
+    let body = body.collect().await.map_err(|error| AdminError::Unreachable(error.into()))?;
+    Ok(body.to_bytes())
+}
+
+fn json(bytes: &[u8]) -> Result<Value, AdminError> {
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(bytes).map_err(|error| AdminError::Unreachable(error.into()))
+}

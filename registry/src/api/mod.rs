@@ -1,0 +1,18 @@
+//! `/api/v1`: what the page, scripts and the command line use. JSON in, JSON out.
+
+mod error;
+
+use axum::{Json, Router, routing::get};
+pub use error::{Error, Result};
+use serde_json::{Value, json};
+
+use crate::app::Services;
+
+/// The routes under `/api/v1`.
+pub fn router(services: Services) -> Router {
+    Router::new().route("/api/v1", get(version)).with_state(services)
+}
+
+async fn version() -> Json<Value> {
+    Json(json!({ "name": "berth-registry", "version": env!("CARGO_PKG_VERSION") }))
+}

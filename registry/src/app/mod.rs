@@ -1,0 +1,205 @@
+//! Builds everything from the configuration and connects it, or refuses to start.
+
+mod background;
+mod greet;
+mod services;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+pub use services::Services;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use self::background::{Periodic, Round};
+use self::greet::greet;
+use crate::{
+    blobs::Blobs,
+    catalog::{BoxError, Catalog, OpenError},
+    config::Config,
+    http::{
+        health::{self, Health, Probe},
+        serve::{self, Options, Shutdown, Tls, TlsError},
+    },
+    storage::{BlobStore, StorageError},
+    telemetry::{self, Metrics, Requests},
+};
+
+/// How often expired uploads are looked for, and how many are thrown away at a time.
+const PURGE: Duration = Duration::from_mins(5);
+const PURGE_BATCH: u32 = 100;
+
+/// Why the registry did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The catalog cannot be opened.
+    #[error(transparent)]
+    Catalog(#[from] OpenError),
+    /// Storage cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The certificate or key cannot be used.
+    #[error("server.tls: {0}")]
+    Tls(#[from] TlsError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What happened.
+        error: io::Error,
+    },
+    /// Logging cannot begin.
+    #[error("logging cannot begin: {0}")]
+    Log(#[source] BoxError),
+    /// The process cannot have threads or signals.
+    #[error("the process cannot be set up: {0}")]
+    Process(#[from] io::Error),
+}
+
+impl StartError {
+    /// What the process ends with: 75 where another process has the data directory, 78 where the
+    /// configuration names what cannot be used, 1 otherwise.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Catalog(OpenError::Locked(_)) => 75,
+            Self::Catalog(OpenError::Address(_)) | Self::Tls(_) => 78,
+            Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
+            | Self::Storage(_)
+            | Self::Listen { .. }
+            | Self::Log(_)
+            | Self::Process(_) => 1,
+        }
+    }
+}
+
+/// Runs the registry until it is told to stop.
+///
+/// # Errors
+/// When it cannot start; once it serves, it ends well.
+pub fn run(config: Config) -> Result<(), StartError> {
+    telemetry::begin(&config.log).map_err(StartError::Log)?;
+    serve::install_crypto_provider();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(start(config));
+    telemetry::flush();
+    result
+}
+
+async fn start(config: Config) -> Result<(), StartError> {
+    serve::raise_descriptor_limit();
+    let shutdown = Shutdown::on_signals()?;
+    let services = Services::open(config).await?;
+    let (config, metrics, origin) =
+        (services.config.clone(), services.metrics.clone(), services.origin.clone());
+    let health = Health::new(probes(&services.catalog, &services.store), shutdown.stop.clone());
+    let mut router = services.router().merge(health::health(health.clone()));
+    if config.metrics.listen.0.is_none() {
+        router = router.merge(health::metrics(metrics.clone()));
+    }
+    let json = telemetry::is_json(config.log.format);
+    let requests = Requests::new(metrics.clone(), origin.clone(), config.log.requests, json);
+    let router = router.layer(CatchPanicLayer::new()).layer(requests);
+    let tls = match config.tls.files() {
+        None => None,
+        Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+    };
+    let listeners = listen(&config.server.listen).await?;
+    let options = Options {
+        limits: config.limits.clone(),
+        tls: tls.clone(),
+        origin,
+        drain: config.server.drain,
+        observer: Some(Arc::new(metrics.clone())),
+    };
+    let over = Shutdown::default();
+    let beside = beside(&config, metrics, health.clone(), over.clone()).await?;
+    if let Some(tls) = tls {
+        tokio::spawn(watch(tls, shutdown.stop.clone()));
+    }
+    let mut tasks = background::start(periodic(&services), &services.catalog, &shutdown.stop);
+    tasks.extend(beside);
+    greet(&config, &listeners);
+    // What cannot be reached may come yet, so it stops no start; but a wrong bucket is told of before the first push.
+    tokio::spawn(async move { health.look().await });
+    serve::notify("READY=1");
+    serve::serve(listeners, router, options, shutdown).await;
+    over.stop.cancel();
+    for task in tasks {
+        if let Err(error) = task.await {
+            tracing::error!("A background task ended badly: {error}");
+        }
+    }
+    services.close().await;
+    tracing::info!("Stopped");
+    Ok(())
+}
+
+/// All background work.
+fn periodic(services: &Services) -> Vec<Periodic> {
+    vec![purge(services.blobs.clone())]
+}
+
+fn probes(catalog: &Arc<dyn Catalog>, store: &Arc<dyn BlobStore>) -> Vec<(&'static str, Probe)> {
+    let (catalog, store) = (catalog.clone(), store.clone());
+    let catalog: Probe = Arc::new(move || {
+        let catalog = catalog.clone();
+        Box::pin(async move { catalog.ping().await.map_err(Into::into) })
+    });
+    let storage: Probe = Arc::new(move || {
+        let store = store.clone();
+        Box::pin(async move { store.ping().await.map_err(Into::into) })
+    });
+    vec![("catalog", catalog), ("storage", storage)]
+}
+
+async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
+    let mut listeners = Vec::new();
+    for &address in addresses {
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.map_err(|error| StartError::Listen { address, error })?);
+    }
+    Ok(listeners)
+}
+
+/// Metrics and health on a port of their own, where one is configured. Its `shutdown` is its own
+/// too: it is open until the last request is over, so that a drain can be watched.
+async fn beside(
+    config: &Config,
+    metrics: Metrics,
+    health: Health,
+    shutdown: Shutdown,
+) -> Result<Option<tokio::task::JoinHandle<()>>, StartError> {
+    let Some(address) = config.metrics.listen.0 else { return Ok(None) };
+    let listeners = listen(&[address]).await?;
+    let router = health::metrics(metrics).merge(health::health(health));
+    let options = Options { drain: Duration::from_secs(1), ..Options::default() };
+    Ok(Some(tokio::spawn(serve::serve(listeners, router, options, shutdown))))
+}
+
+async fn watch(tls: Arc<Tls>, stop: CancellationToken) {
+    if let Err(error) = tls.watch(stop).await {
+        tracing::error!("Changes of the TLS certificate will not be seen: {error}");
+    }
+}
+
+/// Throws expired uploads away, every few minutes.
+fn purge(blobs: Blobs) -> Periodic {
+    let round: Round = Arc::new(move |stop| {
+        let blobs = blobs.clone();
+        Box::pin(async move {
+            while !stop.is_cancelled() {
+                let purged = blobs.purge_expired(PURGE_BATCH).await?;
+                if purged > 0 {
+                    tracing::info!(purged, "{purged} expired uploads were thrown away");
+                }
+                if purged < PURGE_BATCH {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    });
+    Periodic { name: "purge of uploads", every: PURGE, alone: false, round }
+}

@@ -1,0 +1,79 @@
+//! Who a request comes from.
+
+use std::fmt;
+
+use berth_oci::auth::Scope;
+
+/// One who can be named in a policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// Nobody said who they are.
+    #[default]
+    Anonymous,
+    /// A person: `user:alice`.
+    User(String),
+    /// A program with a secret of ours: `robot:team/ci`.
+    Robot(String),
+    /// A program whom an outside issuer vouches for: `ci:github:octo/app`.
+    Federated {
+        /// The issuer's name in the configuration.
+        issuer: String,
+        /// Who it is there.
+        name: String,
+    },
+    /// Whoever holds the key of a client certificate: `cert:builder`.
+    Certificate(String),
+    /// Whoever may open the control socket or the data directory: `local`.
+    Local,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::User(name) => write!(f, "user:{name}"),
+            Self::Robot(name) => write!(f, "robot:{name}"),
+            Self::Federated { issuer, name } => write!(f, "ci:{issuer}:{name}"),
+            Self::Certificate(name) => write!(f, "cert:{name}"),
+            Self::Local => f.write_str("local"),
+        }
+    }
+}
+
+/// What decides what a principal may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Authority {
+    /// The policy.
+    #[default]
+    Policy,
+    /// These grants of a token and nothing else: whoever issued it asked the policy.
+    Granted(Vec<Scope>),
+}
+
+/// A subject with what is known about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Principal {
+    /// Who.
+    pub subject: Subject,
+    /// The groups it is in.
+    pub groups: Vec<String>,
+    /// What decides.
+    pub authority: Authority,
+}
+
+impl Principal {
+    /// Nobody.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::default()
+    }
+
+    /// The name that upload sessions and the audit log keep; empty for nobody.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match &self.subject {
+            Subject::Anonymous => String::new(),
+            subject => subject.to_string(),
+        }
+    }
+}

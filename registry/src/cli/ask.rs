@@ -1,0 +1,62 @@
+//! What commands that ask a registry have in common. Each such command is a file beside this one: its
+//! arguments, the endpoint it calls, and how the answer is printed.
+
+use std::{
+    future::Future,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use http::StatusCode;
+
+use super::Source;
+use crate::{
+    admin::{Admin, AdminError},
+    config::Config,
+};
+
+/// Reaches the registry that `source` configures and gives it to `command`.
+///
+/// Ends with 0, or with 2 for what the registry says is wrong or not there, 75 and 78 as `serve`, 1 otherwise.
+pub fn ask<F: Future<Output = Result<(), AdminError>>>(
+    source: Source,
+    command: impl FnOnce(Admin) -> F,
+) -> ExitCode {
+    let config = match Config::load(&source.into()) {
+        Ok(config) => config,
+        Err(faults) => return fail(&faults, 78),
+    };
+    crate::http::serve::install_crypto_provider();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, 1),
+    };
+    let outcome = runtime.block_on(async {
+        let admin = Admin::connect(config).await?;
+        let outcome = command(admin.clone()).await;
+        admin.close().await;
+        outcome
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, status(&error)),
+    }
+}
+
+fn status(error: &AdminError) -> u8 {
+    match error {
+        AdminError::Start(error) => error.exit_status(),
+        AdminError::Refused(status, _)
+            if status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS =>
+        {
+            2
+        }
+        AdminError::Refused(..) | AdminError::Unreachable(_) => 1,
+    }
+}
+
+fn fail(error: &dyn std::error::Error, status: u8) -> ExitCode {
+    // If standard error is gone the status still says it.
+    let _nowhere = writeln!(io::stderr(), "berth-registry: {error}");
+    ExitCode::from(status)
+}
