@@ -20,6 +20,7 @@ mod open;
 mod ops;
 pub mod postgres;
 mod quotas;
+mod rules;
 mod sql;
 pub mod sqlite;
 #[cfg(test)]
@@ -27,13 +28,14 @@ mod suite;
 mod upkeep;
 
 pub use accounts::Accounts;
-pub use audit::AuditLog;
+pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::Collection;
 pub use leadership::Leadership;
 pub use model::*;
 pub use open::OpenError;
 pub use postgres::{PostgresCatalog, PostgresOptions};
 pub use quotas::Quotas;
+pub use rules::{KeptRule, KeptRules, Rules};
 pub use sqlite::{SqliteCatalog, SqliteOptions};
 pub use upkeep::Upkeep;
 
@@ -60,7 +62,17 @@ pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 /// any replica, and safe to repeat after an error.
 #[async_trait]
 pub trait Catalog:
-    Accounts + AuditLog + Collection + Leadership + Quotas + Upkeep + Send + Sync + std::fmt::Debug + 'static
+    Accounts
+    + AuditLog
+    + Collection
+    + Leadership
+    + Quotas
+    + Rules
+    + Upkeep
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + 'static
 {
     /// Answers when the database does; for readiness.
     async fn ping(&self) -> Result<()>;
