@@ -75,6 +75,7 @@ impl Sink for DirSink {
             layers: LayerForm::Preserve,
             keeps_manifest: true,
             concurrent: true,
+            trust_current: false,
         }
     }
 
