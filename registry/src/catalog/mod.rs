@@ -26,7 +26,7 @@ pub mod sqlite;
 mod suite;
 mod upkeep;
 
-pub use accounts::Accounts;
+pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
 pub use audit::AuditLog;
 pub use collection::Collection;
 pub use leadership::Leadership;
