@@ -27,7 +27,7 @@ mod suite;
 mod tokens;
 mod upkeep;
 
-pub use accounts::Accounts;
+pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
 pub use audit::AuditLog;
 pub use collection::Collection;
 pub use leadership::Leadership;

@@ -9,6 +9,7 @@ use super::{
     sql,
 };
 
+pub(super) mod accounts;
 pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;

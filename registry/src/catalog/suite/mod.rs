@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::Timestamp;
 
+mod accounts;
 mod blobs;
 mod lists;
 mod manifests;
@@ -163,6 +164,14 @@ async fn check(fixture: Option<Fixture>, body: impl AsyncFnOnce(&Fixture)) {
 }
 
 contract! {
+    accounts {
+        a_user_comes_back_as_it_was_added_and_changed
+        administrators_are_counted_unless_shut_out
+        users_and_robots_come_in_byte_order_page_by_page
+        a_robot_comes_back_as_it_was_added_and_changed
+        members_go_with_their_group_and_with_their_account
+        of_many_who_add_one_name_at_once_one_does
+    }
     blobs {
         r11_a_blob_is_seen_only_where_it_is_linked
         a_second_upload_of_one_content_is_surplus_and_the_first_row_stays
