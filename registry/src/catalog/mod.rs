@@ -24,6 +24,7 @@ mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
+mod tokens;
 mod upkeep;
 
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
@@ -35,6 +36,7 @@ pub use open::OpenError;
 pub use postgres::{PostgresCatalog, PostgresOptions};
 pub use quotas::Quotas;
 pub use sqlite::{SqliteCatalog, SqliteOptions};
+pub use tokens::{RefreshKind, RefreshRow, SecretHash, SigningKeyRow, Tokens};
 pub use upkeep::Upkeep;
 
 /// A failure of the catalog itself. Absence is never an error, and neither is a rule that was
@@ -60,7 +62,7 @@ pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 /// any replica, and safe to repeat after an error.
 #[async_trait]
 pub trait Catalog:
-    Accounts + AuditLog + Collection + Leadership + Quotas + Upkeep + Send + Sync + std::fmt::Debug + 'static
+    Accounts + AuditLog + Collection + Leadership + Quotas + Tokens + Upkeep + Send + Sync + std::fmt::Debug + 'static
 {
     /// Answers when the database does; for readiness.
     async fn ping(&self) -> Result<()>;

@@ -13,6 +13,7 @@ pub(super) mod accounts;
 pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;
+pub(super) mod tokens;
 pub(super) mod uploads;
 
 /// A row cannot be what we wrote.

@@ -16,6 +16,7 @@ mod manifests;
 pub(super) mod postgres_server;
 mod references;
 mod tags;
+mod tokens;
 mod uploads;
 
 pub(super) use uploads::new_session;
@@ -220,6 +221,17 @@ contract! {
         r22_a_fixed_tag_is_set_once_and_again_only_to_what_it_has
         r22_a_fixed_tag_that_was_set_in_between_keeps_its_manifest
         r22_of_ten_first_pushes_of_a_fixed_tag_one_is_stored
+    }
+    tokens {
+        a_key_takes_over_from_the_youngest_and_retires_the_others
+        a_key_is_not_added_when_another_was_added_since
+        of_first_keys_added_at_once_all_that_stay_verify_and_one_is_first
+        keys_are_forgotten_when_they_have_retired
+        a_refresh_token_comes_back_by_its_secret_alone
+        refresh_tokens_are_listed_by_subject_page_by_page
+        a_revoked_refresh_token_is_gone
+        clients_keep_only_the_refresh_tokens_that_were_used_last
+        refresh_tokens_are_forgotten_when_they_have_expired
     }
     uploads {
         a_session_comes_back_as_it_was_saved
