@@ -35,7 +35,10 @@ pub use open::OpenError;
 pub use postgres::{PostgresCatalog, PostgresOptions};
 pub use quotas::Quotas;
 pub use sqlite::{SqliteCatalog, SqliteOptions};
-pub use upkeep::Upkeep;
+pub use upkeep::{
+    Dangling, ManifestRecord, Place, Record, RecordName, Recordable, Restoration, Restored, StoredBlob,
+    TagRecord, Unrecorded, Upkeep,
+};
 
 /// A failure of the catalog itself. Absence is never an error, and neither is a rule that was
 /// broken: those are in the answers.

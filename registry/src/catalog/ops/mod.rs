@@ -12,6 +12,7 @@ use super::{
 pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;
+pub(super) mod upkeep;
 pub(super) mod uploads;
 
 /// A row cannot be what we wrote.

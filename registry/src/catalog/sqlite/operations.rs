@@ -35,6 +35,8 @@ macro_rules! again {
     };
 }
 
+pub(super) use again;
+
 #[async_trait]
 impl Catalog for SqliteCatalog {
     async fn ping(&self) -> Result<()> {
