@@ -36,8 +36,6 @@ macro_rules! again {
 }
 pub(super) use again;
 
-pub(super) use again;
-
 #[async_trait]
 impl Catalog for SqliteCatalog {
     async fn ping(&self) -> Result<()> {
