@@ -25,10 +25,13 @@ mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
+mod tokens;
 mod upkeep;
 
 pub use accounts::Accounts;
 pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
+pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
+pub use audit::AuditLog;
 pub use collection::Collection;
 pub use leadership::Leadership;
 pub use model::*;
@@ -37,7 +40,11 @@ pub use postgres::{PostgresCatalog, PostgresOptions};
 pub use quotas::Quotas;
 pub use rules::{KeptRule, KeptRules, Rules};
 pub use sqlite::{SqliteCatalog, SqliteOptions};
-pub use upkeep::Upkeep;
+pub use tokens::{RefreshKind, RefreshRow, SecretHash, SigningKeyRow, Tokens};
+pub use upkeep::{
+    Dangling, ManifestRecord, Place, Record, RecordName, Recordable, Restoration, Restored, StoredBlob,
+    TagRecord, Unrecorded, Upkeep,
+};
 
 /// A failure of the catalog itself. Absence is never an error, and neither is a rule that was
 /// broken: those are in the answers.
@@ -68,6 +75,7 @@ pub trait Catalog:
     + Leadership
     + Quotas
     + Rules
+    + Tokens
     + Upkeep
     + Send
     + Sync

@@ -14,6 +14,12 @@ pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;
 pub(super) mod rules;
+pub(super) mod accounts;
+pub(super) mod blobs;
+pub(super) mod lists;
+pub(super) mod manifests;
+pub(super) mod tokens;
+pub(super) mod upkeep;
 pub(super) mod uploads;
 
 /// A row cannot be what we wrote.
