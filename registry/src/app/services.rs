@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 
 use super::StartError;
 use crate::{
@@ -85,7 +85,11 @@ impl Services {
             self.gate.clone(),
             settings,
         );
-        http::router(api).merge(api::router(self.clone()))
+        let router = http::router(api).merge(api::router(self.clone()));
+        if self.config.auth.enabled || self.config.server.insecure_open {
+            return router;
+        }
+        router.layer(from_fn_with_state(self.origin.clone(), http::known_host))
     }
 
     /// Waits for writes under way and closes what is open.

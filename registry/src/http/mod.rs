@@ -6,6 +6,7 @@ mod body;
 pub mod error;
 pub mod headers;
 pub mod health;
+mod host;
 mod lists;
 mod manifests;
 pub mod page;
@@ -24,6 +25,8 @@ use axum::{
     routing::any,
 };
 use http::{HeaderValue, Method, header, request::Parts};
+
+pub use host::known_host;
 
 use self::{
     access::{Delete, Gate, Pull, Push},
