@@ -14,6 +14,7 @@ pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;
 pub(super) mod tokens;
+pub(super) mod upkeep;
 pub(super) mod uploads;
 
 /// A row cannot be what we wrote.
