@@ -5,10 +5,58 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
 
-use super::{faults::Faults, human::parse_time};
+use super::{auth::Auth, faults::Faults, human::parse_time};
 use crate::auth::tokens::{
     ALGORITHMS, Allowed, Connection, Federation, KeySource, Outside, Platform, TokenServer, may_be_asked,
 };
+
+pub(super) const ABOUT_ISSUERS: &str =
+    "Token servers of others, whose tokens are taken as they are: [[auth.issuers]] with\n\
+     name, issuer (its iss), audience (what it calls this registry; auth.service unless given), its keys by one of\n\
+     jwks_url, jwks_file and certificates (PEM, what Distribution calls rootcertbundle), and, as wished, ca_file,\n\
+     algorithms, and realm: its address for clients, which are then sent there for tokens.";
+pub(super) const ABOUT_FEDERATION: &str =
+    "Platforms that vouch for programs, whose tokens are passwords here: [[auth.federation]] with\n\
+     name (its subjects are \"ci:NAME:…\"), kind (github, gitlab, kubernetes or oidc), issuer, audience (required),\n\
+     claims (conditions, as { repository_id = \"123\", ref = [\"refs/heads/main\", \"refs/tags/*\"] }; one of them has\n\
+     to be immutable), and, as wished, subject (as \"{repository}\"), session (\"1h\"), pull_requests (false), jwks_url,\n\
+     jwks_file, ca_file, token_file, algorithms.";
+
+impl Auth {
+    /// Token servers of others.
+    #[must_use]
+    pub fn token_servers(&self) -> Vec<TokenServer> {
+        self.servers(&mut Faults::new(""))
+    }
+
+    /// Platforms that vouch for programs.
+    #[must_use]
+    pub fn federations(&self) -> Vec<Federation> {
+        self.platforms(&mut Faults::new(""))
+    }
+
+    pub(super) fn check_issuers(&self, faults: &mut Faults) {
+        self.servers(faults);
+        self.platforms(faults);
+        let names = self.issuers.0.iter().map(|entry| &entry.name);
+        let mut names: Vec<_> = names.chain(self.federation.0.iter().map(|entry| &entry.name)).collect();
+        names.sort();
+        for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+            let sentence = format!("{:?} names two; their subjects could not be told apart", pair[0]);
+            faults.add("auth.issuers", sentence);
+        }
+    }
+
+    fn servers(&self, faults: &mut Faults) -> Vec<TokenServer> {
+        let entries = self.issuers.0.iter().enumerate();
+        entries.filter_map(|(at, entry)| entry.resolve(at + 1, &self.service, faults)).collect()
+    }
+
+    fn platforms(&self, faults: &mut Faults) -> Vec<Federation> {
+        let entries = self.federation.0.iter().enumerate();
+        entries.filter_map(|(at, entry)| entry.resolve(at + 1, faults)).collect()
+    }
+}
 
 /// One text or several.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     faults::Faults,
     section::{Keys, Section},
+    value::choice,
 };
 use crate::auth::tokens::SigningAlgorithm;
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What the secrets begin with, so that people and scanners see what they found.
-pub const PREFIX: &str = "brt_";
+pub(super) const PREFIX: &str = "brt_";
 /// A subject keeps this many that clients asked for.
 const MOST: u32 = 100;
 /// Uses are noted this often at most.
