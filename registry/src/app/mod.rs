@@ -3,6 +3,7 @@
 mod background;
 mod greet;
 mod services;
+mod upkeep;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -138,7 +139,9 @@ async fn start(config: Config) -> Result<(), StartError> {
 
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
-    vec![purge(services.blobs.clone())]
+    let mut tasks = vec![purge(services.blobs.clone())];
+    tasks.extend(upkeep::tasks(services));
+    tasks
 }
 
 fn probes(catalog: &Arc<dyn Catalog>, store: &Arc<dyn BlobStore>) -> Vec<(&'static str, Probe)> {

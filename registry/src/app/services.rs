@@ -13,6 +13,7 @@ use crate::{
     config::{Backend, Config, Database},
     http::{self, Api, access::Gate, serve::Origin},
     manifests::{self, Manifests},
+    records::Records,
     storage::{BlobStore, Filesystem, S3Options, s3},
     tags::Immutable,
     telemetry::Metrics,
@@ -31,6 +32,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The rules of blobs.
     pub blobs: Blobs,
+    /// What storage is told of the catalog.
+    pub records: Records,
     /// The rules of manifests.
     pub manifests: Manifests,
     /// Who may do what.
@@ -51,7 +54,9 @@ impl Services {
         let store = open_storage(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
-        let manifests = Manifests::new(catalog.clone(), clock.clone(), manifest_settings(&config));
+        let records = Records::new(catalog.clone(), store.clone());
+        let rules = manifest_settings(&config);
+        let manifests = Manifests::new(catalog.clone(), clock.clone(), records.clone(), rules);
         let origin = Arc::new(Origin {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -62,6 +67,7 @@ impl Services {
             store,
             clock,
             blobs,
+            records,
             manifests,
             gate: Gate::open(),
             origin,
@@ -85,6 +91,9 @@ impl Services {
     /// Waits for writes under way and closes what is open.
     pub async fn close(&self) {
         self.blobs.settled().await;
+        if let Err(error) = self.records.flush().await {
+            tracing::warn!("Records that are written will be written again at the next start: {error}");
+        }
         self.catalog.close().await;
     }
 }

@@ -136,6 +136,7 @@ pub(super) async fn delete(
         api.inner.manifests.delete(access.repo(), &reference).await.map_err(|error| match error {
             DeleteError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
             DeleteError::Catalog(e) => ApiError::Catalog(e),
+            DeleteError::Storage(e) => ApiError::Storage(e),
         })?;
     if !deleted {
         return Err(ApiError::manifest_unknown(&reference));
@@ -153,6 +154,7 @@ fn put_error(error: PutError) -> ApiError {
         PutError::TooDeep(limit) => ApiError::ManifestTooDeep(limit),
         PutError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
         PutError::Catalog(e) => ApiError::Catalog(e),
+        PutError::Storage(e) => ApiError::Storage(e),
     }
 }
 
