@@ -9,9 +9,11 @@ use super::{
     sql,
 };
 
+pub(super) mod accounts;
 pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;
+pub(super) mod tokens;
 pub(super) mod upkeep;
 pub(super) mod uploads;
 
