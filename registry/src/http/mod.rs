@@ -13,6 +13,7 @@ pub mod page;
 pub mod path;
 mod referrers;
 pub mod serve;
+pub mod token;
 mod uploads;
 
 use std::sync::Arc;
