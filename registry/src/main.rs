@@ -27,6 +27,7 @@ fn main() -> ExitCode {
                 Err(faults) => return fail(&faults, CONFIG),
             }
         }
+        Command::Audit(options) => return cli::audit::run(options),
         Command::Policy { command } => return cli::policy::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -1,9 +1,11 @@
 //! `/api/v1`: what the page, scripts and the command line use. JSON in, JSON out.
 
+mod audit;
 pub mod caller;
 mod error;
 pub mod input;
 mod policy;
+mod recorded;
 mod sites;
 
 use axum::{
@@ -22,8 +24,10 @@ use crate::app::Services;
 pub fn router(services: Services) -> Router {
     Router::new()
         .route("/api/v1", get(version))
+        .merge(audit::routes())
         .merge(policy::routes())
         .route("/api/v1/{*rest}", any(unknown))
+        .layer(from_fn_with_state(services.clone(), recorded::recorded))
         .layer(from_fn_with_state(services.clone(), sites::same_site))
         .with_state(services)
 }

@@ -7,6 +7,7 @@ use axum::{Router, middleware::from_fn_with_state};
 use super::StartError;
 use crate::{
     api,
+    audit::Log,
     auth::Nobody,
     blobs::{self, Blobs},
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
@@ -42,6 +43,8 @@ pub struct Services {
     pub policy: Policy,
     /// Where callers are looked at.
     pub gate: Gate,
+    /// Who did what.
+    pub audit: Log,
     /// Which address clients use.
     pub origin: Arc<Origin>,
     /// What is counted.
@@ -66,6 +69,12 @@ impl Services {
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
         let policy = open_policy(&config, &*catalog).await?;
+        let audit = if config.audit.enabled {
+            Log::start(catalog.clone(), clock.clone())
+        } else {
+            Log::off(clock.clone())
+        };
+        let gate = Gate::new(Arc::new(Nobody), policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -74,8 +83,9 @@ impl Services {
             blobs,
             records,
             manifests,
-            gate: Gate::new(Arc::new(Nobody), policy.clone()),
+            gate,
             policy,
+            audit,
             origin,
             metrics: Metrics::default(),
         })
@@ -104,6 +114,7 @@ impl Services {
         if let Err(error) = self.records.flush().await {
             tracing::warn!("Records that are written will be written again at the next start: {error}");
         }
+        self.audit.close().await;
         self.catalog.close().await;
     }
 }

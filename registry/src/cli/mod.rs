@@ -1,6 +1,7 @@
 //! The command line.
 
 mod ask;
+pub mod audit;
 pub mod policy;
 mod offline;
 pub mod recover;
@@ -11,6 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use ask::ask;
+pub use audit::Audit;
 pub use policy::Policy;
 
 use crate::config::Overrides;
@@ -51,6 +53,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Show who did what: pushes, deletes, moved tags, failed logins, refusals, changes by administrators
+    ///
+    ///     berth-registry audit --since 1h
+    ///     berth-registry audit --repo team/app --verb overwrite --json
+    #[command(verbatim_doc_comment)]
+    Audit(Audit),
     /// Show, change and explain the rules of who may do what
     Policy {
         /// Which of it
