@@ -52,7 +52,12 @@ async fn list(
         repository: filter.repo,
         who: filter.who.map(|who| if who == "anonymous" { String::new() } else { who }),
         verb: filter.verb,
-        since: filter.since.as_deref().map(|text| moment("since", text)).transpose()?.unwrap_or(Timestamp(i64::MIN)),
+        since: filter
+            .since
+            .as_deref()
+            .map(|text| moment("since", text))
+            .transpose()?
+            .unwrap_or(Timestamp(i64::MIN)),
         before: until.into_iter().chain(after).min(),
         // One more, to know whether there are others.
         limit: limit + 1,

@@ -168,7 +168,9 @@ fn forget(services: &Services) -> Periodic {
     let round: Round = Arc::new(move |stop| {
         let (catalog, before) = (catalog.clone(), clock.now() - keep);
         Box::pin(async move {
-            while !stop.is_cancelled() && catalog.drop_audit(before, FORGET_BATCH).await? == u64::from(FORGET_BATCH) {}
+            while !stop.is_cancelled()
+                && catalog.drop_audit(before, FORGET_BATCH).await? == u64::from(FORGET_BATCH)
+            {}
             Ok(())
         })
     });

@@ -47,10 +47,14 @@ pub struct Audit {
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
-    let age = |age: Duration| Timestamp::now().checked_sub(SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX));
+    let age = |age: Duration| {
+        Timestamp::now().checked_sub(SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX))
+    };
     match parse_time(text) {
         Ok(length) => age(length).map_err(|_| format!("{text:?} is too long ago")),
-        Err(_) => text.parse().map_err(|_| format!("{text:?} is neither an age like 1h nor a time like 2026-11-21T08:00:00Z")),
+        Err(_) => text
+            .parse()
+            .map_err(|_| format!("{text:?} is neither an age like 1h nor a time like 2026-11-21T08:00:00Z")),
     }
 }
 
@@ -76,7 +80,9 @@ async fn list(admin: &Admin, options: &Audit) -> Result<(), AdminError> {
     }
     let (mut left, mut after) = (options.limit, String::new());
     while left > 0 {
-        let page = admin.call(Method::GET, &format!("/api/v1/audit?limit={}{query}{after}", left.min(1000)), None).await?;
+        let page = admin
+            .call(Method::GET, &format!("/api/v1/audit?limit={}{query}{after}", left.min(1000)), None)
+            .await?;
         let entries = page["entries"].as_array().map_or(&[][..], Vec::as_slice);
         for entry in entries {
             say(&if options.json { entry.to_string() } else { line(entry) })?;
@@ -98,7 +104,14 @@ fn line(entry: &Value) -> String {
         (repository, reference) => format!("{repository} {reference}"),
     };
     let words = [
-        text("time"), text("who"), text("address"), text("verb"), text("outcome"), &place, text("digest"), text("detail"),
+        text("time"),
+        text("who"),
+        text("address"),
+        text("verb"),
+        text("outcome"),
+        &place,
+        text("digest"),
+        text("detail"),
     ];
     let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
     words.join("  ")

@@ -2,8 +2,8 @@
 
 mod ask;
 pub mod audit;
-pub mod policy;
 mod offline;
+pub mod policy;
 pub mod recover;
 
 use std::{net::SocketAddr, path::PathBuf};

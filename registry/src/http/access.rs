@@ -97,7 +97,13 @@ impl Gate {
     }
 
     /// Records something that was done or that failed.
-    pub(crate) async fn record(&self, request: &Parts, who: &Principal, act: Act, tell: impl FnOnce(&mut Entry)) {
+    pub(crate) async fn record(
+        &self,
+        request: &Parts,
+        who: &Principal,
+        act: Act,
+        tell: impl FnOnce(&mut Entry),
+    ) {
         let Some((log, origin)) = &self.audit else { return };
         let mut entry = Entry::new(who, act, scene(request, origin));
         tell(&mut entry);
@@ -227,7 +233,13 @@ impl Caller {
     }
 
     /// Records something that the caller has done.
-    pub(crate) async fn did(&self, request: &Parts, act: Act, repo: &RepoName, tell: impl FnOnce(&mut Entry)) {
+    pub(crate) async fn did(
+        &self,
+        request: &Parts,
+        act: Act,
+        repo: &RepoName,
+        tell: impl FnOnce(&mut Entry),
+    ) {
         let tell = |entry: &mut Entry| {
             entry.repository = repo.as_str().to_owned();
             tell(entry);

@@ -84,7 +84,9 @@ pub(super) async fn delete(
     if !api.inner.blobs.delete(access.repo(), &digest).await? {
         return Err(ApiError::BlobUnknown(digest));
     }
-    caller.did(parts, Act::Delete, access.repo(), |entry| digest.as_str().clone_into(&mut entry.digest)).await;
+    caller
+        .did(parts, Act::Delete, access.repo(), |entry| digest.as_str().clone_into(&mut entry.digest))
+        .await;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)

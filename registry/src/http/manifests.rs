@@ -98,7 +98,8 @@ pub(super) async fn put(
     let body = read_limited(body, parts, api.inner.settings.max_manifest_bytes).await?;
     let repo = access.repo();
     let fixed = caller.fixed(Verb::Overwrite, repo);
-    let put = api.inner.manifests.put(repo, reference, tags.clone(), content_type.as_ref(), body, fixed).await;
+    let put =
+        api.inner.manifests.put(repo, reference, tags.clone(), content_type.as_ref(), body, fixed).await;
     if let Err(PutError::Immutable(tag) | PutError::Kept(tag)) = &put {
         caller.denied(parts, Verb::Overwrite, repo, tag.as_str());
     }
