@@ -118,7 +118,8 @@ async fn start(config: Config) -> Result<(), StartError> {
     if let Some(tls) = tls {
         tokio::spawn(watch(tls, shutdown.stop.clone()));
     }
-    let mut tasks = background::start(periodic(&services), &services.catalog, &shutdown.stop);
+    let mut tasks =
+        background::start(periodic(&services), &services.catalog, &services.metrics, &shutdown.stop);
     tasks.extend(beside);
     greet(&config, &listeners);
     // What cannot be reached may come yet, so it stops no start; but a wrong bucket is told of before the first push.

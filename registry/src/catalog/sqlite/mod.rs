@@ -78,6 +78,7 @@ pub struct SqliteCatalog {
     writer: Writer,
     cache: Arc<Cache>,
     claims: Arc<Claims>,
+    leads: leadership::Leads,
 }
 
 impl fmt::Debug for SqliteCatalog {
@@ -123,6 +124,7 @@ impl SqliteCatalog {
             writer: Writer::start(writer, connection, lock),
             cache: Arc::new(Cache::new(options.cache_bytes)),
             claims: Arc::default(),
+            leads: leadership::Leads::default(),
         })
     }
 
