@@ -129,7 +129,8 @@ async fn start(config: Config) -> Result<(), StartError> {
     if let Some(tls) = tls {
         tokio::spawn(watch(tls, shutdown.stop.clone()));
     }
-    let mut tasks = background::start(periodic(&services), &services.catalog, &shutdown.stop);
+    let mut tasks =
+        background::start(periodic(&services), &services.catalog, &services.metrics, &shutdown.stop);
     tasks.extend(control(&config, router.clone(), &shutdown));
     tasks.extend(beside);
     greet(&config, &listeners);

@@ -57,9 +57,8 @@ impl Services {
     /// # Errors
     /// When one of them cannot be opened.
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        let catalog = open_catalog(&config).await?;
+        let (catalog, clock) = open_catalog(&config).await?;
         let store = open_storage(&config).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
         let records = Records::new(catalog.clone(), store.clone());
         let rules = manifest_settings(&config);
@@ -119,18 +118,22 @@ impl Services {
     }
 }
 
-async fn open_catalog(config: &Config) -> Result<Arc<dyn Catalog>, OpenError> {
+/// The catalog, and the clock that goes with it: several replicas go by their database's.
+async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Clock>), OpenError> {
     match config.catalog.database() {
         Database::Sqlite => {
             let dir = config.catalog.dir.as_ref().unwrap_or(&config.data.dir);
-            Ok(Arc::new(SqliteCatalog::open(dir, SqliteOptions::default()).await?))
+            let catalog = SqliteCatalog::open(dir, SqliteOptions::default()).await?;
+            Ok((Arc::new(catalog), Arc::new(SystemClock)))
         }
         Database::Postgres(url) => {
             let options = PostgresOptions {
                 connections: config.catalog.max_connections,
                 ..PostgresOptions::new(url.reveal())
             };
-            Ok(Arc::new(PostgresCatalog::open(&options).await?))
+            let catalog = PostgresCatalog::open(&options).await?;
+            let clock = catalog.clock();
+            Ok((Arc::new(catalog), Arc::new(clock)))
         }
     }
 }

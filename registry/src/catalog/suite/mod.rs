@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 mod accounts;
 mod audit;
 mod blobs;
+mod leadership;
 mod lists;
 mod manifests;
 pub(super) mod postgres_server;
@@ -27,6 +28,13 @@ pub(super) use uploads::new_session;
 pub(super) const NOW: Timestamp = Timestamp(1_750_000_000_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const LEASE: Lease = Lease { now: NOW, length: HOUR };
+
+/// Leads change hands soon.
+pub(super) const QUICK: postgres::Pace = postgres::Pace {
+    beat: Duration::from_millis(50),
+    patience: Duration::from_secs(1),
+    handover: Duration::from_millis(100),
+};
 
 /// A fresh catalog, and a way to look behind it.
 pub(super) struct Fixture {
@@ -50,7 +58,8 @@ impl Fixture {
     /// `None` where PostgreSQL is not installed.
     pub(super) async fn postgres() -> Option<Self> {
         let url = postgres_server::database().await?;
-        let catalog = PostgresCatalog::open(&PostgresOptions::new(url.as_str())).await.unwrap();
+        let options = PostgresOptions { pace: QUICK, ..PostgresOptions::new(url.as_str()) };
+        let catalog = PostgresCatalog::open(&options).await.unwrap();
         Some(Self { catalog: Arc::new(catalog), behind: Behind::Postgres(url) })
     }
 
@@ -70,7 +79,7 @@ impl Fixture {
     }
 
     /// Makes a blob visible.
-    async fn blob(&self, repo: &str, n: u64) -> Committed {
+    pub(super) async fn blob(&self, repo: &str, n: u64) -> Committed {
         self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap()
     }
 
@@ -217,6 +226,10 @@ contract! {
         references_count_only_in_their_own_repository
         r17_ten_thousand_references_are_stored
         r17_the_depth_of_indexes_is_that_of_the_deepest_child
+    }
+    leadership {
+        a_task_is_led_by_one_at_a_time_and_each_task_by_its_own
+        of_many_who_ask_at_once_one_leads
     }
     lists {
         repositories_come_in_byte_order_with_something_in_them
