@@ -4,8 +4,10 @@ mod audit;
 pub mod caller;
 mod error;
 pub mod input;
+mod openapi;
 mod policy;
 mod recorded;
+mod repositories;
 mod sites;
 
 use axum::{
@@ -25,7 +27,9 @@ pub fn router(services: Services) -> Router {
     Router::new()
         .route("/api/v1", get(version))
         .merge(audit::routes())
+        .merge(openapi::routes())
         .merge(policy::routes())
+        .merge(repositories::routes())
         .route("/api/v1/{*rest}", any(unknown))
         .layer(from_fn_with_state(services.clone(), recorded::recorded))
         .layer(from_fn_with_state(services.clone(), sites::same_site))
@@ -37,5 +41,12 @@ async fn version() -> Json<Value> {
 }
 
 async fn unknown() -> Error {
+    no_endpoint()
+}
+
+fn no_endpoint() -> Error {
     Error::Unknown("there is no such endpoint; GET /api/v1/openapi.json lists them".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

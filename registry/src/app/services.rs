@@ -13,7 +13,11 @@ use crate::{
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
-    http::{self, Api, access::Gate, serve::Origin},
+    http::{
+        self, Api,
+        access::{Gate, Recorded},
+        serve::Origin,
+    },
     manifests::{self, Manifests},
     policy::{Live, Policy},
     records::Records,
@@ -73,7 +77,8 @@ impl Services {
         } else {
             Log::off(clock.clone())
         };
-        let gate = Gate::new(Arc::new(Nobody), policy.clone()).recorded(audit.clone(), origin.clone());
+        let authenticate = Recorded { inner: Arc::new(Nobody), log: audit.clone(), origin: origin.clone() };
+        let gate = Gate::new(Arc::new(authenticate), policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,

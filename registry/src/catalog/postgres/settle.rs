@@ -32,7 +32,8 @@ impl PostgresCatalog {
             Err(error) if is_unsettled(&error) => {
                 let values = [(&manifest.repo).into(), (&manifest.digest).into(), now.into()];
                 if read!(self, |db| db.row(sql::PUSHED_AT, &values))?.is_some() {
-                    return Ok(ManifestPut::Stored { created: true });
+                    // What its tags pointed at before was in the answer that is lost.
+                    return Ok(ManifestPut::Stored { created: true, moved: Vec::new() });
                 }
                 transact!(self, |db| ops::manifests::put(db, manifest, now, lease))
             }
