@@ -9,6 +9,11 @@ use super::{
     sql,
 };
 
+pub(super) mod audit;
+pub(super) mod blobs;
+pub(super) mod lists;
+pub(super) mod manifests;
+pub(super) mod rules;
 pub(super) mod accounts;
 pub(super) mod blobs;
 pub(super) mod lists;
