@@ -28,10 +28,8 @@ mod suite;
 mod tokens;
 mod upkeep;
 
-pub use accounts::Accounts;
-pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
-pub use audit::AuditLog;
+pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::Collection;
 pub use leadership::Leadership;
 pub use model::*;

@@ -9,15 +9,12 @@ use super::{
     sql,
 };
 
+pub(super) mod accounts;
 pub(super) mod audit;
 pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;
 pub(super) mod rules;
-pub(super) mod accounts;
-pub(super) mod blobs;
-pub(super) mod lists;
-pub(super) mod manifests;
 pub(super) mod tokens;
 pub(super) mod upkeep;
 pub(super) mod uploads;
