@@ -4,10 +4,10 @@ use std::{io, sync::Arc};
 
 use axum::Router;
 
-use super::StartError;
+use super::{StartError, identities};
 use crate::{
     api,
-    auth::Nobody,
+    auth::Logins,
     blobs::{self, Blobs},
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
     clock::{Clock, SystemClock},
@@ -37,6 +37,8 @@ pub struct Services {
     pub manifests: Manifests,
     /// Who may do what.
     pub policy: Policy,
+    /// Names and secrets.
+    pub logins: Arc<Logins>,
     /// Where callers are looked at.
     pub gate: Gate,
     /// Which address clients use.
@@ -61,6 +63,8 @@ impl Services {
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
         let policy = open_policy(&config, &*catalog).await?;
+        let logins = identities::logins(&config, &catalog, &clock).await?;
+        let authenticate = identities::authenticate(&config, &logins, &origin);
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -68,7 +72,8 @@ impl Services {
             clock,
             blobs,
             manifests,
-            gate: Gate::new(Arc::new(Nobody), policy.clone()),
+            logins,
+            gate: Gate::new(authenticate, policy.clone()),
             policy,
             origin,
             metrics: Metrics::default(),
