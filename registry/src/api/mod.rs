@@ -2,20 +2,36 @@
 
 pub mod caller;
 mod error;
+pub mod input;
 mod policy;
+mod sites;
 
-use axum::{Json, Router, routing::get};
+use axum::{
+    Json, Router,
+    middleware::from_fn_with_state,
+    routing::{any, get},
+};
 pub use caller::{Administrator, Caller};
 pub use error::{Error, Result};
+pub use input::{Input, Parameters};
 use serde_json::{Value, json};
 
 use crate::app::Services;
 
 /// The routes under `/api/v1`.
 pub fn router(services: Services) -> Router {
-    Router::new().route("/api/v1", get(version)).merge(policy::routes()).with_state(services)
+    Router::new()
+        .route("/api/v1", get(version))
+        .merge(policy::routes())
+        .route("/api/v1/{*rest}", any(unknown))
+        .layer(from_fn_with_state(services.clone(), sites::same_site))
+        .with_state(services)
 }
 
 async fn version() -> Json<Value> {
     Json(json!({ "name": "berth-registry", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+async fn unknown() -> Error {
+    Error::Unknown("there is no such endpoint; GET /api/v1/openapi.json lists them".to_owned())
 }

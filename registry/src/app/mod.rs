@@ -4,6 +4,7 @@ mod background;
 mod greet;
 mod identities;
 mod services;
+mod upkeep;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -166,6 +167,7 @@ fn periodic(services: &Services) -> Vec<Periodic> {
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }
+    tasks.extend(upkeep::tasks(services));
     tasks
 }
 

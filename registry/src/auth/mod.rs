@@ -5,6 +5,7 @@ mod connection;
 pub mod names;
 pub mod passwords;
 mod principal;
+pub mod tokens;
 
 use std::{fmt::Debug, net::IpAddr};
 

@@ -2,6 +2,8 @@
 
 mod ask;
 pub mod policy;
+mod offline;
+pub mod recover;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -55,6 +57,15 @@ pub enum Command {
         #[command(subcommand)]
         command: Policy,
     },
+    /// Rebuild a lost catalog from storage
+    ///
+    /// Reads the records that lie beside the blobs and puts manifests, tags and blobs back into an
+    /// empty catalog. Users, rules and whatever else only the catalog holds is not among it: keep
+    /// backups of the database. The registry must be stopped.
+    ///
+    /// Ends with 1 when something could not be brought back; it is named.
+    #[command(verbatim_doc_comment)]
+    Recover(recover::Recover),
     /// Write shell completions to standard output
     ///
     ///     berth-registry completion bash > /etc/bash_completion.d/berth-registry

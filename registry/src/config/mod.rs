@@ -19,6 +19,7 @@ mod content;
 mod data;
 mod faults;
 mod human;
+mod issuers;
 mod limits;
 mod policy;
 mod secret;
@@ -28,6 +29,7 @@ mod storage;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod value;
 
 pub use auth::Auth;
@@ -37,12 +39,14 @@ pub use content::{Delete, Manifests, Tags, Uploads};
 pub use data::Data;
 pub use faults::Faults;
 pub use human::Size;
+pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
 pub use policy::Policy;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
 pub use telemetry::{Log, LogFormat, Metrics};
+pub use tokens::{TokenAlgorithm, Tokens};
 pub use value::{MaybeAddress, Tables};
 
 use section::{Environment, Printer, Reader, Section};
@@ -58,6 +62,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[auth]`
     pub auth: Auth,
+    /// `[auth.tokens]`
+    pub tokens: Tokens,
     /// `[policy]`
     pub policy: Policy,
     /// `[data]`
@@ -176,6 +182,7 @@ impl Config {
             &mut self.tls,
             &mut self.limits,
             &mut self.auth,
+            &mut self.tokens,
             &mut self.policy,
             &mut self.data,
             &mut self.storage,

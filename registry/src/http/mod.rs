@@ -6,12 +6,14 @@ mod body;
 pub mod error;
 pub mod headers;
 pub mod health;
+mod host;
 mod lists;
 mod manifests;
 pub mod page;
 pub mod path;
 mod referrers;
 pub mod serve;
+pub mod token;
 mod uploads;
 
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use axum::{
     routing::any,
 };
 use http::{HeaderValue, Method, header, request::Parts};
+
+pub use host::known_host;
 
 use self::{
     access::{Delete, Gate, Pull, Push},

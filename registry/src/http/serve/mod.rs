@@ -33,7 +33,7 @@ pub use body::{BodyCut, BodyFault, BodyTooSlow, Draining};
 pub use control::{Control, Folder};
 pub use file::file_body;
 pub use gate::raise_descriptor_limit;
-pub use origin::{Origin, Peer, client_address, external_base};
+pub use origin::{Origin, Peer, client_address, external_base, public_base};
 pub use outlet::Outlet;
 pub use service::Cut;
 pub use shutdown::{Shutdown, notify};
