@@ -27,6 +27,8 @@ fn main() -> ExitCode {
                 Err(faults) => return fail(&faults, CONFIG),
             }
         }
+        Command::User { command } => return cli::user::run(command),
+        Command::Robot { command } => return cli::robot::run(command),
         Command::Policy { command } => return cli::policy::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();

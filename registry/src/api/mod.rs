@@ -1,10 +1,14 @@
 //! `/api/v1`: what the page, scripts and the command line use. JSON in, JSON out.
 
+mod accounts;
 pub mod caller;
 mod error;
+mod groups;
 pub mod input;
 mod policy;
+mod robots;
 mod sites;
+mod users;
 
 use axum::{
     Json, Router,
@@ -23,6 +27,9 @@ pub fn router(services: Services) -> Router {
     Router::new()
         .route("/api/v1", get(version))
         .merge(policy::routes())
+        .merge(users::routes())
+        .merge(groups::routes())
+        .merge(robots::routes())
         .route("/api/v1/{*rest}", any(unknown))
         .layer(from_fn_with_state(services.clone(), sites::same_site))
         .with_state(services)

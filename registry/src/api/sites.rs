@@ -1,6 +1,10 @@
 //! Requests that a page of another site makes a browser send (R35): none of them changes anything.
 
-use axum::{extract::{Request, State}, middleware::Next, response::{IntoResponse, Response}};
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderMap, Method, header};
 
 use super::{Error, input::is_json};
@@ -25,7 +29,8 @@ fn check(headers: &HeaderMap, external_url: Option<&str>) -> Result<(), Error> {
     if let Some(origin) = text(header::ORIGIN.as_str()) {
         let host = origin.split_once("://").map(|(_, host)| host);
         let own = text(header::HOST.as_str());
-        let ours = (host.is_some() && host == own) || external_url.is_some_and(|url| url.eq_ignore_ascii_case(origin));
+        let ours = (host.is_some() && host == own)
+            || external_url.is_some_and(|url| url.eq_ignore_ascii_case(origin));
         if !ours {
             return Err(other());
         }

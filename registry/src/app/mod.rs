@@ -62,7 +62,7 @@ pub enum StartError {
     /// Authentication is on, and nobody has a password to log in with.
     #[error(
         "auth.enabled: nobody could log in as an administrator, and there is no default password. Make the first one \
-         with `berth-registry user add NAME --admin` (with the same --config), then start again"
+         with `berth-registry user add NAME --admin` (with the same --config and BERTH_DATA), then start again"
     )]
     NobodyToLogIn,
     /// A rule of the policy is wrong.

@@ -152,8 +152,13 @@ impl Entry {
 
 /// Without characters that end a line, move a cursor or turn a text around (R34), and no longer than it may be.
 fn printable(text: String) -> String {
-    let plain = |c: char| !c.is_control() && !('\u{200b}'..='\u{200f}').contains(&c) && !('\u{2028}'..='\u{202e}').contains(&c)
-        && !('\u{2060}'..='\u{2069}').contains(&c) && c != '\u{feff}';
+    let plain = |c: char| {
+        !c.is_control()
+            && !('\u{200b}'..='\u{200f}').contains(&c)
+            && !('\u{2028}'..='\u{202e}').contains(&c)
+            && !('\u{2060}'..='\u{2069}').contains(&c)
+            && c != '\u{feff}'
+    };
     if text.len() <= LONGEST && text.chars().all(plain) {
         return text;
     }
@@ -190,16 +195,14 @@ impl Log {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let missed = Arc::default();
         let task = tokio::spawn(writer::run(waiting, catalog, clock.clone(), Arc::clone(&missed)));
-        let inner =
-            Inner { clock, queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)), missed };
+        let inner = Inner { clock, queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)), missed };
         Self { inner: Arc::new(inner) }
     }
 
     /// One that keeps nothing.
     #[must_use]
     pub fn off(clock: Arc<dyn Clock>) -> Self {
-        let inner =
-            Inner { clock, queue: Mutex::default(), task: Mutex::default(), missed: Arc::default() };
+        let inner = Inner { clock, queue: Mutex::default(), task: Mutex::default(), missed: Arc::default() };
         Self { inner: Arc::new(inner) }
     }
 

@@ -49,7 +49,8 @@ async fn a_flood_of_refusals_is_counted_where_it_is_not_kept() {
     log.close().await;
     let rows = catalog.audit(&everything()).await.unwrap();
     let missed: Vec<_> = rows.iter().filter(|(_, row)| row.verb == "missed").collect();
-    let lost: usize = missed.iter().map(|(_, row)| row.detail.split(' ').next().unwrap().parse::<usize>().unwrap()).sum();
+    let lost: usize =
+        missed.iter().map(|(_, row)| row.detail.split(' ').next().unwrap().parse::<usize>().unwrap()).sum();
     assert!(lost > 0);
     assert_eq!(rows.len() - missed.len() + lost, began);
     catalog.close().await;
@@ -57,7 +58,10 @@ async fn a_flood_of_refusals_is_counted_where_it_is_not_kept() {
 
 #[test]
 fn r34_nothing_that_moves_a_cursor_or_ends_a_line_is_kept() {
-    let who = Principal { subject: Subject::User("al\r\nice\u{1b}[2J\0\u{202e}".to_owned()), ..Principal::default() };
+    let who = Principal {
+        subject: Subject::User("al\r\nice\u{1b}[2J\0\u{202e}".to_owned()),
+        ..Principal::default()
+    };
     let entry = Entry {
         reference: "\u{2028}x\u{7f}".to_owned(),
         detail: "y".repeat(100_000),

@@ -66,7 +66,10 @@ async fn write(catalog: &dyn Catalog, rows: &[AuditRow], closing: bool) {
         match tries.next() {
             Some(wait) if !closing => sleep(*wait).await,
             Some(_) | None => {
-                tracing::error!("{} entries of the audit log could not be kept, and follow: {error}", rows.len());
+                tracing::error!(
+                    "{} entries of the audit log could not be kept, and follow: {error}",
+                    rows.len()
+                );
                 for row in rows {
                     tracing::error!(
                         target: "berth_registry::audit",

@@ -1,9 +1,12 @@
 //! The command line.
 
 mod ask;
-pub mod policy;
 mod offline;
+mod password;
+pub mod policy;
 pub mod recover;
+pub mod robot;
+pub mod user;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -12,6 +15,8 @@ use clap_complete::Shell;
 
 pub use ask::ask;
 pub use policy::Policy;
+pub use robot::Robot;
+pub use user::User;
 
 use crate::config::Overrides;
 
@@ -50,6 +55,18 @@ pub enum Command {
         /// Which of it
         #[command(subcommand)]
         command: Config,
+    },
+    /// Add, change and list users and groups
+    User {
+        /// Which of it
+        #[command(subcommand)]
+        command: User,
+    },
+    /// Add, change and list robots: programs with a secret
+    Robot {
+        /// Which of it
+        #[command(subcommand)]
+        command: Robot,
     },
     /// Show, change and explain the rules of who may do what
     Policy {
