@@ -28,6 +28,8 @@ fn main() -> ExitCode {
             }
         }
         Command::Audit(options) => return cli::audit::run(options),
+        Command::User { command } => return cli::user::run(command),
+        Command::Robot { command } => return cli::robot::run(command),
         Command::Policy { command } => return cli::policy::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -3,8 +3,11 @@
 mod ask;
 pub mod audit;
 mod offline;
+mod password;
 pub mod policy;
 pub mod recover;
+pub mod robot;
+pub mod user;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -14,6 +17,8 @@ use clap_complete::Shell;
 pub use ask::ask;
 pub use audit::Audit;
 pub use policy::Policy;
+pub use robot::Robot;
+pub use user::User;
 
 use crate::config::Overrides;
 
@@ -59,6 +64,18 @@ pub enum Command {
     ///     berth-registry audit --repo team/app --verb overwrite --json
     #[command(verbatim_doc_comment)]
     Audit(Audit),
+    /// Add, change and list users and groups
+    User {
+        /// Which of it
+        #[command(subcommand)]
+        command: User,
+    },
+    /// Add, change and list robots: programs with a secret
+    Robot {
+        /// Which of it
+        #[command(subcommand)]
+        command: Robot,
+    },
     /// Show, change and explain the rules of who may do what
     Policy {
         /// Which of it
