@@ -1,8 +1,10 @@
 //! `/api/v1`: what the page, scripts and the command line use. JSON in, JSON out.
 
+pub mod caller;
 mod error;
 
 use axum::{Json, Router, routing::get};
+pub use caller::{Administrator, Caller};
 pub use error::{Error, Result};
 use serde_json::{Value, json};
 

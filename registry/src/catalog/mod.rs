@@ -20,6 +20,7 @@ mod open;
 mod ops;
 pub mod postgres;
 mod quotas;
+mod rules;
 mod sql;
 pub mod sqlite;
 #[cfg(test)]
@@ -28,13 +29,14 @@ mod tokens;
 mod upkeep;
 
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
-pub use audit::AuditLog;
+pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::Collection;
 pub use leadership::Leadership;
 pub use model::*;
 pub use open::OpenError;
 pub use postgres::{PostgresCatalog, PostgresOptions};
 pub use quotas::Quotas;
+pub use rules::{KeptRule, KeptRules, Rules};
 pub use sqlite::{SqliteCatalog, SqliteOptions};
 pub use tokens::{RefreshKind, RefreshRow, SecretHash, SigningKeyRow, Tokens};
 pub use upkeep::{
@@ -70,6 +72,7 @@ pub trait Catalog:
     + Collection
     + Leadership
     + Quotas
+    + Rules
     + Tokens
     + Upkeep
     + Send

@@ -20,6 +20,7 @@ mod data;
 mod faults;
 mod human;
 mod limits;
+mod policy;
 mod secret;
 mod section;
 mod server;
@@ -37,6 +38,7 @@ pub use data::Data;
 pub use faults::Faults;
 pub use human::Size;
 pub use limits::Limits;
+pub use policy::Policy;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
@@ -56,6 +58,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[auth]`
     pub auth: Auth,
+    /// `[policy]`
+    pub policy: Policy,
     /// `[data]`
     pub data: Data,
     /// `[storage]`
@@ -172,6 +176,7 @@ impl Config {
             &mut self.tls,
             &mut self.limits,
             &mut self.auth,
+            &mut self.policy,
             &mut self.data,
             &mut self.storage,
             &mut self.catalog,

@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::{
     catalog::{
-        Catalog, CatalogError, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest,
-        RecordName, RefKind,
+        Catalog, CatalogError, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow,
+        NewManifest, RecordName, RefKind,
     },
     clock::Clock,
     records::{RecordError, Records},
@@ -58,6 +58,9 @@ pub enum PutError {
     /// A tag that must not move points elsewhere.
     #[error("tag {0} is immutable")]
     Immutable(Tag),
+    /// A tag points elsewhere that the caller may not move.
+    #[error("tag {0} may not be moved")]
+    Kept(Tag),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -90,6 +93,9 @@ pub enum DeleteError {
     /// A tag that must not go.
     #[error("tag {0} is immutable")]
     Immutable(Tag),
+    /// A tag that the caller may not take away.
+    #[error("tag {0} may not be deleted")]
+    Kept(Tag),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -134,7 +140,8 @@ impl Manifests {
         Lease { now: self.clock.now(), length: self.settings.blob_lease }
     }
 
-    /// Stores `body` verbatim under `reference` and `tags`. Safe to repeat.
+    /// Stores `body` verbatim under `reference` and `tags`. Tags that are there and that `kept` says so of only
+    /// stay where they point. Safe to repeat.
     ///
     /// # Errors
     /// See [`PutError`]; nothing is stored then, no tag has moved. But where catalog or storage failed
@@ -146,6 +153,7 @@ impl Manifests {
         tags: Vec<Tag>,
         content_type: Option<&MediaType>,
         body: Bytes,
+        kept: IsFixed,
     ) -> Result<Stored, PutError> {
         let manifest = Manifest::parse(body.clone(), content_type)?;
         let (digest, tags) = match reference {
@@ -161,7 +169,8 @@ impl Manifests {
                 (Digest::of(berth_oci::Algorithm::Sha256, &body), tags)
             }
         };
-        let fixed = tags.iter().filter(|tag| self.settings.immutable.covers(repo, tag)).cloned().collect();
+        let fixed = |tag: &&Tag| self.settings.immutable.covers(repo, tag) || kept(tag);
+        let fixed = tags.iter().filter(fixed).cloned().collect();
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let deprecated_layers = manifest.layers.iter().any(|layer| layer.media_type.is_non_distributable());
         let new = NewManifest { tags, fixed, ..self.row(repo, &digest, &manifest) };
@@ -173,7 +182,10 @@ impl Manifests {
                 Ok(Stored { digest, subject, deprecated_layers })
             }
             ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
-            ManifestPut::TagFixed(tag) => Err(PutError::Immutable(tag)),
+            ManifestPut::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {
+                Err(PutError::Immutable(tag))
+            }
+            ManifestPut::TagFixed(tag) => Err(PutError::Kept(tag)),
             ManifestPut::TooDeep => Err(PutError::TooDeep(self.settings.max_depth)),
         }
     }
@@ -239,12 +251,20 @@ impl Manifests {
     /// Deletes a tag alone, or a manifest with all its tags. `false` when there was none.
     ///
     /// # Errors
-    /// When an immutable tag would go, or the catalog fails.
-    pub async fn delete(&self, repo: &RepoName, reference: &ManifestReference) -> Result<bool, DeleteError> {
+    /// When an immutable tag would go, or one that `kept` says so of, or the catalog fails.
+    pub async fn delete(
+        &self,
+        repo: &RepoName,
+        reference: &ManifestReference,
+        kept: IsFixed,
+    ) -> Result<bool, DeleteError> {
         match reference {
             ManifestReference::Tag(tag) => {
                 if self.settings.immutable.covers(repo, tag) {
                     return Err(DeleteError::Immutable(tag.clone()));
+                }
+                if kept(tag) {
+                    return Err(DeleteError::Kept(tag.clone()));
                 }
                 let deleted = self.catalog.delete_tag(repo, tag).await?;
                 // Also where there was none: an earlier try may have come no further than the catalog.
@@ -253,7 +273,7 @@ impl Manifests {
             }
             ManifestReference::Digest(digest) => {
                 let (settings, of) = (self.settings.clone(), repo.clone());
-                let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag));
+                let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag) || kept(tag));
                 match self.catalog.delete_manifest(repo, digest, fixed).await? {
                     ManifestDelete::Deleted(tags) => {
                         let tags = tags.into_iter().map(|tag| RecordName::Tag(repo.clone(), tag));
@@ -262,7 +282,10 @@ impl Manifests {
                         Ok(true)
                     }
                     ManifestDelete::Absent => Ok(false),
-                    ManifestDelete::TagFixed(tag) => Err(DeleteError::Immutable(tag)),
+                    ManifestDelete::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {
+                        Err(DeleteError::Immutable(tag))
+                    }
+                    ManifestDelete::TagFixed(tag) => Err(DeleteError::Kept(tag)),
                 }
             }
         }

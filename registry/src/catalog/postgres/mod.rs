@@ -32,6 +32,7 @@ mod collection;
 mod leadership;
 mod quotas;
 mod retry;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod tokens;
