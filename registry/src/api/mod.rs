@@ -1,9 +1,14 @@
 //! `/api/v1`: what the page, scripts and the command line use. JSON in, JSON out.
 
 pub mod caller;
+mod check;
 mod error;
+mod lines;
 
-use axum::{Json, Router, routing::get};
+use axum::{
+    Json, Router,
+    routing::{get, post},
+};
 pub use caller::{Administrator, Caller};
 pub use error::{Error, Result};
 use serde_json::{Value, json};
@@ -12,7 +17,10 @@ use crate::app::Services;
 
 /// The routes under `/api/v1`.
 pub fn router(services: Services) -> Router {
-    Router::new().route("/api/v1", get(version)).with_state(services)
+    Router::new()
+        .route("/api/v1", get(version))
+        .route("/api/v1/check", post(check::check))
+        .with_state(services)
 }
 
 async fn version() -> Json<Value> {

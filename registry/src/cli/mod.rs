@@ -1,6 +1,7 @@
 //! The command line.
 
 mod ask;
+pub mod check;
 mod offline;
 pub mod recover;
 
@@ -49,6 +50,13 @@ pub enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Look whether catalog and storage agree, whether or not the registry runs
+    ///
+    /// Ends with 0 when nothing is wrong, 1 when there are problems, which are named.
+    ///
+    ///     berth-registry check --read-data 1/7     # each day of the week another seventh
+    #[command(verbatim_doc_comment)]
+    Check(check::Check),
     /// Rebuild a lost catalog from storage
     ///
     /// Reads the records that lie beside the blobs and puts manifests, tags and blobs back into an

@@ -21,6 +21,7 @@ mod faults;
 mod human;
 mod limits;
 mod policy;
+mod scrub;
 mod secret;
 mod section;
 mod server;
@@ -39,6 +40,7 @@ pub use faults::Faults;
 pub use human::Size;
 pub use limits::Limits;
 pub use policy::Policy;
+pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
@@ -74,6 +76,8 @@ pub struct Config {
     pub tags: Tags,
     /// `[delete]`
     pub delete: Delete,
+    /// `[scrub]`
+    pub scrub: Scrub,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -184,6 +188,7 @@ impl Config {
             &mut self.manifests,
             &mut self.tags,
             &mut self.delete,
+            &mut self.scrub,
             &mut self.log,
             &mut self.metrics,
         ]
