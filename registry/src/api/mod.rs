@@ -3,6 +3,7 @@
 pub mod caller;
 mod check;
 mod error;
+mod import;
 mod lines;
 
 use axum::{
@@ -20,6 +21,7 @@ pub fn router(services: Services) -> Router {
     Router::new()
         .route("/api/v1", get(version))
         .route("/api/v1/check", post(check::check))
+        .route("/api/v1/import", post(import::import))
         .with_state(services)
 }
 

@@ -2,6 +2,7 @@
 
 mod ask;
 pub mod check;
+pub mod import;
 mod offline;
 pub mod recover;
 
@@ -66,6 +67,18 @@ pub enum Command {
     /// Ends with 1 when something could not be brought back; it is named.
     #[command(verbatim_doc_comment)]
     Recover(recover::Recover),
+    /// Take over what another registry (Distribution, docker-registry) has stored
+    ///
+    /// Its tree is only read, and it may go on serving: a second run picks up what has come since.
+    /// On one file system blobs get a second name and no byte is copied; in a bucket they are served
+    /// where they are, so that nothing may delete them there any more: stop the other registry's
+    /// garbage collection first. Works whether or not the registry runs.
+    ///
+    ///     berth-registry import --from /var/lib/registry
+    ///
+    /// Ends with 1 when something was left out; it is named.
+    #[command(verbatim_doc_comment)]
+    Import(import::Import),
     /// Write shell completions to standard output
     ///
     ///     berth-registry completion bash > /etc/bash_completion.d/berth-registry

@@ -2,6 +2,7 @@
 //! taking over another registry's tree. It knows neither the wire nor the configuration.
 
 pub mod check;
+pub mod import;
 pub mod read;
 pub mod recover;
 mod restore;

@@ -1,6 +1,6 @@
 //! Reads objects again and looks whether they are still what they were, at no more than a set rate.
 
-use std::{os::unix::fs::FileExt, time::Duration};
+use std::{fs::File, os::unix::fs::FileExt, path::Path, sync::Arc, time::Duration};
 
 use berth_hash::{Hasher, Kind};
 use berth_oci::{Algorithm, Digest};
@@ -111,8 +111,7 @@ fn hasher(algorithm: Algorithm) -> Hasher {
 /// # Errors
 /// When storage does not answer. What is wrong with the one object is in the answer.
 pub async fn state(store: &dyn BlobStore, blob: &BlobRow, pace: &mut Pace) -> Result<State, StorageError> {
-    let algorithm = blob.digest.algorithm();
-    let mut hash = hasher(algorithm);
+    let mut hash = hasher(blob.digest.algorithm());
     match store.open(&blob.key, blob.size, 0..blob.size).await {
         Ok(None) => return Ok(State::Gone),
         Err(StorageError::Corrupt(_)) => return Ok(State::Resized),
@@ -124,26 +123,58 @@ pub async fn state(store: &dyn BlobStore, blob: &BlobRow, pace: &mut Pace) -> Re
             }
         }
         Ok(Some(BlobBody::File { file, range })) => {
-            let mut at = range.start;
-            while at < range.end {
-                let (file, length) = (file.clone(), PIECE.min(range.end - at));
-                let read = tokio::task::spawn_blocking(move || {
-                    let mut piece = vec![0; usize::try_from(length).unwrap_or_default()];
-                    file.read_exact_at(&mut piece, at)?;
-                    hash.update(&piece);
-                    Ok::<_, std::io::Error>(hash)
-                });
-                hash = match read.await.map_err(|error| StorageError::Unavailable(error.into()))? {
-                    Ok(hash) => hash,
-                    Err(error) => return Ok(State::Unreadable(error.to_string())),
-                };
-                at += length;
-                pace.take(length).await;
-            }
+            return in_file(file, &blob.digest, range.end, pace).await;
         }
     }
-    let actual = Digest::from_hash(algorithm, &hash.finish());
-    Ok(if actual == blob.digest { State::Whole } else { State::Damaged(actual) })
+    Ok(judged(&blob.digest, hash))
+}
+
+fn judged(digest: &Digest, hash: Hasher) -> State {
+    let actual = Digest::from_hash(digest.algorithm(), &hash.finish());
+    if actual == *digest { State::Whole } else { State::Damaged(actual) }
+}
+
+async fn in_file(
+    file: Arc<File>,
+    digest: &Digest,
+    size: u64,
+    pace: &mut Pace,
+) -> Result<State, StorageError> {
+    let mut hash = hasher(digest.algorithm());
+    let mut at = 0;
+    while at < size {
+        let (file, length) = (file.clone(), PIECE.min(size - at));
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; usize::try_from(length).unwrap_or_default()];
+            file.read_exact_at(&mut piece, at)?;
+            hash.update(&piece);
+            Ok::<_, std::io::Error>(hash)
+        });
+        hash = match read.await.map_err(|error| StorageError::Unavailable(error.into()))? {
+            Ok(hash) => hash,
+            Err(error) => return Ok(State::Unreadable(error.to_string())),
+        };
+        at += length;
+        pace.take(length).await;
+    }
+    Ok(judged(digest, hash))
+}
+
+/// Reads a file that is to hold `size` bytes of this digest.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn file_state(
+    path: &Path,
+    digest: &Digest,
+    size: u64,
+    pace: &mut Pace,
+) -> Result<State, StorageError> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || File::open(path)).await;
+    let opened = opened.map_err(|error| StorageError::Unavailable(error.into()))?;
+    let file = opened.map_err(|error| StorageError::Unavailable(error.into()))?;
+    in_file(Arc::new(file), digest, size, pace).await
 }
 
 /// Reads the object of a blob, and takes the blob out of service where it is damaged, or back into

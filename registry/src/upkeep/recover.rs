@@ -19,7 +19,7 @@ use crate::{
     clock::Timestamp,
     manifests::Manifests,
     records,
-    storage::{BlobStore, blob_digest, read_whole},
+    storage::{BlobStore, blob_digest, is_foreign, read_whole},
 };
 
 /// Records that are read and put back at a time.
@@ -242,7 +242,13 @@ impl Recovery<'_> {
             Err(error) => return Ok(End::Lost(error.to_string())),
         }
         for blob in &blobs {
-            if let Some(found) = objects.of(blob) {
+            let found = match objects.of(blob) {
+                None if is_foreign(&blob.key) && self.store.size(&blob.key).await? == Some(blob.size) => {
+                    Some(blob.clone())
+                }
+                found => found,
+            };
+            if let Some(found) = found {
                 restore.blob(&candidate.repo, &found).await?;
             }
         }

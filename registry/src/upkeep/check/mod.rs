@@ -131,6 +131,8 @@ impl Check {
     pub async fn run(&self, plan: Plan, teller: &Teller) -> Result<Summary, UpkeepError> {
         let hashers = (RandomState::new(), RandomState::new());
         let mut look = Look { check: self, plan, teller, summary: Summary::default(), hashers };
+        // Notes of what has been settled must not excuse what is wrong.
+        self.records.flush().await?;
         look.contradictions().await?;
         look.dangling().await?;
         look.objects().await?;
