@@ -3,6 +3,7 @@
 mod ask;
 pub mod check;
 pub mod import;
+pub mod migrate;
 mod offline;
 pub mod recover;
 
@@ -79,6 +80,14 @@ pub enum Command {
     /// Ends with 1 when something was left out; it is named.
     #[command(verbatim_doc_comment)]
     Import(import::Import),
+    /// Move the catalog between SQLite and PostgreSQL
+    ///
+    /// The target must be empty; every row is counted and read back before it is committed. The
+    /// source stays as it was. The registry must be stopped.
+    ///
+    ///     berth-registry migrate --config old.toml --to new.toml
+    #[command(verbatim_doc_comment)]
+    Migrate(migrate::Migrate),
     /// Write shell completions to standard output
     ///
     ///     berth-registry completion bash > /etc/bash_completion.d/berth-registry
