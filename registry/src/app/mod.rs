@@ -171,6 +171,7 @@ fn periodic(services: &Services) -> Vec<Periodic> {
     if services.config.audit.enabled {
         tasks.push(forget(services));
     }
+    tasks.extend(upkeep::tasks(services));
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }
