@@ -18,6 +18,9 @@ const CONFIG: u8 = 78;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => return run(&serve.into()),
+        Command::Check(args) => return cli::check::run(args),
+        Command::Import(args) => return cli::import::run(args),
+        Command::Migrate(args) => return cli::migrate::run(&args),
         Command::Recover(args) => return cli::recover::run(&args),
         Command::Config { command: cli::Config::Check(source) } => return check(&source.into()),
         Command::Config { command: cli::Config::Print { source, defaults } } => {
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
             }
         }
         Command::Audit(options) => return cli::audit::run(options),
+        Command::User { command } => return cli::user::run(command),
+        Command::Robot { command } => return cli::robot::run(command),
         Command::Policy { command } => return cli::policy::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -1,19 +1,26 @@
 //! `/api/v1`: what the page, scripts and the command line use. JSON in, JSON out.
 
+mod accounts;
 mod audit;
 pub mod caller;
+mod check;
 mod error;
+mod groups;
+mod import;
 pub mod input;
+mod lines;
 mod openapi;
 mod policy;
 mod recorded;
 mod repositories;
+mod robots;
 mod sites;
+mod users;
 
 use axum::{
     Json, Router,
     middleware::from_fn_with_state,
-    routing::{any, get},
+    routing::{any, get, post},
 };
 pub use caller::{Administrator, Caller};
 pub use error::{Error, Result};
@@ -30,6 +37,11 @@ pub fn router(services: Services) -> Router {
         .merge(openapi::routes())
         .merge(policy::routes())
         .merge(repositories::routes())
+        .merge(users::routes())
+        .merge(groups::routes())
+        .merge(robots::routes())
+        .route("/api/v1/check", post(check::check))
+        .route("/api/v1/import", post(import::import))
         .route("/api/v1/{*rest}", any(unknown))
         .layer(from_fn_with_state(services.clone(), recorded::recorded))
         .layer(from_fn_with_state(services.clone(), sites::same_site))

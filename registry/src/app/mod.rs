@@ -2,6 +2,7 @@
 
 mod background;
 mod greet;
+mod identities;
 mod services;
 mod upkeep;
 
@@ -16,6 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use self::background::{Periodic, Round};
 use self::greet::greet;
 use crate::{
+    auth::HtpasswdError,
     blobs::Blobs,
     catalog::{BoxError, Catalog, OpenError},
     config::Config,
@@ -57,6 +59,15 @@ pub enum StartError {
         /// What happened.
         error: io::Error,
     },
+    /// The password file cannot be used.
+    #[error("auth.htpasswd: {0}")]
+    Htpasswd(#[from] HtpasswdError),
+    /// Authentication is on, and nobody has a password to log in with.
+    #[error(
+        "auth.enabled: nobody could log in as an administrator, and there is no default password. Make the first one \
+         with `berth-registry user add NAME --admin` (with the same --config and BERTH_DATA), then start again"
+    )]
+    NobodyToLogIn,
     /// A rule of the policy is wrong.
     #[error("policy.rules: {0}")]
     Policy(#[source] RuleFaults),
@@ -75,7 +86,11 @@ impl StartError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Catalog(OpenError::Locked(_)) => 75,
-            Self::Catalog(OpenError::Address(_)) | Self::Tls(_) | Self::Policy(_) => 78,
+            Self::Catalog(OpenError::Address(_))
+            | Self::Tls(_)
+            | Self::Htpasswd(_)
+            | Self::NobodyToLogIn
+            | Self::Policy(_) => 78,
             Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
             | Self::Storage(_)
             | Self::Listen { .. }
@@ -102,6 +117,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     serve::raise_descriptor_limit();
     let shutdown = Shutdown::on_signals()?;
     let services = Services::open(config).await?;
+    identities::check_administrators(&services).await?;
     let (config, metrics, origin) =
         (services.config.clone(), services.metrics.clone(), services.origin.clone());
     let health = Health::new(probes(&services.catalog, &services.store), shutdown.stop.clone());
@@ -155,6 +171,7 @@ fn periodic(services: &Services) -> Vec<Periodic> {
     if services.config.audit.enabled {
         tasks.push(forget(services));
     }
+    tasks.extend(upkeep::tasks(services));
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }

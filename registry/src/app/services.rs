@@ -4,11 +4,11 @@ use std::{io, sync::Arc};
 
 use axum::{Router, middleware::from_fn_with_state};
 
-use super::StartError;
+use super::{StartError, identities};
 use crate::{
     api,
     audit::Log,
-    auth::Nobody,
+    auth::{Authenticate, Logins},
     blobs::{self, Blobs},
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
     clock::{Clock, SystemClock},
@@ -45,6 +45,8 @@ pub struct Services {
     pub manifests: Manifests,
     /// Who may do what.
     pub policy: Policy,
+    /// Names and secrets.
+    pub logins: Arc<Logins>,
     /// Where callers are looked at.
     pub gate: Gate,
     /// Who did what.
@@ -77,8 +79,11 @@ impl Services {
         } else {
             Log::off(clock.clone())
         };
-        let authenticate = Recorded { inner: Arc::new(Nobody), log: audit.clone(), origin: origin.clone() };
-        let gate = Gate::new(Arc::new(authenticate), policy.clone()).recorded(audit.clone(), origin.clone());
+        let logins = identities::logins(&config, &catalog, &clock).await?;
+        let authenticate = identities::authenticate(&config, &logins, &origin);
+        let authenticate: Arc<dyn Authenticate> =
+            Arc::new(Recorded { inner: authenticate, log: audit.clone(), origin: origin.clone() });
+        let gate = Gate::new(authenticate, policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -87,6 +92,7 @@ impl Services {
             blobs,
             records,
             manifests,
+            logins,
             gate,
             policy,
             audit,

@@ -3,6 +3,8 @@
 mod authenticate;
 mod claimed;
 mod connection;
+pub mod names;
+pub mod passwords;
 mod principal;
 pub mod tokens;
 
@@ -13,6 +15,7 @@ pub use authenticate::{AddressOf, Callers, Nobody};
 pub use claimed::claimed_name;
 pub use connection::{ClientCertificate, Trusted};
 use http::request::Parts;
+pub use passwords::{HtpasswdError, Logins, Sources};
 pub use principal::{Authority, Principal, Subject};
 
 use crate::catalog::CatalogError;

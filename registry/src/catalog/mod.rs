@@ -26,6 +26,7 @@ pub mod sqlite;
 #[cfg(test)]
 mod suite;
 mod tokens;
+pub mod transfer;
 mod upkeep;
 
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};

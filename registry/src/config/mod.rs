@@ -23,6 +23,7 @@ mod human;
 mod issuers;
 mod limits;
 mod policy;
+mod scrub;
 mod secret;
 mod section;
 mod server;
@@ -44,6 +45,7 @@ pub use human::{Size, parse_time};
 pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
 pub use policy::Policy;
+pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
@@ -84,6 +86,8 @@ pub struct Config {
     pub tags: Tags,
     /// `[delete]`
     pub delete: Delete,
+    /// `[scrub]`
+    pub scrub: Scrub,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -196,6 +200,7 @@ impl Config {
             &mut self.manifests,
             &mut self.tags,
             &mut self.delete,
+            &mut self.scrub,
             &mut self.log,
             &mut self.metrics,
         ]
