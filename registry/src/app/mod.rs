@@ -28,6 +28,8 @@ use crate::{
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
+/// How often the ledger of what namespaces hold is added up.
+const FOLD: Duration = Duration::from_secs(2);
 
 /// Why the registry did not start.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +93,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     serve::raise_descriptor_limit();
     let shutdown = Shutdown::on_signals()?;
     let services = Services::open(config).await?;
+    services.keep_quotas();
     let (config, metrics, origin) =
         (services.config.clone(), services.metrics.clone(), services.origin.clone());
     let health = Health::new(probes(&services.catalog, &services.store), shutdown.stop.clone());
@@ -138,7 +141,7 @@ async fn start(config: Config) -> Result<(), StartError> {
 
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
-    vec![purge(services.blobs.clone())]
+    vec![purge(services.blobs.clone()), fold(services.catalog.clone())]
 }
 
 fn probes(catalog: &Arc<dyn Catalog>, store: &Arc<dyn BlobStore>) -> Vec<(&'static str, Probe)> {
@@ -182,6 +185,18 @@ async fn watch(tls: Arc<Tls>, stop: CancellationToken) {
     if let Err(error) = tls.watch(stop).await {
         tracing::error!("Changes of the TLS certificate will not be seen: {error}");
     }
+}
+
+/// Adds up what pushes have noted of the bytes that namespaces hold.
+fn fold(catalog: Arc<dyn Catalog>) -> Periodic {
+    let round: Round = Arc::new(move |stop| {
+        let catalog = catalog.clone();
+        Box::pin(async move {
+            while !stop.is_cancelled() && catalog.fold().await? > 0 {}
+            Ok(())
+        })
+    });
+    Periodic { name: "fold of the ledger", every: FOLD, alone: true, round }
 }
 
 /// Throws expired uploads away, every few minutes.

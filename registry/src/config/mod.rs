@@ -19,6 +19,7 @@ mod data;
 mod faults;
 mod human;
 mod limits;
+mod quotas;
 mod secret;
 mod section;
 mod server;
@@ -35,6 +36,7 @@ pub use data::Data;
 pub use faults::Faults;
 pub use human::Size;
 pub use limits::Limits;
+pub use quotas::{Caps, Quotas, Rates};
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
@@ -66,6 +68,12 @@ pub struct Config {
     pub tags: Tags,
     /// `[delete]`
     pub delete: Delete,
+    /// `[limits]`
+    pub caps: Caps,
+    /// `[limits.rate]`
+    pub rates: Rates,
+    /// `[quotas]`
+    pub quotas: Quotas,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -172,6 +180,9 @@ impl Config {
             &mut self.manifests,
             &mut self.tags,
             &mut self.delete,
+            &mut self.caps,
+            &mut self.rates,
+            &mut self.quotas,
             &mut self.log,
             &mut self.metrics,
         ]

@@ -152,6 +152,8 @@ fn put_error(error: PutError) -> ApiError {
         PutError::Missing(missing) => ApiError::ManifestReferencesMissing(missing),
         PutError::TooDeep(limit) => ApiError::ManifestTooDeep(limit),
         PutError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
+        PutError::Refused(refusal) => ApiError::Refused(refusal),
+        PutError::RepositoryFull { what, limit } => ApiError::RepositoryFull { what, limit },
         PutError::Catalog(e) => ApiError::Catalog(e),
     }
 }

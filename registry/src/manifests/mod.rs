@@ -9,10 +9,15 @@ use berth_oci::{
 };
 use bytes::Bytes;
 
+mod caps;
+
+use caps::Caps;
+pub use caps::PerRepository;
+
 use crate::{
     catalog::{
         Catalog, CatalogError, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest,
-        RefKind,
+        RefKind, Refusal,
     },
     clock::Clock,
     tags::Immutable,
@@ -31,6 +36,8 @@ pub struct Settings {
     pub immutable: Immutable,
     /// How long blobs are kept after something named them.
     pub blob_lease: Duration,
+    /// How many manifests and tags a repository may have.
+    pub most: PerRepository,
 }
 
 /// Why a manifest was not stored.
@@ -56,6 +63,17 @@ pub enum PutError {
     /// A tag that must not move points elsewhere.
     #[error("tag {0} is immutable")]
     Immutable(Tag),
+    /// The namespace's limits say no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The repository has as many of something as it may have.
+    #[error("the repository has {limit} {what}, and may have no more")]
+    RepositoryFull {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: u32,
+    },
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -89,13 +107,15 @@ pub struct Manifests {
     catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
+    caps: Arc<Caps>,
 }
 
 impl Manifests {
     /// Rules over a catalog.
     #[must_use]
     pub fn new(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
-        Self { catalog, clock, settings: Arc::new(settings) }
+        let caps = Arc::new(Caps::new(settings.most));
+        Self { catalog, clock, settings: Arc::new(settings), caps }
     }
 
     fn lease(&self) -> Lease {
@@ -128,6 +148,7 @@ impl Manifests {
                 (Digest::of(berth_oci::Algorithm::Sha256, &body), tags)
             }
         };
+        self.caps.admit(&self.catalog, repo, &digest, &tags).await?;
         let fixed = tags.iter().filter(|tag| self.settings.immutable.covers(repo, tag)).cloned().collect();
         let references = self.references(&manifest);
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
@@ -149,6 +170,7 @@ impl Manifests {
             ManifestPut::Stored { .. } => Ok(Stored { digest, subject, deprecated_layers }),
             ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
             ManifestPut::TagFixed(tag) => Err(PutError::Immutable(tag)),
+            ManifestPut::Refused(refusal) => Err(PutError::Refused(refusal)),
             ManifestPut::TooDeep => Err(PutError::TooDeep(self.settings.max_depth)),
         }
     }

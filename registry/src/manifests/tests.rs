@@ -26,6 +26,7 @@ async fn rules(change: impl FnOnce(&mut Settings)) -> Rules {
         max_depth: 20,
         immutable: Immutable::default(),
         blob_lease: Duration::from_secs(60),
+        most: PerRepository::default(),
     };
     change(&mut settings);
     let manifests = Manifests::new(Arc::clone(&catalog), Arc::new(SystemClock), settings);
@@ -80,7 +81,7 @@ impl Rules {
         };
         let now = SystemClock.now();
         let lease = Lease { now, length: Duration::from_secs(60) };
-        self.catalog.commit_blob(&blob, now, lease).await.unwrap();
+        self.catalog.commit_blob(&blob, now, lease).await.unwrap().unwrap();
     }
 }
 

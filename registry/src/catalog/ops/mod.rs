@@ -12,6 +12,7 @@ use super::{
 pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;
+pub(super) mod quotas;
 pub(super) mod uploads;
 
 /// A row cannot be what we wrote.
@@ -37,7 +38,7 @@ where
     text.parse().map_err(corrupt)
 }
 
-fn unsigned(number: i64) -> Result<u64> {
+pub(super) fn unsigned(number: i64) -> Result<u64> {
     u64::try_from(number).map_err(corrupt)
 }
 

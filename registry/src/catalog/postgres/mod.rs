@@ -7,6 +7,7 @@
 
 use std::{fmt, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 use bytes::Bytes;
@@ -19,7 +20,8 @@ use tokio::time::timeout;
 
 use super::{
     BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow, NewBlob,
-    NewManifest, OpenError, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
+    NewManifest, OpenError, Referrers, ReferrersLimit, Refusal, Result, Rules, UploadId, UploadProgress,
+    UploadRow, WriterId,
     database::Statements,
     open::{Step, migrate},
     ops, sql,
@@ -96,6 +98,7 @@ impl Weighter<Digest, Bytes> for ByBytes {
 pub struct PostgresCatalog {
     pool: PgPool,
     bodies: Cache<Digest, Bytes, ByBytes>,
+    rules: ArcSwapOption<Rules>,
 }
 
 impl fmt::Debug for PostgresCatalog {
@@ -134,7 +137,11 @@ impl PostgresCatalog {
             })
             .connect_lazy_with(address);
         let items = usize::try_from(options.cache_bytes / 2048).unwrap_or(usize::MAX).clamp(64, 1 << 16);
-        Ok(Self { pool, bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes) })
+        Ok(Self {
+            pool,
+            bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes),
+            rules: ArcSwapOption::empty(),
+        })
     }
 
     /// What a reference stands for; the bytes from memory where they are there.
@@ -177,8 +184,14 @@ impl Catalog for PostgresCatalog {
         }
     }
 
-    async fn commit_blob(&self, blob: &NewBlob, now: Timestamp, lease: Lease) -> Result<Committed> {
-        transact!(self, |db| ops::blobs::commit(db, blob, now, lease))
+    async fn commit_blob(
+        &self,
+        blob: &NewBlob,
+        now: Timestamp,
+        lease: Lease,
+    ) -> Result<Result<Committed, Refusal>> {
+        let rules = self.rules.load_full();
+        transact!(self, |db| ops::blobs::commit(db, blob, now, lease, rules.as_deref()))
     }
 
     async fn mount_blob(
@@ -188,8 +201,9 @@ impl Catalog for PostgresCatalog {
         digest: &Digest,
         _now: Timestamp,
         lease: Lease,
-    ) -> Result<Option<BlobRow>> {
-        transact!(self, |db| ops::blobs::mount(db, from, to, digest, lease))
+    ) -> Result<Result<Option<BlobRow>, Refusal>> {
+        let rules = self.rules.load_full();
+        transact!(self, |db| ops::blobs::mount(db, from, to, digest, lease, rules.as_deref()))
     }
 
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
@@ -241,7 +255,8 @@ impl Catalog for PostgresCatalog {
         now: Timestamp,
         lease: Lease,
     ) -> Result<ManifestPut> {
-        transact!(self, |db| ops::manifests::put(db, manifest, now, lease))
+        let rules = self.rules.load_full();
+        transact!(self, |db| ops::manifests::put(db, manifest, now, lease, rules.as_deref()))
     }
 
     async fn manifest(&self, repo: &RepoName, reference: &ManifestReference) -> Result<Option<ManifestRow>> {

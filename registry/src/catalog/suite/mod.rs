@@ -13,6 +13,7 @@ mod blobs;
 mod lists;
 mod manifests;
 pub(super) mod postgres_server;
+mod quotas;
 mod references;
 mod tags;
 mod uploads;
@@ -67,7 +68,7 @@ impl Fixture {
 
     /// Makes a blob visible.
     async fn blob(&self, repo: &str, n: u64) -> Committed {
-        self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap()
+        self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap().unwrap()
     }
 
     async fn sees_blob(&self, repo: &str, n: u64) -> bool {
@@ -211,6 +212,20 @@ contract! {
         r22_a_fixed_tag_is_set_once_and_again_only_to_what_it_has
         r22_a_fixed_tag_that_was_set_in_between_keeps_its_manifest
         r22_of_ten_first_pushes_of_a_fixed_tag_one_is_stored
+    }
+    quotas {
+        a_content_counts_once_in_its_namespace_until_its_last_link_goes
+        what_does_not_fit_is_refused_to_the_byte_and_leaves_nothing
+        a_limit_that_is_set_goes_before_the_configured_one
+        of_many_pushes_at_once_as_many_are_taken_as_fit
+        a_content_that_comes_and_goes_beside_a_full_quota_never_exceeds_it
+        what_is_kept_is_what_a_fresh_count_finds_whatever_was_done
+        a_recount_finds_and_mends_what_was_changed_past_the_registry
+        a_namespace_has_no_more_repositories_than_it_may
+        a_repository_knows_what_it_shares
+        namespaces_come_in_byte_order_page_by_page
+        r33_sessions_of_one_user_are_counted_up_to_a_bound
+        manifests_and_tags_are_counted_up_to_a_bound
     }
     uploads {
         a_session_comes_back_as_it_was_saved
