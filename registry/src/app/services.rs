@@ -7,13 +7,17 @@ use axum::Router;
 use super::StartError;
 use crate::{
     api,
+    auth::Nobody,
     blobs::{self, Blobs},
-    catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, Rules, SqliteCatalog, SqliteOptions},
+    catalog::{
+        Catalog, NamespaceRules, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions,
+    },
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
     http::{self, Api, access::Gate, serve::Origin},
     limits::Rates,
     manifests::{self, Manifests},
+    policy::{Live, Policy},
     storage::{BlobStore, Filesystem, S3Options, s3},
     tags::Immutable,
     telemetry::Metrics,
@@ -35,6 +39,8 @@ pub struct Services {
     /// The rules of manifests.
     pub manifests: Manifests,
     /// Who may do what.
+    pub policy: Policy,
+    /// Where callers are looked at.
     pub gate: Gate,
     /// Which address clients use.
     pub origin: Arc<Origin>,
@@ -57,6 +63,7 @@ impl Services {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
+        let policy = open_policy(&config, &*catalog).await?;
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -64,7 +71,8 @@ impl Services {
             clock,
             blobs,
             manifests,
-            gate: Gate::open(),
+            gate: Gate::new(Arc::new(Nobody), policy.clone()),
+            policy,
             origin,
             metrics: Metrics::default(),
         })
@@ -88,7 +96,7 @@ impl Services {
     /// was there once must not be stopped by a limit.
     pub fn keep_quotas(&self) {
         let rules = self.config.quotas.rules();
-        self.catalog.govern(Rules {
+        self.catalog.govern(NamespaceRules {
             limit_of: Arc::new(move |namespace| rules.limit_of(namespace)),
             max_repositories: self.config.caps.repositories_per_namespace,
         });
@@ -137,6 +145,18 @@ async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError>
             virtual_hosted_style: bucket.virtual_host_style,
         })?)),
     }
+}
+
+/// Rules are asked where callers say who they are, and where somebody wrote rules into the configuration all the
+/// same: then everybody is anonymous to them.
+async fn open_policy(config: &Config, catalog: &dyn Catalog) -> Result<Policy, StartError> {
+    let configured = config.policy.rules.0.clone();
+    if !config.auth.enabled && configured.is_empty() {
+        return Ok(Policy::Open);
+    }
+    let live = Live::new(configured).map_err(StartError::Policy)?;
+    live.refresh(catalog).await.map_err(OpenError::from)?;
+    Ok(Policy::Rules(live))
 }
 
 fn blob_settings(config: &Config) -> blobs::Settings {

@@ -77,16 +77,18 @@ pub type LimitOf = Arc<dyn Fn(&Namespace) -> Option<u64> + Send + Sync>;
 
 /// What holds for every push.
 #[derive(Clone)]
-pub struct Rules {
+pub struct NamespaceRules {
     /// Bytes that a namespace may hold where the catalog says nothing.
     pub limit_of: LimitOf,
     /// Repositories that a namespace may have; 0 is no limit.
     pub max_repositories: u32,
 }
 
-impl fmt::Debug for Rules {
+impl fmt::Debug for NamespaceRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rules").field("max_repositories", &self.max_repositories).finish_non_exhaustive()
+        f.debug_struct("NamespaceRules")
+            .field("max_repositories", &self.max_repositories)
+            .finish_non_exhaustive()
     }
 }
 
@@ -193,7 +195,7 @@ impl Room {
 pub trait Quotas: Send + Sync {
     /// From now on pushes through this catalog keep these rules and the limits that the catalog has.
     /// Before, they keep none: whoever restores what was there once must not be stopped by a limit.
-    fn govern(&self, rules: Rules);
+    fn govern(&self, rules: NamespaceRules);
 
     /// What is free in the repository's namespace: `None` where there is no limit, and for a blob
     /// that the namespace has already, which adds nothing. An estimate for those who have not sent

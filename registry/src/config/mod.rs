@@ -12,13 +12,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod auth;
 mod catalog;
 mod cidr;
 mod content;
 mod data;
 mod faults;
 mod human;
+mod issuers;
 mod limits;
+mod policy;
 mod quotas;
 mod secret;
 mod section;
@@ -27,20 +30,25 @@ mod storage;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod value;
 
+pub use auth::Auth;
 pub use catalog::{Catalog, CatalogKind, Database};
 pub use cidr::Cidr;
 pub use content::{Delete, Manifests, Tags, Uploads};
 pub use data::Data;
 pub use faults::Faults;
 pub use human::Size;
+pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
+pub use policy::Policy;
 pub use quotas::{Caps, Quotas, Rates};
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
 pub use telemetry::{Log, LogFormat, Metrics};
+pub use tokens::{TokenAlgorithm, Tokens};
 pub use value::{MaybeAddress, Tables};
 
 use section::{Environment, Printer, Reader, Section};
@@ -54,6 +62,12 @@ pub struct Config {
     pub tls: Tls,
     /// `[server.limits]`
     pub limits: Limits,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[auth.tokens]`
+    pub tokens: Tokens,
+    /// `[policy]`
+    pub policy: Policy,
     /// `[data]`
     pub data: Data,
     /// `[storage]`
@@ -134,6 +148,8 @@ impl Config {
         for section in config.sections() {
             section.check(&mut faults);
         }
+        config.server.check_listen(config.auth.enabled, &mut faults);
+        config.tls.check_clients(config.auth.enabled, &mut faults);
         faults.or(config)
     }
 
@@ -173,6 +189,9 @@ impl Config {
             &mut self.server,
             &mut self.tls,
             &mut self.limits,
+            &mut self.auth,
+            &mut self.tokens,
+            &mut self.policy,
             &mut self.data,
             &mut self.storage,
             &mut self.catalog,

@@ -16,8 +16,8 @@ pub use caps::PerRepository;
 
 use crate::{
     catalog::{
-        Catalog, CatalogError, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest,
-        RefKind, Refusal,
+        Catalog, CatalogError, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow,
+        NewManifest, RefKind, Refusal,
     },
     clock::Clock,
     tags::Immutable,
@@ -74,6 +74,9 @@ pub enum PutError {
         /// How many.
         limit: u32,
     },
+    /// A tag points elsewhere that the caller may not move.
+    #[error("tag {0} may not be moved")]
+    Kept(Tag),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -85,6 +88,9 @@ pub enum DeleteError {
     /// A tag that must not go.
     #[error("tag {0} is immutable")]
     Immutable(Tag),
+    /// A tag that the caller may not take away.
+    #[error("tag {0} may not be deleted")]
+    Kept(Tag),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -122,7 +128,8 @@ impl Manifests {
         Lease { now: self.clock.now(), length: self.settings.blob_lease }
     }
 
-    /// Stores `body` verbatim under `reference` and `tags`. Safe to repeat.
+    /// Stores `body` verbatim under `reference` and `tags`. Tags that are there and that `kept` says so of only
+    /// stay where they point. Safe to repeat.
     ///
     /// # Errors
     /// See [`PutError`]; nothing is stored then, no tag has moved.
@@ -133,6 +140,7 @@ impl Manifests {
         tags: Vec<Tag>,
         content_type: Option<&MediaType>,
         body: Bytes,
+        kept: IsFixed,
     ) -> Result<Stored, PutError> {
         let manifest = Manifest::parse(body.clone(), content_type)?;
         let (digest, tags) = match reference {
@@ -149,7 +157,8 @@ impl Manifests {
             }
         };
         self.caps.admit(&self.catalog, repo, &digest, &tags).await?;
-        let fixed = tags.iter().filter(|tag| self.settings.immutable.covers(repo, tag)).cloned().collect();
+        let fixed = |tag: &&Tag| self.settings.immutable.covers(repo, tag) || kept(tag);
+        let fixed = tags.iter().filter(fixed).cloned().collect();
         let references = self.references(&manifest);
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let deprecated_layers = manifest.layers.iter().any(|layer| layer.media_type.is_non_distributable());
@@ -169,8 +178,11 @@ impl Manifests {
         match self.catalog.put_manifest(&new, self.clock.now(), self.lease()).await? {
             ManifestPut::Stored { .. } => Ok(Stored { digest, subject, deprecated_layers }),
             ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
-            ManifestPut::TagFixed(tag) => Err(PutError::Immutable(tag)),
             ManifestPut::Refused(refusal) => Err(PutError::Refused(refusal)),
+            ManifestPut::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {
+                Err(PutError::Immutable(tag))
+            }
+            ManifestPut::TagFixed(tag) => Err(PutError::Kept(tag)),
             ManifestPut::TooDeep => Err(PutError::TooDeep(self.settings.max_depth)),
         }
     }
@@ -218,22 +230,33 @@ impl Manifests {
     /// Deletes a tag alone, or a manifest with all its tags. `false` when there was none.
     ///
     /// # Errors
-    /// When an immutable tag would go, or the catalog fails.
-    pub async fn delete(&self, repo: &RepoName, reference: &ManifestReference) -> Result<bool, DeleteError> {
+    /// When an immutable tag would go, or one that `kept` says so of, or the catalog fails.
+    pub async fn delete(
+        &self,
+        repo: &RepoName,
+        reference: &ManifestReference,
+        kept: IsFixed,
+    ) -> Result<bool, DeleteError> {
         match reference {
             ManifestReference::Tag(tag) => {
                 if self.settings.immutable.covers(repo, tag) {
                     return Err(DeleteError::Immutable(tag.clone()));
                 }
+                if kept(tag) {
+                    return Err(DeleteError::Kept(tag.clone()));
+                }
                 Ok(self.catalog.delete_tag(repo, tag).await?)
             }
             ManifestReference::Digest(digest) => {
                 let (settings, of) = (self.settings.clone(), repo.clone());
-                let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag));
+                let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag) || kept(tag));
                 match self.catalog.delete_manifest(repo, digest, fixed).await? {
                     ManifestDelete::Deleted(_) => Ok(true),
                     ManifestDelete::Absent => Ok(false),
-                    ManifestDelete::TagFixed(tag) => Err(DeleteError::Immutable(tag)),
+                    ManifestDelete::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {
+                        Err(DeleteError::Immutable(tag))
+                    }
+                    ManifestDelete::TagFixed(tag) => Err(DeleteError::Kept(tag)),
                 }
             }
         }

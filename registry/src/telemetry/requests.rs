@@ -162,7 +162,16 @@ impl Drop for Observation {
         let received = self.received.load(Ordering::Relaxed);
         let (route, method, status, sent) = (self.route, &self.method, self.status, self.sent);
         self.shared.metrics.ended(&Ended { route, method, status, received, sent, duration });
+        let blob_cut =
+            route == Route::Blob && *method == Method::GET && status.is_success() && !self.complete;
+        if blob_cut {
+            self.shared.metrics.blob_cut();
+        }
         if !self.shared.log {
+            if blob_cut {
+                let (path, peer) = (&*self.path, self.peer.map(tracing::field::display));
+                info!(sent, peer, id = &*self.id.0, "{path} was cut after {sent} bytes");
+            }
             return;
         }
         let (path, status, id) = (&*self.path, status.as_u16(), &*self.id.0);

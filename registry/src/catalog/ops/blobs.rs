@@ -8,7 +8,7 @@ use super::{
     signed, sql, unsigned,
 };
 use crate::{
-    catalog::{BlobRow, Committed, Lease, NewBlob, ObjectKey, Refusal, Rules},
+    catalog::{BlobRow, Committed, Lease, NamespaceRules, NewBlob, ObjectKey, Refusal},
     clock::Timestamp,
 };
 
@@ -71,7 +71,7 @@ pub(crate) async fn commit(
     new: &NewBlob,
     now: Timestamp,
     lease: Lease,
-    rules: Option<&Rules>,
+    rules: Option<&NamespaceRules>,
 ) -> Result<Result<Committed, Refusal>> {
     let (repo, admission) = match admit(db, rules, &new.repo, &new.digest, new.size).await? {
         Ok(admitted) => admitted,
@@ -90,7 +90,7 @@ pub(crate) async fn commit(
 /// Asks whether the blob may be linked into a repository. That comes first of all, before anything is written.
 async fn admit<'a>(
     db: &mut impl QuotaStatements,
-    rules: Option<&Rules>,
+    rules: Option<&NamespaceRules>,
     repo: &RepoName,
     digest: &'a Digest,
     size: u64,
@@ -114,6 +114,12 @@ async fn insert_or_find(
         return Ok(BlobRow { digest: digest.clone(), size: *size, key: key.clone() });
     }
     if let Some(row) = db.row(sql::BLOB, &[digest.into()]).await? {
+        if row.int(3)? != 0 {
+            // Found to be damaged: this upload heals it.
+            let row = [digest.into(), signed(*size)?.into(), (&key.0).into(), lease.until().into()];
+            let row = db.row(sql::REPLACE_BLOB, &row).await?.ok_or_else(|| overtaken(digest))?;
+            return Ok(Leased::read(&row, digest)?.blob);
+        }
         let found = Leased::read(&row, digest)?;
         if !found.is_due(lease) {
             return Ok(found.blob);
@@ -150,7 +156,7 @@ pub(crate) async fn mount(
     to: &RepoName,
     digest: &Digest,
     lease: Lease,
-    rules: Option<&Rules>,
+    rules: Option<&NamespaceRules>,
 ) -> Result<Result<Option<BlobRow>, Refusal>> {
     let Some(found) = mountable(db, from, digest).await? else { return Ok(Ok(None)) };
     let (to, admission) = match admit(db, rules, to, digest, found.blob.size).await? {

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     catalog::{
-        IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind, Rules,
+        IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NamespaceRules, NewManifest,
+        RefKind,
     },
     clock::Timestamp,
 };
@@ -28,7 +29,7 @@ const fn kind_number(kind: RefKind) -> i64 {
     }
 }
 
-fn kind_of(number: i64) -> Result<RefKind> {
+pub(super) fn kind_of(number: i64) -> Result<RefKind> {
     match number {
         0 => Ok(RefKind::Blob),
         1 => Ok(RefKind::Child),
@@ -50,7 +51,7 @@ pub(crate) async fn put<D: QuotaStatements>(
     new: &NewManifest,
     now: Timestamp,
     lease: Lease,
-    rules: Option<&Rules>,
+    rules: Option<&NamespaceRules>,
 ) -> Result<ManifestPut> {
     let references = as_json(&new.references)?;
     if new.references.iter().any(|r| !r.optional) {
@@ -105,6 +106,20 @@ pub(crate) async fn put<D: QuotaStatements>(
         }
     }
     Ok(ManifestPut::Stored { created })
+}
+
+/// Points a tag at a manifest that is there, as of `since`.
+pub(super) async fn set_tag(
+    db: &mut impl Statements,
+    repo: &RepoName,
+    digest: &Digest,
+    tag: &Tag,
+    since: Timestamp,
+) -> Result<()> {
+    match db.execute(sql::SET_TAG_BY_DIGEST, &[repo.into(), tag.into(), digest.into(), since.into()]).await? {
+        0 => Err(overtaken(digest)),
+        _ => Ok(()),
+    }
 }
 
 /// How deep the manifest is nested. What a sparse index lacks counts nothing, so the bound holds

@@ -4,7 +4,7 @@ use berth_oci::{Digest, RepoName};
 
 use super::{Columns, Result, Statements, Value, corrupt, overtaken, parsed, signed, sql, unsigned};
 use crate::{
-    catalog::{Namespace, NamespaceUsage, Recount, Refusal, RepositoryUsage, Room, Rules, SetQuota},
+    catalog::{Namespace, NamespaceRules, NamespaceUsage, Recount, Refusal, RepositoryUsage, Room, SetQuota},
     clock::Timestamp,
 };
 
@@ -159,7 +159,7 @@ impl Admission<'_> {
 /// all the lanes, so that it is alone and what it sees is all there is, and is judged exactly.
 pub(crate) async fn admit<'a, D: QuotaStatements>(
     db: &mut D,
-    rules: Option<&Rules>,
+    rules: Option<&NamespaceRules>,
     repo: &RepoName,
     content: Content<'a>,
 ) -> Result<Result<Admission<'a>, Refusal>> {
@@ -198,7 +198,11 @@ fn lane_of(digest: &Digest) -> u64 {
         % LANES
 }
 
-async fn limit(db: &mut impl Statements, rules: &Rules, namespace: &Namespace) -> Result<Option<u64>> {
+async fn limit(
+    db: &mut impl Statements,
+    rules: &NamespaceRules,
+    namespace: &Namespace,
+) -> Result<Option<u64>> {
     match quota(db, namespace).await? {
         SetQuota::Unset => Ok((rules.limit_of)(namespace)),
         SetQuota::Unlimited => Ok(None),
@@ -230,7 +234,7 @@ async fn used<D: QuotaStatements>(db: &mut D, namespace: &Namespace) -> Result<u
 /// The repository's id. It comes to be if it is not there and its namespace may have one more.
 pub(crate) async fn repository(
     db: &mut impl Statements,
-    rules: Option<&Rules>,
+    rules: Option<&NamespaceRules>,
     repo: &RepoName,
 ) -> Result<Result<i64, Refusal>> {
     if let Some(row) = db.row(sql::REPOSITORY, &[repo.into()]).await? {
@@ -256,7 +260,7 @@ async fn count(db: &mut impl Statements, sql: &'static str, of: &str, most: u32)
 /// See [`crate::catalog::Quotas::room`].
 pub(crate) async fn room<D: QuotaStatements>(
     db: &mut D,
-    rules: &Rules,
+    rules: &NamespaceRules,
     repo: &RepoName,
     blob: Option<&Digest>,
 ) -> Result<Option<Room>> {

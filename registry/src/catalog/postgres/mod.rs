@@ -19,9 +19,9 @@ use sqlx::{
 use tokio::time::timeout;
 
 use super::{
-    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow, NewBlob,
-    NewManifest, OpenError, Referrers, ReferrersLimit, Refusal, Result, Rules, UploadId, UploadProgress,
-    UploadRow, WriterId,
+    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
+    NamespaceRules, NewBlob, NewManifest, OpenError, Referrers, ReferrersLimit, Refusal, Result, UploadId,
+    UploadProgress, UploadRow, WriterId,
     database::Statements,
     open::{Step, migrate},
     ops, sql,
@@ -34,8 +34,10 @@ mod collection;
 mod leadership;
 mod quotas;
 mod retry;
+mod rules;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upkeep;
 mod uploads;
 
@@ -48,6 +50,7 @@ const STEPS: &[Step] = &[
     (4, "collection", include_str!("../migrations/postgres/0004_collection.sql")),
     (5, "quotas", include_str!("../migrations/postgres/0005_quotas.sql")),
     (6, "upkeep", include_str!("../migrations/postgres/0006_upkeep.sql")),
+    (7, "tokens", include_str!("../migrations/postgres/0007_tokens.sql")),
 ];
 
 /// How long a caller waits for a connection, new or free.
@@ -98,7 +101,7 @@ impl Weighter<Digest, Bytes> for ByBytes {
 pub struct PostgresCatalog {
     pool: PgPool,
     bodies: Cache<Digest, Bytes, ByBytes>,
-    rules: ArcSwapOption<Rules>,
+    rules: ArcSwapOption<NamespaceRules>,
 }
 
 impl fmt::Debug for PostgresCatalog {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        Namespace, NamespaceUsage, Quotas, Recount, RepositoryUsage, Result, Room, Rules, SetQuota,
+        Namespace, NamespaceRules, NamespaceUsage, Quotas, Recount, RepositoryUsage, Result, Room, SetQuota,
         database::Statements,
         ops::{
             self,
@@ -76,7 +76,7 @@ impl QuotaStatements for PgConnection {
 
 #[async_trait]
 impl Quotas for PostgresCatalog {
-    fn govern(&self, rules: Rules) {
+    fn govern(&self, rules: NamespaceRules) {
         self.rules.store(Some(Arc::new(rules)));
     }
 

@@ -26,7 +26,7 @@ use self::{
     writer::{Durability, Writer},
 };
 use super::{
-    OpenError, Result, Rules,
+    NamespaceRules, OpenError, Result,
     open::{Step, migrate},
 };
 
@@ -39,8 +39,10 @@ mod leadership;
 mod lock;
 mod operations;
 mod quotas;
+mod rules;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upkeep;
 mod uploads;
 mod writer;
@@ -52,6 +54,7 @@ const STEPS: &[Step] = &[
     (4, "collection", include_str!("../migrations/sqlite/0004_collection.sql")),
     (5, "quotas", include_str!("../migrations/sqlite/0005_quotas.sql")),
     (6, "upkeep", include_str!("../migrations/sqlite/0006_upkeep.sql")),
+    (7, "tokens", include_str!("../migrations/sqlite/0007_tokens.sql")),
 ];
 
 /// How long a connection waits for another process that looks into the database.
@@ -79,7 +82,7 @@ pub struct SqliteCatalog {
     writer: Writer,
     cache: Arc<Cache>,
     claims: Arc<Claims>,
-    rules: ArcSwapOption<Rules>,
+    rules: ArcSwapOption<NamespaceRules>,
 }
 
 impl fmt::Debug for SqliteCatalog {

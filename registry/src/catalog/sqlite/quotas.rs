@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        Namespace, NamespaceUsage, Quotas, Recount, RepositoryUsage, Result, Room, Rules, SetQuota,
+        Namespace, NamespaceRules, NamespaceUsage, Quotas, Recount, RepositoryUsage, Result, Room, SetQuota,
         ops::{
             self,
             quotas::{Lanes, QuotaStatements, recount_sql},
@@ -53,7 +53,7 @@ impl QuotaStatements for SqliteConnection {
 
 #[async_trait]
 impl Quotas for SqliteCatalog {
-    fn govern(&self, rules: Rules) {
+    fn govern(&self, rules: NamespaceRules) {
         self.rules.store(Some(Arc::new(rules)));
     }
 

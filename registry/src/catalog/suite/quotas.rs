@@ -5,7 +5,7 @@ use super::*;
 
 /// Every namespace may hold `limit` bytes.
 fn govern(f: &Fixture, limit: u64) {
-    f.catalog.govern(Rules { limit_of: Arc::new(move |_| Some(limit)), max_repositories: 0 });
+    f.catalog.govern(NamespaceRules { limit_of: Arc::new(move |_| Some(limit)), max_repositories: 0 });
 }
 
 fn namespace(text: &str) -> Namespace {
@@ -202,7 +202,7 @@ pub(super) async fn a_recount_finds_and_mends_what_was_changed_past_the_registry
 }
 
 pub(super) async fn a_namespace_has_no_more_repositories_than_it_may(f: &Fixture) {
-    f.catalog.govern(Rules { limit_of: Arc::new(|_| None), max_repositories: 2 });
+    f.catalog.govern(NamespaceRules { limit_of: Arc::new(|_| None), max_repositories: 2 });
     for repo in ["team/a", "team", "team-b/c", "teams"] {
         pushed(f, sized(repo, 1, 10)).await.unwrap();
     }
