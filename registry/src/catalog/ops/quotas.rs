@@ -193,7 +193,7 @@ pub(crate) async fn admit<'a, D: QuotaStatements>(
 }
 
 /// Contents spread over the lanes by their digests.
-fn lane_of(digest: &Digest) -> u64 {
+pub(crate) fn lane_of(digest: &Digest) -> u64 {
     digest.as_str().bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)))
         % LANES
 }

@@ -27,6 +27,24 @@ pub(super) const NOW: Timestamp = Timestamp(1_750_000_000_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const LEASE: Lease = Lease { now: NOW, length: HOUR };
 
+/// Rows of a catalog that knows no quotas yet, with a body as the database writes it: `team` holds 10 bytes of a
+/// blob in two repositories, and 3 of a manifest.
+macro_rules! before_quotas {
+    ($body:literal) => {
+        concat!(
+            "INSERT INTO repositories (name) VALUES ('team/a'), ('team/b'), ('other'); \
+             INSERT INTO blobs (digest, size, object_key, lease_until, created_at) \
+                 VALUES ('sha256:b', 10, 'key', 0, 0); \
+             INSERT INTO blob_links (repo_id, digest) SELECT id, 'sha256:b' FROM repositories; \
+             INSERT INTO manifest_bodies (digest, body) VALUES ('sha256:m', ",
+            $body,
+            "); INSERT INTO manifests (repo_id, digest, media_type, size, annotations, depth, pushed_at) \
+                 SELECT id, 'sha256:m', 'a/b', 3, '{}', 0, 0 FROM repositories WHERE name = 'team/a'"
+        )
+    };
+}
+pub(super) use before_quotas;
+
 /// A fresh catalog, and a way to look behind it.
 pub(super) struct Fixture {
     pub(super) catalog: Arc<dyn Catalog>,
