@@ -15,6 +15,8 @@ pub mod http;
 pub mod limits;
 pub mod manifests;
 pub mod policy;
+pub mod records;
 pub mod storage;
 pub mod tags;
 pub mod telemetry;
+pub mod upkeep;

@@ -18,6 +18,7 @@ use crate::{
     limits::Rates,
     manifests::{self, Manifests},
     policy::{Live, Policy},
+    records::Records,
     storage::{BlobStore, Filesystem, S3Options, s3},
     tags::Immutable,
     telemetry::Metrics,
@@ -36,6 +37,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The rules of blobs.
     pub blobs: Blobs,
+    /// What storage is told of the catalog.
+    pub records: Records,
     /// The rules of manifests.
     pub manifests: Manifests,
     /// Who may do what.
@@ -54,11 +57,12 @@ impl Services {
     /// # Errors
     /// When one of them cannot be opened.
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        let catalog = open_catalog(&config).await?;
+        let (catalog, clock) = open_catalog(&config).await?;
         let store = open_storage(&config).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
-        let manifests = Manifests::new(catalog.clone(), clock.clone(), manifest_settings(&config));
+        let records = Records::new(catalog.clone(), store.clone());
+        let rules = manifest_settings(&config);
+        let manifests = Manifests::new(catalog.clone(), clock.clone(), records.clone(), rules);
         let origin = Arc::new(Origin {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -70,6 +74,7 @@ impl Services {
             store,
             clock,
             blobs,
+            records,
             manifests,
             gate: Gate::new(Arc::new(Nobody), policy.clone()),
             policy,
@@ -105,22 +110,29 @@ impl Services {
     /// Waits for writes under way and closes what is open.
     pub async fn close(&self) {
         self.blobs.settled().await;
+        if let Err(error) = self.records.flush().await {
+            tracing::warn!("Records that are written will be written again at the next start: {error}");
+        }
         self.catalog.close().await;
     }
 }
 
-async fn open_catalog(config: &Config) -> Result<Arc<dyn Catalog>, OpenError> {
+/// The catalog, and the clock that goes with it: several replicas go by their database's.
+async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Clock>), OpenError> {
     match config.catalog.database() {
         Database::Sqlite => {
             let dir = config.catalog.dir.as_ref().unwrap_or(&config.data.dir);
-            Ok(Arc::new(SqliteCatalog::open(dir, SqliteOptions::default()).await?))
+            let catalog = SqliteCatalog::open(dir, SqliteOptions::default()).await?;
+            Ok((Arc::new(catalog), Arc::new(SystemClock)))
         }
         Database::Postgres(url) => {
             let options = PostgresOptions {
                 connections: config.catalog.max_connections,
                 ..PostgresOptions::new(url.reveal())
             };
-            Ok(Arc::new(PostgresCatalog::open(&options).await?))
+            let catalog = PostgresCatalog::open(&options).await?;
+            let clock = catalog.clock();
+            Ok((Arc::new(catalog), Arc::new(clock)))
         }
     }
 }

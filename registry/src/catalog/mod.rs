@@ -31,10 +31,10 @@ mod upkeep;
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
 pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::Collection;
-pub use leadership::Leadership;
+pub use leadership::{Lead, Leadership};
 pub use model::*;
 pub use open::OpenError;
-pub use postgres::{PostgresCatalog, PostgresOptions};
+pub use postgres::{DatabaseClock, PostgresCatalog, PostgresOptions};
 pub use quotas::{
     LimitOf, Namespace, NamespaceError, NamespaceRules, NamespaceUsage, Quotas, Recount, Refusal,
     RepositoryUsage, Room, SetQuota,

@@ -2,7 +2,9 @@
 
 mod ask;
 pub mod man;
+mod offline;
 pub mod quota;
+pub mod recover;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -49,6 +51,15 @@ pub enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Rebuild a lost catalog from storage
+    ///
+    /// Reads the records that lie beside the blobs and puts manifests, tags and blobs back into an
+    /// empty catalog. Users, rules and whatever else only the catalog holds is not among it: keep
+    /// backups of the database. The registry must be stopped.
+    ///
+    /// Ends with 1 when something could not be brought back; it is named.
+    #[command(verbatim_doc_comment)]
+    Recover(recover::Recover),
     /// Write shell completions to standard output
     ///
     ///     berth-registry completion bash > /etc/bash_completion.d/berth-registry

@@ -143,6 +143,7 @@ pub(super) async fn delete(
             DeleteError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
             DeleteError::Kept(tag) => ApiError::Denied(format!("delete of tag {tag} is not allowed")),
             DeleteError::Catalog(e) => ApiError::Catalog(e),
+            DeleteError::Storage(e) => ApiError::Storage(e),
         })?;
     if !deleted {
         return Err(ApiError::manifest_unknown(&reference));
@@ -163,6 +164,7 @@ fn put_error(error: PutError) -> ApiError {
         PutError::RepositoryFull { what, limit } => ApiError::RepositoryFull { what, limit },
         PutError::Kept(tag) => ApiError::Denied(format!("overwrite of tag {tag} is not allowed")),
         PutError::Catalog(e) => ApiError::Catalog(e),
+        PutError::Storage(e) => ApiError::Storage(e),
     }
 }
 

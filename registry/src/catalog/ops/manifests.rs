@@ -261,6 +261,9 @@ pub(crate) async fn delete<D: Statements>(
     if db.execute(sql::DELETE_MANIFEST, &[id.into()]).await? == 0 {
         return Ok(ManifestDelete::Absent);
     }
+    // Of two who delete the last two manifests of a body at once, neither sees that the other's is gone
+    // before it is committed: so the second waits here for the first, and then looks.
+    db.row(D::LOCK_BODY, &[digest.into()]).await?;
     db.execute(sql::DROP_BODY_IF_LAST, &[digest.into()]).await?;
     Ok(ManifestDelete::Deleted(tags))
 }

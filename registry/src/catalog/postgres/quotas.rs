@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::{
     PostgresCatalog,
-    retry::{change, read, transact},
+    retry::{change, read, repeat, transact_again},
 };
 use crate::{
     catalog::{
@@ -94,7 +94,7 @@ impl Quotas for PostgresCatalog {
     }
 
     async fn set_quota(&self, namespace: &Namespace, quota: SetQuota, now: Timestamp) -> Result<()> {
-        change!(self, |db| ops::quotas::set(db, namespace, quota, now))
+        repeat!(self, |db| ops::quotas::set(db, namespace, quota, now))
     }
 
     async fn repository_usage(
@@ -110,7 +110,7 @@ impl Quotas for PostgresCatalog {
         if !repair {
             return read!(self, |db| ops::quotas::recount(db, namespace));
         }
-        transact!(self, |db| ops::quotas::repair(db, namespace))
+        transact_again!(self, |db| ops::quotas::repair(db, namespace))
     }
 
     async fn fold(&self) -> Result<u64> {

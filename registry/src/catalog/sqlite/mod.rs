@@ -83,6 +83,7 @@ pub struct SqliteCatalog {
     cache: Arc<Cache>,
     claims: Arc<Claims>,
     rules: ArcSwapOption<NamespaceRules>,
+    leads: leadership::Leads,
 }
 
 impl fmt::Debug for SqliteCatalog {
@@ -129,6 +130,7 @@ impl SqliteCatalog {
             cache: Arc::new(Cache::new(options.cache_bytes)),
             claims: Arc::default(),
             rules: ArcSwapOption::empty(),
+            leads: leadership::Leads::default(),
         })
     }
 

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 
 mod accounts;
 mod blobs;
+mod leadership;
 mod lists;
 mod manifests;
 pub(super) mod postgres_server;
@@ -44,6 +45,12 @@ macro_rules! before_quotas {
     };
 }
 pub(super) use before_quotas;
+/// Leads change hands soon.
+pub(super) const QUICK: postgres::Pace = postgres::Pace {
+    beat: Duration::from_millis(50),
+    patience: Duration::from_secs(1),
+    handover: Duration::from_millis(100),
+};
 
 /// A fresh catalog, and a way to look behind it.
 pub(super) struct Fixture {
@@ -67,7 +74,8 @@ impl Fixture {
     /// `None` where PostgreSQL is not installed.
     pub(super) async fn postgres() -> Option<Self> {
         let url = postgres_server::database().await?;
-        let catalog = PostgresCatalog::open(&PostgresOptions::new(url.as_str())).await.unwrap();
+        let options = PostgresOptions { pace: QUICK, ..PostgresOptions::new(url.as_str()) };
+        let catalog = PostgresCatalog::open(&options).await.unwrap();
         Some(Self { catalog: Arc::new(catalog), behind: Behind::Postgres(url) })
     }
 
@@ -87,7 +95,7 @@ impl Fixture {
     }
 
     /// Makes a blob visible.
-    async fn blob(&self, repo: &str, n: u64) -> Committed {
+    pub(super) async fn blob(&self, repo: &str, n: u64) -> Committed {
         self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap().unwrap()
     }
 
@@ -224,6 +232,10 @@ contract! {
         references_count_only_in_their_own_repository
         r17_ten_thousand_references_are_stored
         r17_the_depth_of_indexes_is_that_of_the_deepest_child
+    }
+    leadership {
+        a_task_is_led_by_one_at_a_time_and_each_task_by_its_own
+        of_many_who_ask_at_once_one_leads
     }
     lists {
         repositories_come_in_byte_order_with_something_in_them
