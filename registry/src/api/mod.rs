@@ -10,6 +10,7 @@ mod import;
 pub mod input;
 mod lines;
 mod policy;
+mod quotas;
 mod recorded;
 mod robots;
 mod sites;
@@ -38,6 +39,7 @@ pub fn router(services: Services) -> Router {
         .merge(robots::routes())
         .route("/api/v1/check", post(check::check))
         .route("/api/v1/import", post(import::import))
+        .merge(quotas::router())
         .route("/api/v1/{*rest}", any(unknown))
         .layer(from_fn_with_state(services.clone(), recorded::recorded))
         .layer(from_fn_with_state(services.clone(), sites::same_site))

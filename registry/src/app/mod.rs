@@ -36,6 +36,8 @@ const PURGE_BATCH: u32 = 100;
 /// How often old entries of the audit log are looked for, and how many are dropped at a time.
 const FORGET: Duration = Duration::from_hours(1);
 const FORGET_BATCH: u32 = 2000;
+/// How often the ledger of what namespaces hold is added up.
+const FOLD: Duration = Duration::from_secs(2);
 /// How soon a replica takes over rules that were changed on another.
 const FOLLOW: Duration = Duration::from_secs(2);
 
@@ -118,6 +120,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     let shutdown = Shutdown::on_signals()?;
     let services = Services::open(config).await?;
     identities::check_administrators(&services).await?;
+    services.keep_quotas();
     let (config, metrics, origin) =
         (services.config.clone(), services.metrics.clone(), services.origin.clone());
     let health = Health::new(probes(&services.catalog, &services.store), shutdown.stop.clone());
@@ -167,7 +170,7 @@ async fn start(config: Config) -> Result<(), StartError> {
 
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
-    let mut tasks = vec![purge(services.blobs.clone())];
+    let mut tasks = vec![purge(services.blobs.clone()), fold(services.catalog.clone())];
     if services.config.audit.enabled {
         tasks.push(forget(services));
     }
@@ -264,6 +267,18 @@ async fn watch(tls: Arc<Tls>, stop: CancellationToken) {
     if let Err(error) = tls.watch(stop).await {
         tracing::error!("Changes of the TLS certificate will not be seen: {error}");
     }
+}
+
+/// Adds up what pushes have noted of the bytes that namespaces hold.
+fn fold(catalog: Arc<dyn Catalog>) -> Periodic {
+    let round: Round = Arc::new(move |stop| {
+        let catalog = catalog.clone();
+        Box::pin(async move {
+            while !stop.is_cancelled() && catalog.fold().await? > 0 {}
+            Ok(())
+        })
+    });
+    Periodic { name: "fold of the ledger", every: FOLD, alone: true, round }
 }
 
 /// Throws expired uploads away, every few minutes.

@@ -4,10 +4,12 @@ mod ask;
 pub mod audit;
 pub mod check;
 pub mod import;
+pub mod man;
 pub mod migrate;
 mod offline;
 mod password;
 pub mod policy;
+pub mod quota;
 pub mod recover;
 pub mod robot;
 pub mod user;
@@ -129,11 +131,28 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Write the manual page to standard output
+    /// Say what namespaces may hold, and see what they do
     ///
-    ///     berth-registry man > /usr/local/share/man/man1/berth-registry.1
+    /// A namespace is the first part of repositories' names: team of team/app. All that its repositories hold
+    /// counts once.
     #[command(verbatim_doc_comment)]
-    Man,
+    Quota {
+        /// What to do
+        #[command(subcommand)]
+        command: quota::Quota,
+    },
+    /// See what the repositories of a namespace hold, and what deleting each would free
+    Usage(quota::Usage),
+    /// Write manual pages: one to standard output, or all of them into a folder
+    ///
+    ///     berth-registry man > berth-registry.1
+    ///     berth-registry man --output /usr/local/share/man/man1
+    #[command(verbatim_doc_comment)]
+    Man {
+        /// A folder for the pages of all commands
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Where the configuration comes from.
