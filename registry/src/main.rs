@@ -26,6 +26,7 @@ fn main() -> ExitCode {
                 Err(faults) => return fail(&faults, CONFIG),
             }
         }
+        Command::Policy { command } => return cli::policy::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "berth-registry", &mut script);

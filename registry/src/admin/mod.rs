@@ -32,6 +32,12 @@ pub enum AdminError {
     /// It could not be asked, or its answer not be read.
     #[error("the registry cannot be asked: {0}")]
     Unreachable(#[source] BoxError),
+    /// What a command looked for is there; it has been printed.
+    #[error("{0}")]
+    Found(String),
+    /// What it answered cannot be printed.
+    #[error("standard output: {0}")]
+    Output(#[source] std::io::Error),
 }
 
 /// A registry to give commands to.

@@ -32,6 +32,12 @@ impl Caller {
     pub fn policy(&self) -> &Policy {
         self.0.policy()
     }
+
+    /// Whether they may administer the registry as a whole.
+    #[must_use]
+    pub fn may_administer(&self) -> bool {
+        self.policy().decide(self.principal(), Verb::Admin, None).allowed
+    }
 }
 
 impl Administrator {
@@ -58,7 +64,7 @@ impl FromRequestParts<Services> for Administrator {
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self> {
         let caller = Caller::from_request_parts(parts, services).await?;
         let principal = caller.principal();
-        if !caller.policy().decide(principal, Verb::Admin, None).allowed {
+        if !caller.may_administer() {
             let why = "only administrators may do this".to_owned();
             return Err(refused(caller.0.refuse(parts, "", why)));
         }

@@ -2,6 +2,8 @@
 
 mod authenticate;
 mod connection;
+pub mod names;
+pub mod passwords;
 mod principal;
 pub mod tokens;
 
@@ -11,6 +13,7 @@ use async_trait::async_trait;
 pub use authenticate::{AddressOf, Callers, Nobody};
 pub use connection::{ClientCertificate, Trusted};
 use http::request::Parts;
+pub use passwords::{HtpasswdError, Logins, Sources};
 pub use principal::{Authority, Principal, Subject};
 
 use crate::catalog::CatalogError;

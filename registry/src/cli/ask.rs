@@ -8,6 +8,7 @@ use std::{
 };
 
 use http::StatusCode;
+use serde_json::Value;
 
 use super::Source;
 use crate::{
@@ -43,6 +44,25 @@ pub fn ask<F: Future<Output = Result<(), AdminError>>>(
     }
 }
 
+/// Prints one line. That nobody reads any more is no failure.
+pub(super) fn say(line: &str) -> Result<(), AdminError> {
+    written(writeln!(io::stdout(), "{line}"))
+}
+
+/// Prints JSON, as people and programs can read it.
+pub(super) fn print_json(value: &Value) -> Result<(), AdminError> {
+    say(&format!("{value:#}"))
+}
+
+fn written(result: io::Result<()>) -> Result<(), AdminError> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(AdminError::Output(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 fn status(error: &AdminError) -> u8 {
     match error {
         AdminError::Start(error) => error.exit_status(),
@@ -51,7 +71,10 @@ fn status(error: &AdminError) -> u8 {
         {
             2
         }
-        AdminError::Refused(..) | AdminError::Unreachable(_) => 1,
+        AdminError::Refused(..)
+        | AdminError::Unreachable(_)
+        | AdminError::Found(_)
+        | AdminError::Output(_) => 1,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod ask;
+pub mod policy;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -8,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use ask::ask;
+pub use policy::Policy;
 
 use crate::config::Overrides;
 
@@ -46,6 +48,12 @@ pub enum Command {
         /// Which of it
         #[command(subcommand)]
         command: Config,
+    },
+    /// Show, change and explain the rules of who may do what
+    Policy {
+        /// Which of it
+        #[command(subcommand)]
+        command: Policy,
     },
     /// Write shell completions to standard output
     ///
