@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Policy { command } => return cli::policy::run(command),
+        Command::Token { command } => return cli::token::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "berth-registry", &mut script);

@@ -3,6 +3,7 @@
 pub mod caller;
 mod error;
 mod policy;
+mod tokens;
 
 use axum::{Json, Router, routing::get};
 pub use caller::{Administrator, Caller};
@@ -13,7 +14,7 @@ use crate::app::Services;
 
 /// The routes under `/api/v1`.
 pub fn router(services: Services) -> Router {
-    Router::new().route("/api/v1", get(version)).merge(policy::routes()).with_state(services)
+    Router::new().route("/api/v1", get(version)).merge(policy::routes()).merge(tokens::routes()).with_state(services)
 }
 
 async fn version() -> Json<Value> {

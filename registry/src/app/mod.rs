@@ -2,11 +2,13 @@
 
 mod background;
 mod greet;
+mod identities;
 mod services;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+pub use identities::Identities;
 pub use services::Services;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +17,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use self::background::{Periodic, Round};
 use self::greet::greet;
 use crate::{
+    auth::{
+        passwords::HtpasswdError,
+        tokens::{TokenError, Tokens},
+    },
     blobs::Blobs,
     catalog::{BoxError, Catalog, OpenError},
     config::Config,
@@ -56,6 +62,12 @@ pub enum StartError {
     /// A rule of the policy is wrong.
     #[error("policy.rules: {0}")]
     Policy(#[source] RuleFaults),
+    /// The password file cannot be used.
+    #[error("auth.htpasswd: {0}")]
+    Passwords(#[from] HtpasswdError),
+    /// The keys of tokens cannot be used, or an outside issuer not be set up.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     /// Logging cannot begin.
     #[error("logging cannot begin: {0}")]
     Log(#[source] BoxError),
@@ -71,10 +83,15 @@ impl StartError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Catalog(OpenError::Locked(_)) => 75,
-            Self::Catalog(OpenError::Address(_)) | Self::Tls(_) | Self::Policy(_) => 78,
+            Self::Catalog(OpenError::Address(_))
+            | Self::Tls(_)
+            | Self::Policy(_)
+            | Self::Passwords(_)
+            | Self::Tokens(TokenError::Issuer { .. }) => 78,
             Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
             | Self::Storage(_)
             | Self::Listen { .. }
+            | Self::Tokens(TokenError::Catalog(_) | TokenError::Key(_))
             | Self::Log(_)
             | Self::Process(_) => 1,
         }
@@ -150,7 +167,20 @@ fn periodic(services: &Services) -> Vec<Periodic> {
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }
+    if let Some(identities) = &services.identities {
+        tasks.push(tend(identities.tokens.clone()));
+    }
     tasks
+}
+
+/// Reads and rotates the keys of tokens, and forgets what has expired.
+fn tend(tokens: Arc<Tokens>) -> Periodic {
+    let round: Round = Arc::new(move |_stop| {
+        let tokens = tokens.clone();
+        Box::pin(async move { Ok(tokens.tend().await?) })
+    });
+    // Every replica has keys to read; of those that would add one, the catalog lets one.
+    Periodic { name: "the keys of tokens", every: Tokens::TEND, alone: false, round }
 }
 
 /// Takes over rules that were changed on other replicas. While the catalog does not answer, those that are known

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use axum::Router;
 
-use super::StartError;
+use super::{Identities, StartError, identities};
 use crate::{
     api,
     auth::Nobody,
@@ -12,7 +12,7 @@ use crate::{
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
-    http::{self, Api, access::Gate, serve::Origin},
+    http::{self, Api, access::Gate, serve::Origin, token::TokenServer},
     manifests::{self, Manifests},
     policy::{Live, Policy},
     storage::{BlobStore, Filesystem, S3Options, s3},
@@ -39,6 +39,8 @@ pub struct Services {
     pub policy: Policy,
     /// Where callers are looked at.
     pub gate: Gate,
+    /// Who is known, where callers have to say who they are.
+    pub identities: Option<Identities>,
     /// Which address clients use.
     pub origin: Arc<Origin>,
     /// What is counted.
@@ -61,6 +63,9 @@ impl Services {
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
         let policy = open_policy(&config, &*catalog).await?;
+        let identities = identities::open(&config, &catalog, &clock, &origin, &policy).await?;
+        let authenticate = identities.as_ref().map(|known| known.authenticate.clone());
+        let authenticate = authenticate.unwrap_or_else(|| Arc::new(Nobody));
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -68,14 +73,15 @@ impl Services {
             clock,
             blobs,
             manifests,
-            gate: Gate::new(Arc::new(Nobody), policy.clone()),
+            gate: Gate::new(authenticate, policy.clone()),
+            identities,
             policy,
             origin,
             metrics: Metrics::default(),
         })
     }
 
-    /// `/v2/` and `/api/v1/`.
+    /// `/v2/` and `/api/v1/`, and `/token` where tokens are issued.
     pub fn router(&self) -> Router {
         let settings = http_settings(&self.config, &self.origin);
         let api = Api::new(
@@ -85,7 +91,14 @@ impl Services {
             self.gate.clone(),
             settings,
         );
-        http::router(api).merge(api::router(self.clone()))
+        let router = http::router(api).merge(api::router(self.clone()));
+        match &self.identities {
+            Some(known) if known.tokens.issues() => router.merge(http::token::router(TokenServer {
+                tokens: known.tokens.clone(),
+                authenticate: known.authenticate.clone(),
+            })),
+            Some(_) | None => router,
+        }
     }
 
     /// Waits for writes under way and closes what is open.

@@ -2,6 +2,7 @@
 
 mod ask;
 pub mod policy;
+pub mod token;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -10,6 +11,7 @@ use clap_complete::Shell;
 
 pub use ask::ask;
 pub use policy::Policy;
+pub use token::Token;
 
 use crate::config::Overrides;
 
@@ -54,6 +56,12 @@ pub enum Command {
         /// Which of it
         #[command(subcommand)]
         command: Policy,
+    },
+    /// Make, show and end refresh tokens; show and change the keys that tokens are signed with
+    Token {
+        /// Which of it
+        #[command(subcommand)]
+        command: Token,
     },
     /// Write shell completions to standard output
     ///

@@ -38,7 +38,7 @@ pub use cidr::Cidr;
 pub use content::{Delete, Manifests, Tags, Uploads};
 pub use data::Data;
 pub use faults::Faults;
-pub use human::Size;
+pub use human::{Size, parse_time};
 pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
 pub use policy::Policy;

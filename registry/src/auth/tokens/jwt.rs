@@ -2,7 +2,7 @@
 //! name, and whatever else it brings (keys, certificates, addresses) is not read.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -82,7 +82,10 @@ pub(super) fn verify(
     validation.required_spec_claims.clear();
     match jsonwebtoken::decode(token, key, &validation) {
         Ok(data) => Ok(data.claims),
-        Err(_) => Err(bad("the token's signature does not fit")),
+        Err(error) => Err(bad(match error.kind() {
+            ErrorKind::Json(_) | ErrorKind::Utf8(_) => "the token's claims cannot be read",
+            _ => "the token's signature does not fit",
+        })),
     }
 }
 

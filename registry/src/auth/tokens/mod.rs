@@ -268,6 +268,12 @@ impl Tokens {
     }
 }
 
+/// Whether a password looks like a token that [`Tokens`] may know: one that a platform signed, or a refresh token.
+#[must_use]
+pub fn may_be_password(secret: &str) -> bool {
+    refresh::looks_like_one(secret) || jwt::looks_like_one(secret)
+}
+
 impl From<TokenError> for AuthError {
     fn from(error: TokenError) -> Self {
         match error {
