@@ -14,7 +14,11 @@ use crate::app::Services;
 
 /// The routes under `/api/v1`.
 pub fn router(services: Services) -> Router {
-    Router::new().route("/api/v1", get(version)).merge(policy::routes()).merge(tokens::routes()).with_state(services)
+    Router::new()
+        .route("/api/v1", get(version))
+        .merge(policy::routes())
+        .merge(tokens::routes())
+        .with_state(services)
 }
 
 async fn version() -> Json<Value> {

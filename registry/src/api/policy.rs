@@ -52,7 +52,8 @@ async fn list(_caller: Administrator, State(services): State<Services>) -> Resul
     };
     let rules = live.rules();
     let listed: Vec<_> = rules.iter().map(|(source, rule)| Listed { source, rule }).collect();
-    let idle: Vec<_> = rules.idle().into_iter().map(|(rule, why)| json!({ "rule": rule, "why": why })).collect();
+    let idle: Vec<_> =
+        rules.idle().into_iter().map(|(rule, why)| json!({ "rule": rule, "why": why })).collect();
     Ok(Json(json!({ "in_force": true, "rules": listed, "idle": idle })))
 }
 
@@ -158,11 +159,8 @@ async fn explain(
         live.refresh(&*services.catalog).await?;
     }
     let decision = services.policy.decide(&who, verb, repository.as_ref());
-    let nearest = if decision.allowed {
-        Vec::new()
-    } else {
-        services.policy.nearest(&who, verb, repository.as_ref())
-    };
+    let nearest =
+        if decision.allowed { Vec::new() } else { services.policy.nearest(&who, verb, repository.as_ref()) };
     let answer = Answer {
         subject: who.subject.to_string(),
         groups: who.groups,
@@ -185,7 +183,13 @@ async fn described(services: &Services, subject: &str, groups: Option<&str>) -> 
     };
     let parsed = Subject::from_str(&subject).map_err(Error::Invalid)?;
     let mut known = services.catalog.groups_of(&subject).await?;
-    known.extend(groups.into_iter().flat_map(|list| list.split(',')).filter(|group| !group.is_empty()).map(str::to_owned));
+    known.extend(
+        groups
+            .into_iter()
+            .flat_map(|list| list.split(','))
+            .filter(|group| !group.is_empty())
+            .map(str::to_owned),
+    );
     let mut admin = services.config.auth.admins.contains(&subject);
     if let Subject::User(name) = &parsed {
         admin |= services.catalog.user(name).await?.is_some_and(|user| user.admin && !user.disabled);

@@ -153,7 +153,9 @@ async fn create(
     let now = services.clock.now();
     let expires_at = match new.expires_in {
         None => None,
-        Some(seconds) if (1..=10 * 366 * 86_400).contains(&seconds) => Some(now + Duration::from_secs(seconds)),
+        Some(seconds) if (1..=10 * 366 * 86_400).contains(&seconds) => {
+            Some(now + Duration::from_secs(seconds))
+        }
         Some(_) => return Err(Error::Invalid("expires_in: must be from a second to ten years".to_owned())),
     };
     let identities = services.identities.as_ref();
@@ -180,7 +182,11 @@ fn failed(error: AuthError) -> Error {
 }
 
 /// `DELETE /api/v1/tokens/{id}`
-async fn revoke(caller: Caller, State(services): State<Services>, Path(id): Path<String>) -> Result<StatusCode> {
+async fn revoke(
+    caller: Caller,
+    State(services): State<Services>,
+    Path(id): Path<String>,
+) -> Result<StatusCode> {
     let tokens = tokens(&services)?;
     let subject = subject_of(&caller, None)?.map(|subject| subject.to_string());
     let unknown = || Error::Unknown(format!("there is no token {id:?}"));
@@ -208,7 +214,10 @@ async fn keys(_caller: Administrator, State(services): State<Services>) -> Resul
 }
 
 /// `POST /api/v1/tokens/keys`: adds a key.
-async fn rotate(_caller: Administrator, State(services): State<Services>) -> Result<(StatusCode, Json<Value>)> {
+async fn rotate(
+    _caller: Administrator,
+    State(services): State<Services>,
+) -> Result<(StatusCode, Json<Value>)> {
     match tokens(&services)?.rotate().await? {
         Some(kid) => Ok((StatusCode::CREATED, Json(json!({ "kid": kid })))),
         None => Err(Error::Conflict("another key was added at the same time".to_owned())),

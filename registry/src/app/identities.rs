@@ -63,7 +63,11 @@ pub(super) async fn open(
     Ok(Some(Identities { logins, tokens, authenticate }))
 }
 
-async fn read(config: &Config, catalog: &Arc<dyn Catalog>, clock: &Arc<dyn Clock>) -> Result<Logins, StartError> {
+async fn read(
+    config: &Config,
+    catalog: &Arc<dyn Catalog>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Logins, StartError> {
     let sources = Sources { htpasswd: config.auth.htpasswd.clone(), admins: config.auth.admins.clone() };
     let (catalog, clock) = (catalog.clone(), clock.clone());
     // It reads a file, which blocks.

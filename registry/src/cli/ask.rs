@@ -56,9 +56,7 @@ pub(super) fn print_json(value: &Value) -> Result<(), AdminError> {
 
 fn written(result: io::Result<()>) -> Result<(), AdminError> {
     match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(AdminError::Output(error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(AdminError::Output(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }

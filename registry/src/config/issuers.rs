@@ -10,13 +10,11 @@ use crate::auth::tokens::{
     ALGORITHMS, Allowed, Connection, Federation, KeySource, Outside, Platform, TokenServer, may_be_asked,
 };
 
-pub(super) const ABOUT_ISSUERS: &str =
-    "Token servers of others, whose tokens are taken as they are: [[auth.issuers]] with\n\
+pub(super) const ABOUT_ISSUERS: &str = "Token servers of others, whose tokens are taken as they are: [[auth.issuers]] with\n\
      name, issuer (its iss), audience (what it calls this registry; auth.service unless given), its keys by one of\n\
      jwks_url, jwks_file and certificates (PEM, what Distribution calls rootcertbundle), and, as wished, ca_file,\n\
      algorithms, and realm: its address for clients, which are then sent there for tokens.";
-pub(super) const ABOUT_FEDERATION: &str =
-    "Platforms that vouch for programs, whose tokens are passwords here: [[auth.federation]] with\n\
+pub(super) const ABOUT_FEDERATION: &str = "Platforms that vouch for programs, whose tokens are passwords here: [[auth.federation]] with\n\
      name (its subjects are \"ci:NAME:…\"), kind (github, gitlab, kubernetes or oidc), issuer, audience (required),\n\
      claims (conditions, as { repository_id = \"123\", ref = [\"refs/heads/main\", \"refs/tags/*\"] }; one of them has\n\
      to be immutable), and, as wished, subject (as \"{repository}\"), session (\"1h\"), pull_requests (false), jwks_url,\n\
@@ -218,7 +216,8 @@ impl IssuerEntry {
         let mut entry = Entry { key: format!("auth.issuers[{at}]"), faults };
         entry.name(&self.name);
         if self.issuer.is_empty() || self.issuer == service {
-            entry.fault("issuer", "must be the iss of its tokens, which is not auth.service: that is our own");
+            entry
+                .fault("issuer", "must be the iss of its tokens, which is not auth.service: that is our own");
         }
         let mut sources = urls(self.jwks_url.as_ref(), self.jwks_file.as_ref());
         sources.extend(self.certificates.clone().map(|file| ("certificates", KeySource::Certificates(file))));
@@ -228,7 +227,8 @@ impl IssuerEntry {
         };
         if let Some(realm) = &self.realm
             && !realm.parse::<http::Uri>().is_ok_and(|uri| {
-                uri.scheme_str().is_some_and(|scheme| ["http", "https"].contains(&scheme)) && uri.host().is_some()
+                uri.scheme_str().is_some_and(|scheme| ["http", "https"].contains(&scheme))
+                    && uri.host().is_some()
             })
         {
             entry.fault("realm", format!("{realm:?} is not an address like \"https://auth.example/token\""));
@@ -279,7 +279,10 @@ impl FederationEntry {
         };
         let audience = self.audience.as_ref().map(OneOrMore::list).unwrap_or_default();
         if audience.iter().all(String::is_empty) {
-            entry.fault("audience", "required: without it a token that was meant for another service would do here");
+            entry.fault(
+                "audience",
+                "required: without it a token that was meant for another service would do here",
+            );
         }
         let keys = entry.source(urls(self.jwks_url.as_ref(), self.jwks_file.as_ref()));
         let keys = keys.unwrap_or_else(|| KeySource::Discovery(issuer.clone()));
@@ -313,7 +316,10 @@ impl FederationEntry {
             );
             entry.fault("claims", sentence);
         } else if self.claims.is_empty() {
-            entry.fault("claims", "required: without conditions everybody whom the issuer knows would come in");
+            entry.fault(
+                "claims",
+                "required: without conditions everybody whom the issuer knows would come in",
+            );
         }
         let mut conditions = BTreeMap::new();
         for (claim, patterns) in &self.claims {

@@ -210,7 +210,10 @@ mod tests {
         assert!(asked(std::iter::repeat_n(scope, MAX_SCOPES)).is_ok());
         assert_eq!(asked(std::iter::repeat_n(scope, MAX_SCOPES + 1)), Err(TooMuch));
         assert_eq!(asked([vec![scope; MAX_SCOPES + 1].join(" ").as_str()]), Err(TooMuch));
-        assert_eq!(asked([format!("repository:{}:pull", "a".repeat(MAX_SCOPE_BYTES)).as_str()]), Err(TooMuch));
+        assert_eq!(
+            asked([format!("repository:{}:pull", "a".repeat(MAX_SCOPE_BYTES)).as_str()]),
+            Err(TooMuch)
+        );
         assert_eq!(asked(["", "nonsense", scope]).unwrap(), asked([scope]).unwrap());
     }
 }

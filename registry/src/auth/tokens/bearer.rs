@@ -49,7 +49,11 @@ impl Tokens {
     }
 
     /// One of another token server's.
-    async fn check_outside(&self, token: &str, outline: &Outline) -> Result<(Principal, Timestamp), AuthError> {
+    async fn check_outside(
+        &self,
+        token: &str,
+        outline: &Outline,
+    ) -> Result<(Principal, Timestamp), AuthError> {
         let mut outcome = Err(bad("the token is of an issuer that is not known here (iss)"));
         let servers = self.token_servers.iter();
         for (issuer, _) in servers.filter(|(issuer, _)| issuer.about.issuer == outline.issuer) {
@@ -120,9 +124,10 @@ impl Bearer for Tokens {
     }
 
     fn challenge(&self, request: &Parts, scope: &str, refused: Refused) -> String {
-        let elsewhere = self.token_servers.iter().find_map(|(_, server)| {
-            server.realm.clone().map(|realm| (realm, server.service.clone()))
-        });
+        let elsewhere = self
+            .token_servers
+            .iter()
+            .find_map(|(_, server)| server.realm.clone().map(|realm| (realm, server.service.clone())));
         let here = || {
             let realm = (self.realm.0)(request).filter(|_| self.settings.enabled)?;
             Some((realm, self.settings.service.clone()))

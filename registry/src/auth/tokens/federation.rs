@@ -159,7 +159,9 @@ impl Federation {
         let refused = match event.as_deref() {
             // Runs with the base's rights on the word of whoever opened it.
             Some("pull_request_target") => true,
-            Some("pull_request" | "merge_request_event" | "external_pull_request_event") => !self.pull_requests,
+            Some("pull_request" | "merge_request_event" | "external_pull_request_event") => {
+                !self.pull_requests
+            }
             Some(_) => false,
             // GitHub always says; GitLab says since 15.7.
             None => self.platform == Platform::GitHub,
@@ -175,7 +177,8 @@ impl Federation {
         let mut name = String::new();
         let mut rest = self.subject.as_str();
         while let Some((before, after)) = rest.split_once('{') {
-            let (wanted, after) = after.split_once('}').ok_or_else(|| bad("the subject's pattern is open"))?;
+            let (wanted, after) =
+                after.split_once('}').ok_or_else(|| bad("the subject's pattern is open"))?;
             let value = claim(claims, self.platform.place(wanted));
             name.push_str(before);
             name.push_str(&value.ok_or_else(|| bad(format!("the token has no {wanted}")))?);
@@ -183,7 +186,9 @@ impl Federation {
         }
         name.push_str(rest);
         if !is_sane(&name) {
-            return Err(bad(format!("the token makes a name that is not printable, or over {MAX_NAME} bytes")));
+            return Err(bad(format!(
+                "the token makes a name that is not printable, or over {MAX_NAME} bytes"
+            )));
         }
         Ok(name)
     }

@@ -60,7 +60,11 @@ impl Issuer {
     }
 
     /// Checks who signed it and whom it is for; its times are not looked at yet.
-    pub(super) async fn verify(&self, token: &str, outline: &Outline) -> Result<Map<String, Value>, BadToken> {
+    pub(super) async fn verify(
+        &self,
+        token: &str,
+        outline: &Outline,
+    ) -> Result<Map<String, Value>, BadToken> {
         if !self.about.algorithms.contains(&outline.algorithm) {
             return Err(bad(format!(
                 "the token is signed with {:?}, which {} may not use here",
@@ -73,7 +77,8 @@ impl Issuer {
         if keys.as_deref().is_some_and(unknown) {
             keys = self.source.keys(true).await;
         }
-        let keys = keys.ok_or_else(|| bad(format!("the keys of {} cannot be had; try again", self.about.name)))?;
+        let keys =
+            keys.ok_or_else(|| bad(format!("the keys of {} cannot be had; try again", self.about.name)))?;
         let fitting = keys.fitting(kid, outline.algorithm);
         if fitting.is_empty() {
             return Err(bad(format!("{} has no key that the token could be signed with", self.about.name)));

@@ -44,7 +44,8 @@ impl KeySet {
         struct Set {
             keys: Vec<serde_json::Value>,
         }
-        let set: Set = serde_json::from_slice(bytes).map_err(|error| format!("no JSON web key set: {error}"))?;
+        let set: Set =
+            serde_json::from_slice(bytes).map_err(|error| format!("no JSON web key set: {error}"))?;
         if set.keys.len() > MAX_KEYS {
             return Err(format!("more than {MAX_KEYS} keys").into());
         }
@@ -134,7 +135,9 @@ fn from_jwk(jwk: &Jwk) -> Option<OutsideKey> {
 fn from_spki(spki: &SubjectPublicKeyInfo<'_>) -> Result<Option<OutsideKey>, BoxError> {
     let point = &spki.subject_public_key.data;
     let (key, algorithms) = match spki.parsed()? {
-        PublicKey::RSA(key) => (DecodingKey::from_rsa_raw_components(strip(key.modulus), strip(key.exponent)), RSA),
+        PublicKey::RSA(key) => {
+            (DecodingKey::from_rsa_raw_components(strip(key.modulus), strip(key.exponent)), RSA)
+        }
         PublicKey::EC(_) if point.len() == 65 => (DecodingKey::from_ec_der(point), &[Algorithm::ES256][..]),
         PublicKey::EC(_) if point.len() == 97 => (DecodingKey::from_ec_der(point), &[Algorithm::ES384][..]),
         _ if spki.algorithm.algorithm.to_id_string() == "1.3.101.112" => {

@@ -1,11 +1,7 @@
 //! Our keys in memory. The catalog has them for all replicas; a request asks it only when it brings a key's name
 //! that is not known, and then not every time.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -66,8 +62,9 @@ impl Keyring {
             None => {
                 ring.add(None).await?;
             }
-            Some(key) if key.published.common.key_algorithm.map(|name| name.to_string()).as_deref()
-                != Some(rules.algorithm.name()) =>
+            Some(key)
+                if key.published.common.key_algorithm.map(|name| name.to_string()).as_deref()
+                    != Some(rules.algorithm.name()) =>
             {
                 ring.add(Some(&key)).await?;
             }
@@ -104,8 +101,7 @@ impl Keyring {
         let from = if youngest.is_none() { now } else { now + SPREAD };
         let row = generate(self.rules.algorithm, now, from).map_err(TokenError::Key)?;
         let retire = from + self.rules.shown_for;
-        let added =
-            self.catalog.add_signing_key(&row, youngest.map(|key| key.kid.as_str()), retire).await?;
+        let added = self.catalog.add_signing_key(&row, youngest.map(|key| key.kid.as_str()), retire).await?;
         self.read().await?;
         if added {
             tracing::info!(kid = %row.kid, algorithm = %row.algorithm, "A new key will sign tokens");

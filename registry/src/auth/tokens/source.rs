@@ -1,11 +1,7 @@
 //! Where an outside issuer's keys come from. Whatever goes wrong there, a token is taken only when a key that was
 //! had signed it.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use http::header;
@@ -168,7 +164,8 @@ impl Source {
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, BoxError> {
         let client = self.client.as_ref().ok_or("there is no client")?;
-        let mut request = client.get(url).header(header::ACCEPT, "application/json, application/jwk-set+json");
+        let mut request =
+            client.get(url).header(header::ACCEPT, "application/json, application/jwk-set+json");
         if let Some(path) = &self.token {
             let token = String::from_utf8(file(path).await?)?;
             request = request.bearer_auth(token.trim());
@@ -217,7 +214,8 @@ async fn file(path: &std::path::Path) -> Result<Vec<u8>, BoxError> {
 /// # Errors
 /// A sentence's end, when they may not.
 pub fn may_be_asked(url: &str) -> Result<(), String> {
-    let parsed = Url::parse(url).map_err(|_| format!("{url:?} is not an address like \"https://issuer.example/keys\""))?;
+    let parsed = Url::parse(url)
+        .map_err(|_| format!("{url:?} is not an address like \"https://issuer.example/keys\""))?;
     let local = match parsed.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
@@ -230,6 +228,8 @@ pub fn may_be_asked(url: &str) -> Result<(), String> {
     match parsed.scheme() {
         "https" => Ok(()),
         "http" if local => Ok(()),
-        _ => Err(format!("{url:?} must begin with https://: keys that somebody on the way can change are none")),
+        _ => Err(format!(
+            "{url:?} must begin with https://: keys that somebody on the way can change are none"
+        )),
     }
 }

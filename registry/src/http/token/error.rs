@@ -63,11 +63,15 @@ impl Refusal {
                 S::BAD_REQUEST,
                 C::Unsupported,
                 "unsupported_grant_type",
-                "grant_type is password, refresh_token or urn:ietf:params:oauth:grant-type:token-exchange".to_owned(),
+                "grant_type is password, refresh_token or urn:ietf:params:oauth:grant-type:token-exchange"
+                    .to_owned(),
             ),
-            Self::Method => {
-                (S::METHOD_NOT_ALLOWED, C::Unsupported, "invalid_request", "a token is had by GET or POST".to_owned())
-            }
+            Self::Method => (
+                S::METHOD_NOT_ALLOWED,
+                C::Unsupported,
+                "invalid_request",
+                "a token is had by GET or POST".to_owned(),
+            ),
             Self::TooMany(seconds) => (
                 S::TOO_MANY_REQUESTS,
                 C::TooManyRequests,

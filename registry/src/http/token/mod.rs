@@ -98,7 +98,8 @@ async fn docker(server: &TokenServer, parts: &Parts) -> Result<Value, Refusal> {
 /// OAuth2's way.
 async fn oauth(server: &TokenServer, parts: Parts, body: Body) -> Result<Value, Refusal> {
     let form = to_bytes(body, MAX_FORM).await;
-    let form = form.map_err(|_| Refusal::Request(format!("the form has more than {MAX_FORM} bytes, or broke off")))?;
+    let form =
+        form.map_err(|_| Refusal::Request(format!("the form has more than {MAX_FORM} bytes, or broke off")))?;
     let parameters = Parameters::read(&form)?;
     let scopes = common(server, &parameters)?;
     let (who, shown, kind) = match parameters.required("grant_type")? {
@@ -113,7 +114,10 @@ async fn oauth(server: &TokenServer, parts: Parts, body: Body) -> Result<Value, 
         "urn:ietf:params:oauth:grant-type:token-exchange" => {
             let kind = parameters.required("subject_token_type")?;
             if !SUBJECT_TYPES.contains(&kind) {
-                return Err(Refusal::Request(format!("subject_token_type is none of {}", SUBJECT_TYPES.join(", "))));
+                return Err(Refusal::Request(format!(
+                    "subject_token_type is none of {}",
+                    SUBJECT_TYPES.join(", ")
+                )));
             }
             if parameters.one("requested_token_type")?.is_some_and(|kind| kind != ACCESS_TOKEN) {
                 return Err(Refusal::Request(format!("requested_token_type can only be {ACCESS_TOKEN}")));
@@ -139,13 +143,20 @@ fn common(server: &TokenServer, parameters: &Parameters) -> Result<Scopes, Refus
         && !service.is_empty()
         && service != ours
     {
-        return Err(Refusal::Request(format!("this is the token server of {ours:?}, not of the service asked for")));
+        return Err(Refusal::Request(format!(
+            "this is the token server of {ours:?}, not of the service asked for"
+        )));
     }
     asked(parameters.all("scope")).map_err(|too_much| Refusal::Scope(too_much.to_string()))
 }
 
 /// Finds out who has this name and password, the same way as for any request.
-async fn login(server: &TokenServer, parts: &Parts, name: &str, password: &str) -> Result<Principal, Refusal> {
+async fn login(
+    server: &TokenServer,
+    parts: &Parts,
+    name: &str,
+    password: &str,
+) -> Result<Principal, Refusal> {
     if name.contains(':') {
         return Err(Refusal::Request("a username has no colon".to_owned()));
     }

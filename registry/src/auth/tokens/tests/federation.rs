@@ -148,7 +148,9 @@ async fn r24_f19_times_of_a_platforms_token_are_looked_at() {
     let key = Stranger::new("k");
     let f = with_entry(&key, Platform::GitHub, &[("repository_id", "42")]).await;
     let token = key.sign(&header(), &github());
-    for (seconds, fits) in [(-64_i64, true), (-66, false), (-3600, false), (359, true), (360, false), (3600, false)] {
+    for (seconds, fits) in
+        [(-64_i64, true), (-66, false), (-3600, false), (359, true), (360, false), (3600, false)]
+    {
         f.clock.set(Timestamp(NOW.0 + seconds * 1_000_000));
         assert_eq!(login(&f, &token).await.is_ok(), fits, "{seconds}");
     }
@@ -168,7 +170,8 @@ async fn r24_f19_times_of_a_platforms_token_are_looked_at() {
 #[tokio::test]
 async fn gitlab_and_kubernetes_name_their_programs_their_way() {
     let key = Stranger::new("k");
-    let common = json!({ "iss": GITHUB, "aud": SERVICE, "iat": at(NOW), "nbf": at(NOW), "exp": at(NOW) + 300 });
+    let common =
+        json!({ "iss": GITHUB, "aud": SERVICE, "iat": at(NOW), "nbf": at(NOW), "exp": at(NOW) + 300 });
     let mut gitlab = common.clone();
     gitlab["project_id"] = 22.into();
     gitlab["project_path"] = "group/app".into();
@@ -181,7 +184,8 @@ async fn gitlab_and_kubernetes_name_their_programs_their_way() {
 
     let mut pod = common;
     pod["sub"] = "system:serviceaccount:build:kaniko".into();
-    pod["kubernetes.io"] = json!({ "namespace": "build", "serviceaccount": { "name": "kaniko", "uid": "x" } });
+    pod["kubernetes.io"] =
+        json!({ "namespace": "build", "serviceaccount": { "name": "kaniko", "uid": "x" } });
     pod["aud"] = json!(["other", SERVICE]);
     let list = [("namespace", "build"), ("serviceaccount", "kan*")];
     let f = with_entry(&key, Platform::Kubernetes, &list).await;

@@ -143,7 +143,9 @@ async fn r24_times_that_are_missing_or_no_numbers_are_refused() {
     assert!(f.tokens.check(&sign(&key, &header, &claims)).await.is_ok(), "it is the times alone");
     for name in ["exp", "nbf"] {
         let good = claims[name].as_i64().unwrap();
-        for bad in [json!(good.to_string()), json!("soon"), Value::Null, json!([good]), json!(true), json!({})] {
+        for bad in
+            [json!(good.to_string()), json!("soon"), Value::Null, json!([good]), json!(true), json!({})]
+        {
             let mut claims = claims.clone();
             claims[name] = bad.clone();
             let why = f.refused(&sign(&key, &header, &claims)).await;
@@ -202,12 +204,8 @@ async fn f19_clocks_may_differ_by_a_minute_and_not_by_an_hour() {
     let f = Fixture::new().await;
     let token = f.token("alice", "repository:team/app:pull").await;
     let end = NOW + Duration::from_mins(5);
-    let taken = [
-        NOW - Duration::from_mins(1),
-        NOW,
-        end - Duration::from_secs(1),
-        end + Duration::from_secs(59),
-    ];
+    let taken =
+        [NOW - Duration::from_mins(1), NOW, end - Duration::from_secs(1), end + Duration::from_secs(59)];
     let refused = [
         (NOW - Duration::from_secs(61), "the token is not valid yet; compare the clocks"),
         (NOW - Duration::from_hours(1), "the token is not valid yet; compare the clocks"),

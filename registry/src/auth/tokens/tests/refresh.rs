@@ -16,12 +16,8 @@ async fn offline(f: &Fixture, shown: Option<&str>) -> Option<String> {
 }
 
 async fn personal(f: &Fixture, expires_at: Option<Timestamp>) -> (uuid::Uuid, String) {
-    let new = NewRefresh {
-        subject: user("alice"),
-        kind: RefreshKind::Personal,
-        name: "ci".to_owned(),
-        expires_at,
-    };
+    let new =
+        NewRefresh { subject: user("alice"), kind: RefreshKind::Personal, name: "ci".to_owned(), expires_at };
     let (row, secret) = f.tokens.add_refresh(new).await.unwrap();
     (row.id, secret.reveal().to_owned())
 }
