@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod blobs;
 pub mod catalog;
@@ -14,6 +15,8 @@ pub mod glob;
 pub mod http;
 pub mod manifests;
 pub mod policy;
+pub mod records;
 pub mod storage;
 pub mod tags;
 pub mod telemetry;
+pub mod upkeep;

@@ -18,6 +18,7 @@ const CONFIG: u8 = 78;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => return run(&serve.into()),
+        Command::Recover(args) => return cli::recover::run(&args),
         Command::Config { command: cli::Config::Check(source) } => return check(&source.into()),
         Command::Config { command: cli::Config::Print { source, defaults } } => {
             let config = if defaults { Ok(Config::default()) } else { Config::load(&source.into()) };
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
                 Err(faults) => return fail(&faults, CONFIG),
             }
         }
+        Command::Audit(options) => return cli::audit::run(options),
+        Command::User { command } => return cli::user::run(command),
+        Command::Robot { command } => return cli::robot::run(command),
         Command::Policy { command } => return cli::policy::run(command),
         Command::Token { command } => return cli::token::run(command),
         Command::Completion { shell } => {

@@ -26,6 +26,9 @@ pub enum AdminError {
     /// The registry's catalog or storage cannot be opened.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// What somebody typed or handed in cannot be used.
+    #[error("{0}")]
+    Input(String),
     /// The registry said no: its status and its sentence.
     #[error("{1}")]
     Refused(StatusCode, String),

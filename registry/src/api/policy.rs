@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     routing::{delete, get, post},
 };
 use berth_oci::RepoName;
@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Administrator, Caller, Error, Result};
+use super::{Administrator, Caller, Error, Input, Parameters, Result};
 use crate::{
     app::Services,
     auth::{Principal, Subject},
@@ -61,7 +61,7 @@ async fn list(_caller: Administrator, State(services): State<Services>) -> Resul
 async fn add(
     caller: Administrator,
     State(services): State<Services>,
-    Json(rule): Json<Rule>,
+    Input(rule): Input<Rule>,
 ) -> Result<(StatusCode, Json<Value>)> {
     rule.check().map_err(|faults| Error::Invalid(faults.join("; ")))?;
     let taken = || Error::Conflict(format!("there is a rule called {} already", rule.name));
@@ -137,7 +137,7 @@ struct Answer {
 async fn explain(
     caller: Caller,
     State(services): State<Services>,
-    Query(question): Query<Question>,
+    Parameters(question): Parameters<Question>,
 ) -> Result<Json<Value>> {
     let verb = Verb::named(&question.verb).ok_or_else(|| {
         let all = Verb::ALL.map(Verb::as_str).join(", ");

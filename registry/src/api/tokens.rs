@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     routing::{delete, get},
 };
 use http::StatusCode;
@@ -13,15 +13,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Administrator, Caller, Error, Result};
+use super::{
+    Administrator, Caller, Error, Input, Parameters, Result,
+    accounts::{auth_error, time},
+};
 use crate::{
     app::Services,
     auth::{
-        AuthError, Authority, Subject,
+        Authority, Subject,
         tokens::{NewRefresh, Standing, TokenError, Tokens},
     },
     catalog::{RefreshKind, RefreshRow},
-    clock::Timestamp,
     policy::Verb,
 };
 
@@ -47,8 +49,7 @@ impl From<TokenError> for Error {
 }
 
 fn tokens(services: &Services) -> Result<&Arc<Tokens>> {
-    let tokens = services.identities.as_ref().map(|identities| &identities.tokens);
-    tokens.filter(|tokens| tokens.issues()).ok_or_else(|| {
+    services.tokens.as_ref().filter(|tokens| tokens.issues()).ok_or_else(|| {
         Error::Conflict("no tokens are issued here: set auth.enabled and auth.tokens.enabled".to_owned())
     })
 }
@@ -84,10 +85,6 @@ fn subject_of(caller: &Caller, named: Option<&str>) -> Result<Option<Subject>> {
     }
 }
 
-fn time(time: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(time.0).unwrap_or(jiff::Timestamp::MAX).to_string()
-}
-
 fn shown(row: &RefreshRow) -> Value {
     json!({
         "id": row.id,
@@ -112,7 +109,7 @@ struct ListQuery {
 async fn list(
     caller: Caller,
     State(services): State<Services>,
-    Query(query): Query<ListQuery>,
+    Parameters(query): Parameters<ListQuery>,
 ) -> Result<Json<Value>> {
     let tokens = tokens(&services)?;
     let subject = subject_of(&caller, query.subject.as_deref())?.map(|subject| subject.to_string());
@@ -135,7 +132,7 @@ struct NewToken {
 async fn create(
     caller: Caller,
     State(services): State<Services>,
-    Json(new): Json<NewToken>,
+    Input(new): Input<NewToken>,
 ) -> Result<(StatusCode, Json<Value>)> {
     let tokens = tokens(&services)?;
     let subject = match subject_of(&caller, new.subject.as_deref())? {
@@ -158,11 +155,7 @@ async fn create(
         }
         Some(_) => return Err(Error::Invalid("expires_in: must be from a second to ten years".to_owned())),
     };
-    let identities = services.identities.as_ref();
-    let known = match identities {
-        Some(identities) => identities.logins.principal(&subject).await.map_err(failed)?,
-        None => None,
-    };
+    let known = Arc::downgrade(&services.logins).principal(&subject).await.map_err(auth_error)?;
     if known.is_none() {
         return Err(Error::Unknown(format!("{subject} is not known, or is shut out")));
     }
@@ -171,14 +164,6 @@ async fn create(
     let mut value = shown(&row);
     value["secret"] = secret.reveal().into();
     Ok((StatusCode::CREATED, Json(value)))
-}
-
-fn failed(error: AuthError) -> Error {
-    match error {
-        AuthError::Catalog(error) => Error::Catalog(error),
-        AuthError::TooMany { retry_after } => Error::Throttled(retry_after),
-        AuthError::Invalid(why) => Error::Invalid(why),
-    }
 }
 
 /// `DELETE /api/v1/tokens/{id}`

@@ -1,82 +1,56 @@
-//! Who may come: passwords, tokens, and how they are put together.
+//! Who is let in, put together from the configuration.
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
-use http::request::Parts;
-
-use super::StartError;
+use super::{Services, StartError};
 use crate::{
     auth::{
-        AddressOf, Authenticate, Bearer, Callers,
-        passwords::{Logins, Sources},
+        AddressOf, Authenticate, Bearer, Callers, Logins, Nobody, Sources,
         tokens::{self, Parties, RealmOf, Tokens},
     },
-    catalog::Catalog,
+    catalog::{Catalog, OpenError},
     clock::Clock,
     config::Config,
     http::serve::{Origin, Peer, client_address, public_base},
     policy::Policy,
 };
 
-/// All that knows somebody, where callers have to say who they are.
-#[derive(Clone, Debug)]
-pub struct Identities {
-    /// Names and passwords.
-    pub logins: Arc<Logins>,
-    /// Tokens.
-    pub tokens: Arc<Tokens>,
-    /// Both together, as requests meet them.
-    pub authenticate: Arc<dyn Authenticate>,
+/// Names and secrets. They are kept where authentication is off, too, so that they can be there before it is on.
+pub(super) async fn logins(
+    config: &Config,
+    catalog: &Arc<dyn Catalog>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Logins>, StartError> {
+    let sources = Sources { htpasswd: config.auth.htpasswd.clone(), admins: config.auth.admins.clone() };
+    let (catalog, clock) = (catalog.clone(), clock.clone());
+    // It reads a file.
+    let logins = tokio::task::spawn_blocking(move || Logins::new(sources, catalog, clock)).await;
+    Ok(Arc::new(logins.map_err(std::io::Error::other)??))
 }
 
-/// Builds it; `None` where nobody has to say who they are.
-pub(super) async fn open(
+/// Tokens, where callers have to say who they are. From here on `logins` take tokens as passwords, too.
+pub(super) async fn tokens(
     config: &Config,
     catalog: &Arc<dyn Catalog>,
     clock: &Arc<dyn Clock>,
     origin: &Arc<Origin>,
     policy: &Policy,
-) -> Result<Option<Identities>, StartError> {
+    logins: &Arc<Logins>,
+) -> Result<Option<Arc<Tokens>>, StartError> {
     if !config.auth.enabled {
         return Ok(None);
     }
-    // Tokens ask who is still known, and logins take some tokens as passwords: two readers of the same accounts.
-    let (known, logins) = (read(config, catalog, clock).await?, read(config, catalog, clock).await?);
     let parties = Parties {
         catalog: catalog.clone(),
         clock: clock.clone(),
         policy: policy.clone(),
-        standing: Arc::new(known),
+        standing: Arc::new(Arc::downgrade(logins)),
         realm: realm(origin.clone()),
     };
-    let settings = settings(config);
-    let bearer = settings.enabled || !settings.token_servers.is_empty();
-    let tokens = Arc::new(Tokens::open(settings, parties).await?);
-    let logins = Arc::new(logins.with_federated(tokens.clone()));
-    let bearer = bearer.then(|| tokens.clone() as Arc<dyn Bearer>);
-    let authenticate = Arc::new(Callers {
-        passwords: logins.clone(),
-        bearer,
-        address: address(origin.clone()),
-        realm: config.auth.service.clone(),
-    });
-    Ok(Some(Identities { logins, tokens, authenticate }))
-}
-
-async fn read(
-    config: &Config,
-    catalog: &Arc<dyn Catalog>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Logins, StartError> {
-    let sources = Sources { htpasswd: config.auth.htpasswd.clone(), admins: config.auth.admins.clone() };
-    let (catalog, clock) = (catalog.clone(), clock.clone());
-    // It reads a file, which blocks.
-    let logins = tokio::task::spawn_blocking(move || Logins::new(sources, catalog, clock));
-    Ok(logins.await.map_err(io::Error::other)??)
-}
-
-fn settings(config: &Config) -> tokens::Settings {
-    tokens::Settings {
+    let settings = tokens::Settings {
         enabled: config.tokens.enabled,
         service: config.auth.service.clone(),
         life: config.tokens.life,
@@ -86,22 +60,63 @@ fn settings(config: &Config) -> tokens::Settings {
         rotation: config.tokens.rotation,
         token_servers: config.auth.token_servers(),
         federations: config.auth.federations(),
-    }
-}
-
-/// Requests that came over no connection are this machine's own.
-const HERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
-
-fn address(origin: Arc<Origin>) -> AddressOf {
-    AddressOf::new(move |request: &Parts| {
-        let peer = request.extensions.get::<Peer>();
-        peer.map_or(HERE, |peer| client_address(peer, &request.headers, &origin))
-    })
+    };
+    let tokens = Arc::new(Tokens::open(settings, parties).await?);
+    logins.federate(tokens.clone());
+    Ok(Some(tokens))
 }
 
 fn realm(origin: Arc<Origin>) -> RealmOf {
-    RealmOf::new(move |request: &Parts| {
+    RealmOf::new(move |request| {
         let peer = request.extensions.get::<Peer>()?;
         Some(format!("{}/token", public_base(peer, request, &origin)?))
     })
+}
+
+/// Everything that may say who a request comes from.
+pub(super) fn authenticate(
+    config: &Config,
+    logins: &Arc<Logins>,
+    tokens: Option<&Arc<Tokens>>,
+    origin: &Arc<Origin>,
+) -> Arc<dyn Authenticate> {
+    if !config.auth.enabled {
+        return Arc::new(Nobody);
+    }
+    let bearer = tokens.filter(|tokens| tokens.takes_any());
+    Arc::new(Callers {
+        passwords: logins.clone(),
+        bearer: bearer.map(|tokens| tokens.clone() as Arc<dyn Bearer>),
+        address: address_of(origin.clone()),
+        realm: config.auth.service.clone(),
+    })
+}
+
+/// Failed logins are counted by the client's own address, through proxies that are believed.
+fn address_of(origin: Arc<Origin>) -> AddressOf {
+    AddressOf::new(move |request| match request.extensions.get::<Peer>() {
+        Some(peer) => client_address(peer, &request.headers, &origin),
+        // Every connection has one; without, all would be counted as one.
+        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    })
+}
+
+/// There is no default password: a registry that nobody could administer does not start, and says how somebody
+/// can (R37).
+pub(super) async fn check_administrators(services: &Services) -> Result<(), StartError> {
+    let auth = &services.config.auth;
+    let others = services.logins.has_file_users() || services.config.tls.client_ca.is_some();
+    if !auth.enabled || services.catalog.count_admins(1).await.map_err(OpenError::from)? > 0 {
+        return Ok(());
+    }
+    if !others {
+        return Err(StartError::NobodyToLogIn);
+    }
+    if auth.admins.is_empty() {
+        tracing::warn!(
+            "Nobody administers over the network: name somebody in auth.admins, or add one with \
+             `berth-registry user add NAME --admin`"
+        );
+    }
+    Ok(())
 }

@@ -4,11 +4,11 @@ mod background;
 mod greet;
 mod identities;
 mod services;
+mod upkeep;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-pub use identities::Identities;
 pub use services::Services;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ pub use self::background::{Periodic, Round};
 use self::greet::greet;
 use crate::{
     auth::{
-        passwords::HtpasswdError,
+        HtpasswdError,
         tokens::{TokenError, Tokens},
     },
     blobs::Blobs,
@@ -36,6 +36,9 @@ use crate::{
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
+/// How often old entries of the audit log are looked for, and how many are dropped at a time.
+const FORGET: Duration = Duration::from_hours(1);
+const FORGET_BATCH: u32 = 2000;
 /// How soon a replica takes over rules that were changed on another.
 const FOLLOW: Duration = Duration::from_secs(2);
 
@@ -59,12 +62,18 @@ pub enum StartError {
         /// What happened.
         error: io::Error,
     },
+    /// The password file cannot be used.
+    #[error("auth.htpasswd: {0}")]
+    Htpasswd(#[from] HtpasswdError),
+    /// Authentication is on, and nobody has a password to log in with.
+    #[error(
+        "auth.enabled: nobody could log in as an administrator, and there is no default password. Make the first one \
+         with `berth-registry user add NAME --admin` (with the same --config and BERTH_DATA), then start again"
+    )]
+    NobodyToLogIn,
     /// A rule of the policy is wrong.
     #[error("policy.rules: {0}")]
     Policy(#[source] RuleFaults),
-    /// The password file cannot be used.
-    #[error("auth.htpasswd: {0}")]
-    Passwords(#[from] HtpasswdError),
     /// The keys of tokens cannot be used, or an outside issuer not be set up.
     #[error(transparent)]
     Tokens(#[from] TokenError),
@@ -85,9 +94,10 @@ impl StartError {
             Self::Catalog(OpenError::Locked(_)) => 75,
             Self::Catalog(OpenError::Address(_))
             | Self::Tls(_)
-            | Self::Policy(_)
-            | Self::Passwords(_)
-            | Self::Tokens(TokenError::Issuer { .. }) => 78,
+            | Self::Htpasswd(_)
+            | Self::Tokens(TokenError::Issuer { .. })
+            | Self::NobodyToLogIn
+            | Self::Policy(_) => 78,
             Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
             | Self::Storage(_)
             | Self::Listen { .. }
@@ -115,6 +125,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     serve::raise_descriptor_limit();
     let shutdown = Shutdown::on_signals()?;
     let services = Services::open(config).await?;
+    identities::check_administrators(&services).await?;
     let (config, metrics, origin) =
         (services.config.clone(), services.metrics.clone(), services.origin.clone());
     let health = Health::new(probes(&services.catalog, &services.store), shutdown.stop.clone());
@@ -142,7 +153,8 @@ async fn start(config: Config) -> Result<(), StartError> {
     if let Some(tls) = tls {
         tokio::spawn(watch(tls, shutdown.stop.clone()));
     }
-    let mut tasks = background::start(periodic(&services), &services.catalog, &shutdown.stop);
+    let mut tasks =
+        background::start(periodic(&services), &services.catalog, &services.metrics, &shutdown.stop);
     tasks.extend(control(&config, router.clone(), &shutdown));
     tasks.extend(beside);
     greet(&config, &listeners);
@@ -164,13 +176,33 @@ async fn start(config: Config) -> Result<(), StartError> {
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
     let mut tasks = vec![purge(services.blobs.clone())];
+    if services.config.audit.enabled {
+        tasks.push(forget(services));
+    }
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }
-    if let Some(identities) = &services.identities {
-        tasks.push(tend(identities.tokens.clone()));
+    if let Some(tokens) = &services.tokens {
+        tasks.push(tend(tokens.clone()));
     }
+    tasks.extend(upkeep::tasks(services));
     tasks
+}
+
+/// Drops what the audit log has kept for long enough.
+fn forget(services: &Services) -> Periodic {
+    let (catalog, clock) = (services.catalog.clone(), services.clock.clone());
+    let keep = services.config.audit.keep;
+    let round: Round = Arc::new(move |stop| {
+        let (catalog, before) = (catalog.clone(), clock.now() - keep);
+        Box::pin(async move {
+            while !stop.is_cancelled()
+                && catalog.drop_audit(before, FORGET_BATCH).await? == u64::from(FORGET_BATCH)
+            {}
+            Ok(())
+        })
+    });
+    Periodic { name: "the end of old entries of the audit log", every: FORGET, alone: true, round }
 }
 
 /// Reads and rotates the keys of tokens, and forgets what has expired.

@@ -2,12 +2,13 @@
 
 use std::{io, sync::Arc};
 
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 
-use super::{Identities, StartError, identities};
+use super::{StartError, identities};
 use crate::{
     api,
-    auth::Nobody,
+    audit::Log,
+    auth::{Authenticate, Logins, tokens::Tokens},
     blobs::{self, Blobs},
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
     clock::{Clock, SystemClock},
@@ -15,6 +16,7 @@ use crate::{
     http::{self, Api, access::Gate, serve::Origin, token::TokenServer},
     manifests::{self, Manifests},
     policy::{Live, Policy},
+    records::Records,
     storage::{BlobStore, Filesystem, S3Options, s3},
     tags::Immutable,
     telemetry::Metrics,
@@ -33,14 +35,22 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The rules of blobs.
     pub blobs: Blobs,
+    /// What storage is told of the catalog.
+    pub records: Records,
     /// The rules of manifests.
     pub manifests: Manifests,
     /// Who may do what.
     pub policy: Policy,
+    /// Names and secrets.
+    pub logins: Arc<Logins>,
+    /// Tokens, where callers have to say who they are.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Everything that may say who a request comes from.
+    pub authenticate: Arc<dyn Authenticate>,
     /// Where callers are looked at.
     pub gate: Gate,
-    /// Who is known, where callers have to say who they are.
-    pub identities: Option<Identities>,
+    /// Who did what.
+    pub audit: Log,
     /// Which address clients use.
     pub origin: Arc<Origin>,
     /// What is counted.
@@ -53,29 +63,40 @@ impl Services {
     /// # Errors
     /// When one of them cannot be opened.
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        let catalog = open_catalog(&config).await?;
+        let (catalog, clock) = open_catalog(&config).await?;
         let store = open_storage(&config).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
-        let manifests = Manifests::new(catalog.clone(), clock.clone(), manifest_settings(&config));
+        let records = Records::new(catalog.clone(), store.clone());
+        let rules = manifest_settings(&config);
+        let manifests = Manifests::new(catalog.clone(), clock.clone(), records.clone(), rules);
         let origin = Arc::new(Origin {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
         let policy = open_policy(&config, &*catalog).await?;
-        let identities = identities::open(&config, &catalog, &clock, &origin, &policy).await?;
-        let authenticate = identities.as_ref().map(|known| known.authenticate.clone());
-        let authenticate = authenticate.unwrap_or_else(|| Arc::new(Nobody));
+        let audit = if config.audit.enabled {
+            Log::start(catalog.clone(), clock.clone())
+        } else {
+            Log::off(clock.clone())
+        };
+        let logins = identities::logins(&config, &catalog, &clock).await?;
+        let tokens = identities::tokens(&config, &catalog, &clock, &origin, &policy, &logins).await?;
+        let authenticate = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
+        let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,
             store,
             clock,
             blobs,
+            records,
             manifests,
-            gate: Gate::new(authenticate, policy.clone()),
-            identities,
+            logins,
+            tokens,
+            authenticate,
+            gate,
             policy,
+            audit,
             origin,
             metrics: Metrics::default(),
         })
@@ -91,35 +112,44 @@ impl Services {
             self.gate.clone(),
             settings,
         );
-        let router = http::router(api).merge(api::router(self.clone()));
-        match &self.identities {
-            Some(known) if known.tokens.issues() => router.merge(http::token::router(TokenServer {
-                tokens: known.tokens.clone(),
-                authenticate: known.authenticate.clone(),
-            })),
-            Some(_) | None => router,
+        let mut router = http::router(api).merge(api::router(self.clone()));
+        if let Some(tokens) = self.tokens.clone().filter(|tokens| tokens.issues()) {
+            let authenticate = self.authenticate.clone();
+            router = router.merge(http::token::router(TokenServer { tokens, authenticate }));
         }
+        if self.config.auth.enabled || self.config.server.insecure_open {
+            return router;
+        }
+        router.layer(from_fn_with_state(self.origin.clone(), http::known_host))
     }
 
     /// Waits for writes under way and closes what is open.
     pub async fn close(&self) {
         self.blobs.settled().await;
+        if let Err(error) = self.records.flush().await {
+            tracing::warn!("Records that are written will be written again at the next start: {error}");
+        }
+        self.audit.close().await;
         self.catalog.close().await;
     }
 }
 
-async fn open_catalog(config: &Config) -> Result<Arc<dyn Catalog>, OpenError> {
+/// The catalog, and the clock that goes with it: several replicas go by their database's.
+async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Clock>), OpenError> {
     match config.catalog.database() {
         Database::Sqlite => {
             let dir = config.catalog.dir.as_ref().unwrap_or(&config.data.dir);
-            Ok(Arc::new(SqliteCatalog::open(dir, SqliteOptions::default()).await?))
+            let catalog = SqliteCatalog::open(dir, SqliteOptions::default()).await?;
+            Ok((Arc::new(catalog), Arc::new(SystemClock)))
         }
         Database::Postgres(url) => {
             let options = PostgresOptions {
                 connections: config.catalog.max_connections,
                 ..PostgresOptions::new(url.reveal())
             };
-            Ok(Arc::new(PostgresCatalog::open(&options).await?))
+            let catalog = PostgresCatalog::open(&options).await?;
+            let clock = catalog.clock();
+            Ok((Arc::new(catalog), Arc::new(clock)))
         }
     }
 }

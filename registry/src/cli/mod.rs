@@ -1,8 +1,14 @@
 //! The command line.
 
 mod ask;
+pub mod audit;
+mod offline;
+mod password;
 pub mod policy;
 pub mod token;
+pub mod recover;
+pub mod robot;
+pub mod user;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -10,8 +16,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use ask::ask;
+pub use audit::Audit;
 pub use policy::Policy;
 pub use token::Token;
+pub use robot::Robot;
+pub use user::User;
 
 use crate::config::Overrides;
 
@@ -51,6 +60,24 @@ pub enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Show who did what: pushes, deletes, moved tags, failed logins, refusals, changes by administrators
+    ///
+    ///     berth-registry audit --since 1h
+    ///     berth-registry audit --repo team/app --verb overwrite --json
+    #[command(verbatim_doc_comment)]
+    Audit(Audit),
+    /// Add, change and list users and groups
+    User {
+        /// Which of it
+        #[command(subcommand)]
+        command: User,
+    },
+    /// Add, change and list robots: programs with a secret
+    Robot {
+        /// Which of it
+        #[command(subcommand)]
+        command: Robot,
+    },
     /// Show, change and explain the rules of who may do what
     Policy {
         /// Which of it
@@ -63,6 +90,15 @@ pub enum Command {
         #[command(subcommand)]
         command: Token,
     },
+    /// Rebuild a lost catalog from storage
+    ///
+    /// Reads the records that lie beside the blobs and puts manifests, tags and blobs back into an
+    /// empty catalog. Users, rules and whatever else only the catalog holds is not among it: keep
+    /// backups of the database. The registry must be stopped.
+    ///
+    /// Ends with 1 when something could not be brought back; it is named.
+    #[command(verbatim_doc_comment)]
+    Recover(recover::Recover),
     /// Write shell completions to standard output
     ///
     ///     berth-registry completion bash > /etc/bash_completion.d/berth-registry

@@ -28,7 +28,8 @@ async fn rules(change: impl FnOnce(&mut Settings)) -> Rules {
         blob_lease: Duration::from_secs(60),
     };
     change(&mut settings);
-    let manifests = Manifests::new(Arc::clone(&catalog), Arc::new(SystemClock), settings);
+    let records = Records::new(Arc::clone(&catalog), Arc::new(crate::storage::memory()));
+    let manifests = Manifests::new(Arc::clone(&catalog), Arc::new(SystemClock), records, settings);
     Rules { manifests, catalog, repo: "team/app".parse().unwrap(), _data: data }
 }
 

@@ -14,7 +14,13 @@ mod standing;
 mod throttle;
 mod turns;
 
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -58,7 +64,7 @@ pub struct Logins {
     htpasswd: Option<Arc<Htpasswd>>,
     admins: Vec<String>,
     catalog: Arc<dyn Catalog>,
-    federated: Option<Arc<dyn FederatedLogin>>,
+    federated: OnceLock<Arc<dyn FederatedLogin>>,
     clock: Arc<dyn Clock>,
     recent: Recent,
     /// Holders of certificates, whose groups are known for a moment.
@@ -109,7 +115,7 @@ impl Logins {
             htpasswd,
             admins: sources.admins,
             catalog,
-            federated: None,
+            federated: OnceLock::new(),
             clock,
             recent: Recent::new(),
             holders: Recent::new(),
@@ -120,11 +126,9 @@ impl Logins {
         })
     }
 
-    /// Takes what outside issuers sign as passwords, too.
-    #[must_use]
-    pub fn with_federated(mut self, federated: Arc<dyn FederatedLogin>) -> Self {
-        self.federated = Some(federated);
-        self
+    /// Takes what outside issuers sign as passwords, too; from the first that is given here on.
+    pub fn federate(&self, federated: Arc<dyn FederatedLogin>) {
+        self.federated.get_or_init(|| federated);
     }
 
     /// To be told when an account or a group was changed: whoever is known is looked at again before their next
@@ -255,6 +259,26 @@ impl Logins {
         Ok(right)
     }
 
+    /// A user or robot as it is now; `None` where there is none any more, or it is shut out. Others are as they say,
+    /// in the groups that the catalog knows.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn standing(&self, subject: &Subject) -> Result<Option<Principal>, AuthError> {
+        match subject {
+            Subject::User(name) | Subject::Robot(name) => {
+                let account = self.account(name, self.clock.now()).await?;
+                Ok(account
+                    .filter(|account| account.usable && account.principal.subject == *subject)
+                    .map(|account| account.principal))
+            }
+            Subject::Certificate(_) | Subject::Federated { .. } | Subject::Anonymous | Subject::Local => {
+                let groups = self.catalog.groups_of(&subject.to_string()).await?;
+                Ok(Some(self.principal(subject.clone(), groups, false)))
+            }
+        }
+    }
+
     fn throttled(&self, name: &str, from: IpAddr) -> Result<(), AuthError> {
         match self.throttle.wait(name, from, self.clock.now()) {
             Some(retry_after) => Err(AuthError::TooMany { retry_after }),
@@ -288,7 +312,7 @@ impl Logins {
 
     /// Whom an outside issuer vouches for, where the secret looks like what they sign.
     async fn outside(&self, name: &str, secret: &str, from: IpAddr) -> Result<Option<Principal>, AuthError> {
-        let Some(federated) = &self.federated else { return Ok(None) };
+        let Some(federated) = self.federated.get() else { return Ok(None) };
         if secret.len() > LONGEST_TOKEN || !may_be_password(secret) {
             return Ok(None);
         }

@@ -343,6 +343,23 @@ async fn the_last_login_is_noted_to_the_hour() {
     }
 }
 
+#[tokio::test]
+async fn whoever_is_shut_out_or_gone_has_no_standing() {
+    let f = Fixture::new(Some(&format!("bob:{ALLMINE}\n"))).await;
+    f.user("alice").await;
+    f.robot("team/ci", "robotic").await;
+    let stands = async |subject: Subject| f.logins.standing(&subject).await.unwrap().is_some();
+    let (user, robot) =
+        (|name: &str| Subject::User(name.to_owned()), |name: &str| Subject::Robot(name.to_owned()));
+    assert!(stands(user("alice")).await && stands(user("bob")).await && stands(robot("team/ci")).await);
+    assert!(!stands(user("carol")).await && !stands(user("team/ci")).await && !stands(robot("alice")).await);
+    let disabled = UserChange { disabled: Some(true), ..UserChange::default() };
+    f.catalog.change_user("alice", &disabled, NOW).await.unwrap();
+    f.pass(Duration::from_hours(1));
+    assert!(!stands(user("alice")).await && !stands(robot("team/ci")).await);
+    assert!(stands(Subject::Certificate("builder".to_owned())).await);
+}
+
 #[derive(Debug)]
 struct Issuer;
 
@@ -362,8 +379,8 @@ impl FederatedLogin for Issuer {
 
 #[tokio::test]
 async fn what_an_outside_issuer_signed_is_a_password_of_any_name() {
-    let mut f = Fixture::new(None).await;
-    f.logins = f.logins.with_federated(Arc::new(Issuer));
+    let f = Fixture::new(None).await;
+    f.logins.federate(Arc::new(Issuer));
     let principal = f.login("octo/app", "eyA.eyB.good").await.unwrap();
     assert_eq!(principal.key(), "ci:github:octo/app");
     assert!(f.take_spent().is_empty());

@@ -260,6 +260,12 @@ impl Tokens {
         self.settings.enabled
     }
 
+    /// Whether any tokens are taken: ours, or those of other token servers.
+    #[must_use]
+    pub fn takes_any(&self) -> bool {
+        self.settings.enabled || !self.token_servers.is_empty()
+    }
+
     /// Signs claims with the key of the hour.
     fn sign(&self, claims: &impl serde::Serialize) -> Result<String, TokenError> {
         let key = self.keyring.signing().ok_or_else(|| TokenError::Key("there is none".into()))?;

@@ -81,6 +81,7 @@ pub struct SqliteCatalog {
     writer: Writer,
     cache: Arc<Cache>,
     claims: Arc<Claims>,
+    leads: leadership::Leads,
 }
 
 impl fmt::Debug for SqliteCatalog {
@@ -126,6 +127,7 @@ impl SqliteCatalog {
             writer: Writer::start(writer, connection, lock),
             cache: Arc::new(Cache::new(options.cache_bytes)),
             claims: Arc::default(),
+            leads: leadership::Leads::default(),
         })
     }
 
