@@ -5,9 +5,9 @@ pub mod audit;
 mod offline;
 mod password;
 pub mod policy;
-pub mod token;
 pub mod recover;
 pub mod robot;
+pub mod token;
 pub mod user;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -18,8 +18,8 @@ use clap_complete::Shell;
 pub use ask::ask;
 pub use audit::Audit;
 pub use policy::Policy;
-pub use token::Token;
 pub use robot::Robot;
+pub use token::Token;
 pub use user::User;
 
 use crate::config::Overrides;
