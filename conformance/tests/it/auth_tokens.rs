@@ -650,9 +650,11 @@ fn podman_skopeo_and_oras_push_and_pull_with_tokens() {
         let image = format!("{host}/team/podman:latest");
         let credentials = ["--tls-verify=false", "--creds=alice:wonderland"];
         podman.run(&["login", "--tls-verify=false", "-u", "alice", "-p", "wonderland", &host]).unwrap();
-        podman.run(&["pull", credentials[0], &format!("{host}/team/skopeo:latest")]).unwrap();
+        let [plain, creds] = credentials;
+        podman.run(&["pull", plain, creds, &format!("{host}/team/skopeo:latest")]).unwrap();
         podman.run(&["tag", &format!("{host}/team/skopeo:latest"), &image]).unwrap();
-        podman.run(&["push", credentials[0], &image]).unwrap();
+        podman.run(&["push", plain, creds, &image]).unwrap();
+        assert!(podman.run(&["push", plain, "--creds=alice:rabbit", &image]).is_err());
         assert!(podman.run(&["login", "--tls-verify=false", "-u", "alice", "-p", "x", &host]).is_err());
     }
     if require(&["oras-python", "setpriv"]) {
