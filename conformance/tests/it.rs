@@ -1,5 +1,7 @@
 //! One binary for every integration test of this crate.
 
+#[path = "it/auth_tokens.rs"]
+mod auth_tokens;
 #[path = "it/clients_berth.rs"]
 mod clients_berth;
 #[path = "it/clients_containerd.rs"]

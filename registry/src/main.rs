@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::User { command } => return cli::user::run(command),
         Command::Robot { command } => return cli::robot::run(command),
         Command::Policy { command } => return cli::policy::run(command),
+        Command::Token { command } => return cli::token::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "berth-registry", &mut script);

@@ -14,6 +14,7 @@ mod quotas;
 mod recorded;
 mod robots;
 mod sites;
+mod tokens;
 mod users;
 
 use axum::{
@@ -40,6 +41,7 @@ pub fn router(services: Services) -> Router {
         .route("/api/v1/check", post(check::check))
         .route("/api/v1/import", post(import::import))
         .merge(quotas::router())
+        .merge(tokens::routes())
         .route("/api/v1/{*rest}", any(unknown))
         .layer(from_fn_with_state(services.clone(), recorded::recorded))
         .layer(from_fn_with_state(services.clone(), sites::same_site))

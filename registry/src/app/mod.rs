@@ -17,7 +17,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use self::background::{Periodic, Round};
 use self::greet::greet;
 use crate::{
-    auth::HtpasswdError,
+    auth::{
+        HtpasswdError,
+        tokens::{TokenError, Tokens},
+    },
     blobs::Blobs,
     catalog::{BoxError, Catalog, OpenError},
     config::Config,
@@ -73,6 +76,9 @@ pub enum StartError {
     /// A rule of the policy is wrong.
     #[error("policy.rules: {0}")]
     Policy(#[source] RuleFaults),
+    /// The keys of tokens cannot be used, or an outside issuer not be set up.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     /// Logging cannot begin.
     #[error("logging cannot begin: {0}")]
     Log(#[source] BoxError),
@@ -91,11 +97,13 @@ impl StartError {
             Self::Catalog(OpenError::Address(_))
             | Self::Tls(_)
             | Self::Htpasswd(_)
+            | Self::Tokens(TokenError::Issuer { .. })
             | Self::NobodyToLogIn
             | Self::Policy(_) => 78,
             Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
             | Self::Storage(_)
             | Self::Listen { .. }
+            | Self::Tokens(TokenError::Catalog(_) | TokenError::Key(_))
             | Self::Log(_)
             | Self::Process(_) => 1,
         }
@@ -178,6 +186,9 @@ fn periodic(services: &Services) -> Vec<Periodic> {
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }
+    if let Some(tokens) = &services.tokens {
+        tasks.push(tend(tokens.clone()));
+    }
     tasks.extend(upkeep::tasks(services));
     tasks
 }
@@ -196,6 +207,16 @@ fn forget(services: &Services) -> Periodic {
         })
     });
     Periodic { name: "the end of old entries of the audit log", every: FORGET, alone: true, round }
+}
+
+/// Reads and rotates the keys of tokens, and forgets what has expired.
+fn tend(tokens: Arc<Tokens>) -> Periodic {
+    let round: Round = Arc::new(move |_stop| {
+        let tokens = tokens.clone();
+        Box::pin(async move { Ok(tokens.tend().await?) })
+    });
+    // Every replica has keys to read; of those that would add one, the catalog lets one.
+    Periodic { name: "the keys of tokens", every: Tokens::TEND, alone: false, round }
 }
 
 /// Takes over rules that were changed on other replicas. While the catalog does not answer, those that are known

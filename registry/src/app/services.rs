@@ -8,14 +8,14 @@ use super::{StartError, identities};
 use crate::{
     api,
     audit::Log,
-    auth::Logins,
+    auth::{Authenticate, Logins, tokens::Tokens},
     blobs::{self, Blobs},
     catalog::{
         Catalog, NamespaceRules, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions,
     },
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
-    http::{self, Api, access::Gate, serve::Origin},
+    http::{self, Api, access::Gate, serve::Origin, token::TokenServer},
     limits::Rates,
     manifests::{self, Manifests},
     policy::{Live, Policy},
@@ -46,6 +46,10 @@ pub struct Services {
     pub policy: Policy,
     /// Names and secrets.
     pub logins: Arc<Logins>,
+    /// Tokens, where callers have to say who they are.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Everything that may say who a request comes from.
+    pub authenticate: Arc<dyn Authenticate>,
     /// Where callers are looked at.
     pub gate: Gate,
     /// Who did what.
@@ -79,8 +83,9 @@ impl Services {
             Log::off(clock.clone())
         };
         let logins = identities::logins(&config, &catalog, &clock).await?;
-        let authenticate = identities::authenticate(&config, &logins, &origin);
-        let gate = Gate::new(authenticate, policy.clone()).recorded(audit.clone(), origin.clone());
+        let tokens = identities::tokens(&config, &catalog, &clock, &origin, &policy, &logins).await?;
+        let authenticate = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
+        let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -90,6 +95,8 @@ impl Services {
             records,
             manifests,
             logins,
+            tokens,
+            authenticate,
             gate,
             policy,
             audit,
@@ -98,7 +105,7 @@ impl Services {
         })
     }
 
-    /// `/v2/` and `/api/v1/`.
+    /// `/v2/` and `/api/v1/`, and `/token` where tokens are issued.
     pub fn router(&self) -> Router {
         let mut settings = http_settings(&self.config, &self.origin);
         settings.rates = Rates::new(&self.config.rates.settings(), self.clock.clone()).map(Arc::new);
@@ -109,7 +116,11 @@ impl Services {
             self.gate.clone(),
             settings,
         );
-        let router = http::router(api).merge(api::router(self.clone()));
+        let mut router = http::router(api).merge(api::router(self.clone()));
+        if let Some(tokens) = self.tokens.clone().filter(|tokens| tokens.issues()) {
+            let authenticate = self.authenticate.clone();
+            router = router.merge(http::token::router(TokenServer { tokens, authenticate }));
+        }
         if self.config.auth.enabled || self.config.server.insecure_open {
             return router;
         }

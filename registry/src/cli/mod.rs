@@ -12,6 +12,7 @@ pub mod policy;
 pub mod quota;
 pub mod recover;
 pub mod robot;
+pub mod token;
 pub mod user;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -23,6 +24,7 @@ pub use ask::ask;
 pub use audit::Audit;
 pub use policy::Policy;
 pub use robot::Robot;
+pub use token::Token;
 pub use user::User;
 
 use crate::config::Overrides;
@@ -94,6 +96,12 @@ pub enum Command {
     ///     berth-registry check --read-data 1/7     # each day of the week another seventh
     #[command(verbatim_doc_comment)]
     Check(check::Check),
+    /// Make, show and end refresh tokens; show and change the keys that tokens are signed with
+    Token {
+        /// Which of it
+        #[command(subcommand)]
+        command: Token,
+    },
     /// Rebuild a lost catalog from storage
     ///
     /// Reads the records that lie beside the blobs and puts manifests, tags and blobs back into an
