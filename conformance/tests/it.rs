@@ -26,6 +26,8 @@ mod faults_kill;
 mod faults_limits;
 #[path = "it/meta.rs"]
 mod meta;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/suites_berth.rs"]
 mod suites_berth;
 
