@@ -11,7 +11,7 @@ use super::{
     client::random_blob,
     steps::{comes_true, runtime},
 };
-use crate::harness::{Hop, OutsideStack, Replicas};
+use crate::harness::{Hop, OutsideStack, Replicas, Scratch, Stack};
 
 /// By so many seconds the replicas' clocks are off: two of each pair are two hours apart.
 const OFF: [i64; 4] = [-3600, 3600, -60, 60];
@@ -27,8 +27,13 @@ fn broken<T>(what: impl Into<String>) -> Result<T> {
 /// the one is not over for the other.
 pub fn clocks_apart() -> Result<String> {
     let (runtime, shim) = (runtime()?, Shim::new()?);
-    let mut replicas = Replicas::with(OutsideStack::shared()?, OFF.len(), Hop::Connection, |at, builder| {
+    // A bucket refuses signatures of another hour by itself, so that these share a folder.
+    let (stack, folder) = (OutsideStack::shared()?, Scratch::new("shared")?);
+    let address = format!("{:?}", stack.postgres().url(stack.database()));
+    let mut replicas = Replicas::with(stack, OFF.len(), Hop::Connection, |at, builder| {
         let [preload, control] = shim.env();
+        let builder = builder.stack(Stack::Embedded).data(folder.path());
+        let builder = builder.set("catalog.kind", "\"postgres\"").set("catalog.url", &address);
         let builder = builder.env(preload.0, preload.1).env(control.0, control.1);
         builder.env("BERTH_FAULT_CLOCK", OFF[at].to_string()).set("uploads.expiry", "\"10m\"")
     })?;
