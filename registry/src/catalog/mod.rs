@@ -29,6 +29,8 @@ mod upkeep;
 pub use accounts::Accounts;
 pub use audit::AuditLog;
 pub use collection::Collection;
+#[cfg(test)]
+pub(crate) use leadership::Leading;
 pub use leadership::{Lead, Leadership};
 pub use model::*;
 pub use open::OpenError;
