@@ -2,17 +2,21 @@
 
 use std::{io, sync::Arc};
 
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 
-use super::StartError;
+use super::{StartError, identities};
 use crate::{
     api,
+    audit::Log,
+    auth::Logins,
     blobs::{self, Blobs},
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
     http::{self, Api, access::Gate, serve::Origin},
     manifests::{self, Manifests},
+    policy::{Live, Policy},
+    records::Records,
     storage::{BlobStore, Filesystem, S3Options, s3},
     tags::Immutable,
     telemetry::Metrics,
@@ -31,10 +35,18 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The rules of blobs.
     pub blobs: Blobs,
+    /// What storage is told of the catalog.
+    pub records: Records,
     /// The rules of manifests.
     pub manifests: Manifests,
     /// Who may do what.
+    pub policy: Policy,
+    /// Names and secrets.
+    pub logins: Arc<Logins>,
+    /// Where callers are looked at.
     pub gate: Gate,
+    /// Who did what.
+    pub audit: Log,
     /// Which address clients use.
     pub origin: Arc<Origin>,
     /// What is counted.
@@ -50,19 +62,34 @@ impl Services {
         let (catalog, clock) = open_catalog(&config).await?;
         let store = open_storage(&config).await?;
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
-        let manifests = Manifests::new(catalog.clone(), clock.clone(), manifest_settings(&config));
+        let records = Records::new(catalog.clone(), store.clone());
+        let rules = manifest_settings(&config);
+        let manifests = Manifests::new(catalog.clone(), clock.clone(), records.clone(), rules);
         let origin = Arc::new(Origin {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
+        let policy = open_policy(&config, &*catalog).await?;
+        let audit = if config.audit.enabled {
+            Log::start(catalog.clone(), clock.clone())
+        } else {
+            Log::off(clock.clone())
+        };
+        let logins = identities::logins(&config, &catalog, &clock).await?;
+        let authenticate = identities::authenticate(&config, &logins, &origin);
+        let gate = Gate::new(authenticate, policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,
             store,
             clock,
             blobs,
+            records,
             manifests,
-            gate: Gate::open(),
+            logins,
+            gate,
+            policy,
+            audit,
             origin,
             metrics: Metrics::default(),
         })
@@ -78,12 +105,20 @@ impl Services {
             self.gate.clone(),
             settings,
         );
-        http::router(api).merge(api::router(self.clone()))
+        let router = http::router(api).merge(api::router(self.clone()));
+        if self.config.auth.enabled || self.config.server.insecure_open {
+            return router;
+        }
+        router.layer(from_fn_with_state(self.origin.clone(), http::known_host))
     }
 
     /// Waits for writes under way and closes what is open.
     pub async fn close(&self) {
         self.blobs.settled().await;
+        if let Err(error) = self.records.flush().await {
+            tracing::warn!("Records that are written will be written again at the next start: {error}");
+        }
+        self.audit.close().await;
         self.catalog.close().await;
     }
 }
@@ -128,6 +163,18 @@ async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError>
             virtual_hosted_style: bucket.virtual_host_style,
         })?)),
     }
+}
+
+/// Rules are asked where callers say who they are, and where somebody wrote rules into the configuration all the
+/// same: then everybody is anonymous to them.
+async fn open_policy(config: &Config, catalog: &dyn Catalog) -> Result<Policy, StartError> {
+    let configured = config.policy.rules.0.clone();
+    if !config.auth.enabled && configured.is_empty() {
+        return Ok(Policy::Open);
+    }
+    let live = Live::new(configured).map_err(StartError::Policy)?;
+    live.refresh(catalog).await.map_err(OpenError::from)?;
+    Ok(Policy::Rules(live))
 }
 
 fn blob_settings(config: &Config) -> blobs::Settings {

@@ -1,6 +1,6 @@
 //! Who a request comes from.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use berth_oci::auth::Scope;
 
@@ -40,6 +40,34 @@ impl fmt::Display for Subject {
     }
 }
 
+impl FromStr for Subject {
+    type Err = String;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault = || {
+            format!(
+                "{text:?} is nobody: write anonymous, local, user:NAME, robot:NAME, ci:ISSUER:NAME or cert:NAME"
+            )
+        };
+        match text {
+            "anonymous" => return Ok(Self::Anonymous),
+            "local" => return Ok(Self::Local),
+            _ => {}
+        }
+        let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(fault)?;
+        match (kind, name.split_once(':')) {
+            ("user", _) => Ok(Self::User(name.to_owned())),
+            ("robot", _) => Ok(Self::Robot(name.to_owned())),
+            ("cert", _) => Ok(Self::Certificate(name.to_owned())),
+            ("ci", Some((issuer, name))) if !issuer.is_empty() && !name.is_empty() => {
+                Ok(Self::Federated { issuer: issuer.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(fault()),
+        }
+    }
+}
+
 /// What decides what a principal may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Authority {
@@ -59,6 +87,8 @@ pub struct Principal {
     pub groups: Vec<String>,
     /// What decides.
     pub authority: Authority,
+    /// Whether it administers the registry: may do whatever can be done.
+    pub admin: bool,
 }
 
 impl Principal {

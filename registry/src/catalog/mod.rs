@@ -20,14 +20,17 @@ mod open;
 mod ops;
 pub mod postgres;
 mod quotas;
+mod rules;
 mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
+mod tokens;
+pub mod transfer;
 mod upkeep;
 
-pub use accounts::Accounts;
-pub use audit::AuditLog;
+pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
+pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::Collection;
 #[cfg(test)]
 pub(crate) use leadership::Leading;
@@ -36,8 +39,13 @@ pub use model::*;
 pub use open::OpenError;
 pub use postgres::{DatabaseClock, PostgresCatalog, PostgresOptions};
 pub use quotas::Quotas;
+pub use rules::{KeptRule, KeptRules, Rules};
 pub use sqlite::{SqliteCatalog, SqliteOptions};
-pub use upkeep::Upkeep;
+pub use tokens::{RefreshKind, RefreshRow, SecretHash, SigningKeyRow, Tokens};
+pub use upkeep::{
+    Dangling, ManifestRecord, Place, Record, RecordName, Recordable, Restoration, Restored, StoredBlob,
+    TagRecord, Unrecorded, Upkeep,
+};
 
 /// A failure of the catalog itself. Absence is never an error, and neither is a rule that was
 /// broken: those are in the answers.
@@ -62,7 +70,18 @@ pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 /// any replica, and safe to repeat after an error.
 #[async_trait]
 pub trait Catalog:
-    Accounts + AuditLog + Collection + Leadership + Quotas + Upkeep + Send + Sync + std::fmt::Debug + 'static
+    Accounts
+    + AuditLog
+    + Collection
+    + Leadership
+    + Quotas
+    + Rules
+    + Tokens
+    + Upkeep
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + 'static
 {
     /// Answers when the database does; for readiness.
     async fn ping(&self) -> Result<()>;

@@ -12,13 +12,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod audit;
+mod auth;
 mod catalog;
 mod cidr;
 mod content;
 mod data;
 mod faults;
 mod human;
+mod issuers;
 mod limits;
+mod policy;
+mod scrub;
 mod secret;
 mod section;
 mod server;
@@ -26,19 +31,26 @@ mod storage;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod value;
 
+pub use audit::Audit;
+pub use auth::Auth;
 pub use catalog::{Catalog, CatalogKind, Database};
 pub use cidr::Cidr;
 pub use content::{Delete, Manifests, Tags, Uploads};
 pub use data::Data;
 pub use faults::Faults;
-pub use human::Size;
+pub use human::{Size, parse_time};
+pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
+pub use policy::Policy;
+pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
 pub use telemetry::{Log, LogFormat, Metrics};
+pub use tokens::{TokenAlgorithm, Tokens};
 pub use value::{MaybeAddress, Tables};
 
 use section::{Environment, Printer, Reader, Section};
@@ -52,6 +64,14 @@ pub struct Config {
     pub tls: Tls,
     /// `[server.limits]`
     pub limits: Limits,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[auth.tokens]`
+    pub tokens: Tokens,
+    /// `[policy]`
+    pub policy: Policy,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[data]`
     pub data: Data,
     /// `[storage]`
@@ -66,6 +86,8 @@ pub struct Config {
     pub tags: Tags,
     /// `[delete]`
     pub delete: Delete,
+    /// `[scrub]`
+    pub scrub: Scrub,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -126,6 +148,8 @@ impl Config {
         for section in config.sections() {
             section.check(&mut faults);
         }
+        config.server.check_listen(config.auth.enabled, &mut faults);
+        config.tls.check_clients(config.auth.enabled, &mut faults);
         faults.or(config)
     }
 
@@ -165,6 +189,10 @@ impl Config {
             &mut self.server,
             &mut self.tls,
             &mut self.limits,
+            &mut self.auth,
+            &mut self.tokens,
+            &mut self.policy,
+            &mut self.audit,
             &mut self.data,
             &mut self.storage,
             &mut self.catalog,
@@ -172,6 +200,7 @@ impl Config {
             &mut self.manifests,
             &mut self.tags,
             &mut self.delete,
+            &mut self.scrub,
             &mut self.log,
             &mut self.metrics,
         ]

@@ -18,11 +18,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use berth_oci::Digest;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use rustix::{fs::OFlags, io::Errno};
 
 use super::{
-    BlobBody, BlobStore, Result, StageWriter, StorageError, key,
+    Adopted, BlobBody, BlobStore, Listed, Result, StageWriter, StorageError, copy, each_failed, folder, key,
     key::Key,
     lane::{Broken, Budget},
     staged::StagedFile,
@@ -137,6 +139,32 @@ impl Root {
         to.parent().map_or(Ok(()), sync_dir)
     }
 
+    /// Gives a file a second, durable name. `false` where it cannot have one: on another file system,
+    /// or where the system lets only its owner do so.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        // Readable by us, and durable: whoever wrote it may not have waited for that.
+        File::open(from)?.sync_all()?;
+        self.make_parents(to)?;
+        match fs::hard_link(from, to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::CrossesDevices
+                        | ErrorKind::PermissionDenied
+                        | ErrorKind::Unsupported
+                        | ErrorKind::TooManyLinks
+                ) =>
+            {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        to.parent().map_or(Ok(()), sync_dir)?;
+        Ok(true)
+    }
+
     fn put(&self, key: &ObjectKey, bytes: &[u8]) -> Result<()> {
         let to = self.path(key)?;
         let name = self.names.fetch_add(1, Ordering::Relaxed);
@@ -249,6 +277,42 @@ impl BlobStore for Filesystem {
         // The removal need not survive a power failure: the object is then an orphan, and swept.
         let path = self.root.path(key)?;
         blocking(move || remove(&path).map_err(storage_error)).await
+    }
+
+    async fn delete_many(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
+        let paths: Vec<_> = keys.iter().map(|key| self.root.path(key)).collect();
+        let removed = blocking(move || {
+            Ok(paths.into_iter().map(|path| remove(&path?).map_err(storage_error)).collect())
+        });
+        removed.await.unwrap_or_else(|error| each_failed(keys.len(), &error))
+    }
+
+    fn list(&self, below: &str) -> BoxStream<'static, Result<Listed>> {
+        folder::list(self.root.path.clone(), below)
+    }
+
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>> {
+        let path = self.root.path(key)?;
+        blocking(move || match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => Ok(Some(found.len())),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(storage_error(error)),
+        })
+        .await
+    }
+
+    async fn adopt(&self, digest: &Digest, id: UploadId, file: &Path) -> Result<(ObjectKey, Adopted)> {
+        let (root, key) = (self.root.clone(), Key::Blob(digest, id).object());
+        let (from, to) = (file.to_owned(), self.root.path(&key)?);
+        let linked = blocking(move || root.link(&from, &to).map_err(storage_error)).await?;
+        if linked {
+            return Ok((key, Adopted::Linked));
+        }
+        // Staged under the same id, so that what an earlier try left is overwritten.
+        self.discard(id, &[]).await?;
+        let copied = copy(self.stage(id, &[], 0).await?, file, digest).await?;
+        Ok((copied, Adopted::Copied))
     }
 
     async fn ping(&self) -> Result<()> {

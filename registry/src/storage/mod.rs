@@ -1,16 +1,25 @@
 //! Storage: the bytes of blobs, in a folder or an S3-compatible bucket. It knows nothing of
 //! repositories; which object holds which blob is the catalog's to say.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use berth_oci::Digest;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{TryStreamExt, stream::BoxStream};
 
-use crate::catalog::{BoxError, ObjectKey, UploadId};
+use crate::{
+    catalog::{BoxError, ObjectKey, UploadId},
+    clock::Timestamp,
+};
 
 mod filesystem;
+mod folder;
 mod key;
 pub(crate) mod lane;
 mod memory;
@@ -22,7 +31,7 @@ mod staged;
 mod suite;
 
 pub use filesystem::Filesystem;
-pub use key::Key;
+pub use key::{Key, blob_digest, foreign, is_foreign};
 pub use memory::memory;
 pub use object::ObjectBackend;
 pub use s3::{S3Options, s3};
@@ -49,12 +58,23 @@ pub enum BlobBody {
     /// A range of an open file: the server sends it with sendfile(2) where it can, else by pread.
     File {
         /// The open file; immutable, its size was checked when it was opened.
-        file: std::sync::Arc<std::fs::File>,
+        file: Arc<std::fs::File>,
         /// Which bytes of it.
         range: Range<u64>,
     },
     /// Bytes from elsewhere.
     Stream(BoxStream<'static, Result<Bytes>>),
+}
+
+/// An object, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was last written, by the store's clock.
+    pub modified: Timestamp,
 }
 
 /// What storage wrote down about a session's bytes, to go on in another request or process.
@@ -80,6 +100,32 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug + 'static {
     /// Deletes an object. Safe to repeat.
     async fn delete(&self, key: &ObjectKey) -> Result<()>;
 
+    /// Deletes objects, in bulk where the store can; safe to repeat. One result per key, in the
+    /// order of the keys: what failed is still there, or may be.
+    async fn delete_many(&self, keys: &[ObjectKey]) -> Vec<Result<()>>;
+
+    /// Lists the objects below a folder such as `blobs` or `manifests` (empty: all of them), in no
+    /// order that can be relied on. Each that is there from beginning to end is listed once; what comes and goes
+    /// meanwhile may be or not. Staged bytes and what a readiness probe wrote are listed as well,
+    /// below `uploads`. A folder that is not there lists nothing.
+    fn list(&self, below: &str) -> BoxStream<'static, Result<Listed>>;
+
+    /// The size of an object in bytes; `None` when there is no such object.
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>>;
+
+    /// Makes the content of a file of this machine an object, durably: the file itself under another
+    /// name where that can be, else a copy. Safe to repeat with the same `id`. That the file has this
+    /// digest, and does not change, is the caller's to know.
+    async fn adopt(&self, digest: &Digest, id: UploadId, file: &Path) -> Result<(ObjectKey, Adopted)> {
+        let copied = copy(self.stage(id, &[], 0).await?, file, digest).await?;
+        Ok((copied, Adopted::Copied))
+    }
+
+    /// The same bucket below another root, to read from. `None` where there is no bucket.
+    fn beside(&self, _root: &str) -> Option<Arc<dyn BlobStore>> {
+        None
+    }
+
     /// Answers when storage can be written to; for readiness.
     async fn ping(&self) -> Result<()>;
 }
@@ -103,4 +149,82 @@ pub trait StageWriter: Send {
 
     /// Throws the session's bytes away, what only this writer knows of included.
     async fn abandon(self: Box<Self>) -> Result<()>;
+}
+
+/// How a file became an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// It has a second name.
+    Linked,
+    /// Its bytes are there twice.
+    Copied,
+}
+
+/// Stages the bytes of a file and makes them an object.
+async fn copy(mut writer: Box<dyn StageWriter>, file: &Path, digest: &Digest) -> Result<ObjectKey> {
+    const PIECE: usize = 1 << 20;
+    let path = file.to_owned();
+    let open = move || std::fs::File::open(path).map_err(filesystem::storage_error);
+    let read = async {
+        let file = Arc::new(filesystem::blocking(open).await?);
+        let mut at = 0;
+        loop {
+            let file = file.clone();
+            let piece = move || {
+                let mut piece = vec![0; PIECE];
+                let read = file.read_at(&mut piece, at).map_err(filesystem::storage_error)?;
+                piece.truncate(read);
+                Ok(Bytes::from(piece))
+            };
+            let piece = filesystem::blocking(piece).await?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            at += piece.len() as u64;
+            writer.write(piece).await?;
+        }
+    };
+    match read.await {
+        Ok(()) => writer.finish(digest).await,
+        Err(error) => {
+            writer.abandon().await.ok(); // The copy's own error is the one to report.
+            Err(error)
+        }
+    }
+}
+
+/// Lists the files below a folder of another registry's tree. See [`BlobStore::list`].
+pub fn list_tree(root: PathBuf, below: &str) -> BoxStream<'static, Result<Listed>> {
+    folder::list(root, below)
+}
+
+/// Reads a whole small object. `None` when there is no such object.
+///
+/// # Errors
+/// [`StorageError::Corrupt`] when it has more than `max` bytes, which are then not read; when storage fails.
+pub async fn read_whole(store: &dyn BlobStore, key: &ObjectKey, max: u64) -> Result<Option<Bytes>> {
+    let Some(size) = store.size(key).await? else { return Ok(None) };
+    if size > max {
+        return Err(StorageError::Corrupt(format!("{key} has {size} bytes, more than {max}")));
+    }
+    match store.open(key, size, 0..size).await? {
+        None => Ok(None),
+        Some(BlobBody::Stream(pieces)) => {
+            let pieces: Vec<Bytes> = pieces.try_collect().await?;
+            Ok(Some(pieces.concat().into()))
+        }
+        Some(BlobBody::File { file, range }) => {
+            filesystem::blocking(move || {
+                let mut bytes = vec![0; usize::try_from(range.end).unwrap_or(usize::MAX)];
+                file.read_exact_at(&mut bytes, 0).map_err(filesystem::storage_error)?;
+                Ok(Some(bytes.into()))
+            })
+            .await
+        }
+    }
+}
+
+/// One failure for each of `count` keys that failed together.
+fn each_failed(count: usize, error: &StorageError) -> Vec<Result<()>> {
+    (0..count).map(|_| Err(StorageError::Unavailable(error.to_string().into()))).collect()
 }

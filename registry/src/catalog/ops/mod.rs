@@ -9,9 +9,14 @@ use super::{
     sql,
 };
 
+pub(super) mod accounts;
+pub(super) mod audit;
 pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;
+pub(super) mod rules;
+pub(super) mod tokens;
+pub(super) mod upkeep;
 pub(super) mod uploads;
 
 /// A row cannot be what we wrote.

@@ -33,9 +33,11 @@ mod leadership;
 mod pool;
 mod quotas;
 mod retry;
+mod rules;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upkeep;
 mod uploads;
 
@@ -44,15 +46,16 @@ pub use clock::DatabaseClock;
 pub use leadership::Pace;
 use leadership::Session;
 use pool::{CONNECT, Pool};
-use retry::{change, read, repeat, transact_again};
+use retry::{change, read, repeat, transact, transact_again};
 
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step] = &[
     (1, "begin", include_str!("../migrations/postgres/0001_begin.sql")),
     (2, "accounts", include_str!("../migrations/postgres/0002_accounts.sql")),
     (3, "policy and audit", include_str!("../migrations/postgres/0003_policy_and_audit.sql")),
     (4, "collection", include_str!("../migrations/postgres/0004_collection.sql")),
     (5, "quotas", include_str!("../migrations/postgres/0005_quotas.sql")),
     (6, "upkeep", include_str!("../migrations/postgres/0006_upkeep.sql")),
+    (7, "tokens", include_str!("../migrations/postgres/0007_tokens.sql")),
 ];
 
 /// How long what is under way is waited for in the end.

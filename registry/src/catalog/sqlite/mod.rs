@@ -35,22 +35,25 @@ mod cache;
 mod claims;
 mod collection;
 mod leadership;
-mod lock;
+pub(super) mod lock;
 mod operations;
 mod quotas;
+mod rules;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upkeep;
 mod uploads;
 mod writer;
 
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step] = &[
     (1, "begin", include_str!("../migrations/sqlite/0001_begin.sql")),
     (2, "accounts", include_str!("../migrations/sqlite/0002_accounts.sql")),
     (3, "policy and audit", include_str!("../migrations/sqlite/0003_policy_and_audit.sql")),
     (4, "collection", include_str!("../migrations/sqlite/0004_collection.sql")),
     (5, "quotas", include_str!("../migrations/sqlite/0005_quotas.sql")),
     (6, "upkeep", include_str!("../migrations/sqlite/0006_upkeep.sql")),
+    (7, "tokens", include_str!("../migrations/sqlite/0007_tokens.sql")),
 ];
 
 /// How long a connection waits for another process that looks into the database.

@@ -34,6 +34,7 @@ macro_rules! again {
         })
     };
 }
+pub(super) use again;
 
 #[async_trait]
 impl Catalog for SqliteCatalog {

@@ -120,7 +120,7 @@ async fn f12_a_commit_whose_reply_is_lost_is_answered_as_it_was() {
     // A manifest and its tag.
     wire.cut_next();
     let put = catalog.put_manifest(&manifest("a", 1, &["latest"]), NOW, LEASE).await.unwrap();
-    assert_eq!(put, ManifestPut::Stored { created: true });
+    assert_eq!(put, ManifestPut::Stored { created: true, moved: Vec::new() });
     assert!(wire.was_cut());
     assert_eq!(catalog.manifest(&name("a"), &latest).await.unwrap().unwrap().digest, digest(1));
 
