@@ -32,6 +32,8 @@ mod limits_quotas;
 mod limits_rates;
 #[path = "it/meta.rs"]
 mod meta;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/recover.rs"]
 mod recover;
 #[path = "it/recover_check.rs"]
