@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         }
         Command::User { command } => return cli::user::run(command),
         Command::Robot { command } => return cli::robot::run(command),
+        Command::Audit(options) => return cli::audit::run(options),
         Command::Policy { command } => return cli::policy::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();

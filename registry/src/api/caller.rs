@@ -4,7 +4,7 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::{Error, Result};
+use super::{Error, Result, recorded::Known};
 use crate::{
     app::Services,
     auth::{Principal, Subject},
@@ -53,6 +53,10 @@ impl FromRequestParts<Services> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self> {
         let caller = services.gate.identify(parts).await.map_err(refused)?;
+        if let Some(Known(known)) = parts.extensions.get() {
+            // Whoever it was at the first look it is at the second.
+            known.get_or_init(|| caller.principal().clone());
+        }
         caller.enter(parts).map_err(refused)?;
         Ok(Self(caller))
     }

@@ -1,11 +1,13 @@
 //! `/api/v1`: what the page, scripts and the command line use. JSON in, JSON out.
 
 mod accounts;
+mod audit;
 pub mod caller;
 mod error;
 mod groups;
 pub mod input;
 mod policy;
+mod recorded;
 mod robots;
 mod sites;
 mod users;
@@ -26,11 +28,13 @@ use crate::app::Services;
 pub fn router(services: Services) -> Router {
     Router::new()
         .route("/api/v1", get(version))
+        .merge(audit::routes())
         .merge(policy::routes())
         .merge(users::routes())
         .merge(groups::routes())
         .merge(robots::routes())
         .route("/api/v1/{*rest}", any(unknown))
+        .layer(from_fn_with_state(services.clone(), recorded::recorded))
         .layer(from_fn_with_state(services.clone(), sites::same_site))
         .with_state(services)
 }

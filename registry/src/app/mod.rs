@@ -33,6 +33,9 @@ use crate::{
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
+/// How often old entries of the audit log are looked for, and how many are dropped at a time.
+const FORGET: Duration = Duration::from_hours(1);
+const FORGET_BATCH: u32 = 2000;
 /// How soon a replica takes over rules that were changed on another.
 const FOLLOW: Duration = Duration::from_secs(2);
 
@@ -164,11 +167,30 @@ async fn start(config: Config) -> Result<(), StartError> {
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
     let mut tasks = vec![purge(services.blobs.clone())];
+    if services.config.audit.enabled {
+        tasks.push(forget(services));
+    }
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }
     tasks.extend(upkeep::tasks(services));
     tasks
+}
+
+/// Drops what the audit log has kept for long enough.
+fn forget(services: &Services) -> Periodic {
+    let (catalog, clock) = (services.catalog.clone(), services.clock.clone());
+    let keep = services.config.audit.keep;
+    let round: Round = Arc::new(move |stop| {
+        let (catalog, before) = (catalog.clone(), clock.now() - keep);
+        Box::pin(async move {
+            while !stop.is_cancelled()
+                && catalog.drop_audit(before, FORGET_BATCH).await? == u64::from(FORGET_BATCH)
+            {}
+            Ok(())
+        })
+    });
+    Periodic { name: "the end of old entries of the audit log", every: FORGET, alone: true, round }
 }
 
 /// Takes over rules that were changed on other replicas. While the catalog does not answer, those that are known

@@ -7,6 +7,7 @@ use axum::{Router, middleware::from_fn_with_state};
 use super::{StartError, identities};
 use crate::{
     api,
+    audit::Log,
     auth::Logins,
     blobs::{self, Blobs},
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
@@ -44,6 +45,8 @@ pub struct Services {
     pub logins: Arc<Logins>,
     /// Where callers are looked at.
     pub gate: Gate,
+    /// Who did what.
+    pub audit: Log,
     /// Which address clients use.
     pub origin: Arc<Origin>,
     /// What is counted.
@@ -70,6 +73,12 @@ impl Services {
         let policy = open_policy(&config, &*catalog).await?;
         let logins = identities::logins(&config, &catalog, &clock).await?;
         let authenticate = identities::authenticate(&config, &logins, &origin);
+        let audit = if config.audit.enabled {
+            Log::start(catalog.clone(), clock.clone())
+        } else {
+            Log::off(clock.clone())
+        };
+        let gate = Gate::new(authenticate, policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -79,8 +88,9 @@ impl Services {
             records,
             manifests,
             logins,
-            gate: Gate::new(authenticate, policy.clone()),
+            gate,
             policy,
+            audit,
             origin,
             metrics: Metrics::default(),
         })
@@ -109,6 +119,7 @@ impl Services {
         if let Err(error) = self.records.flush().await {
             tracing::warn!("Records that are written will be written again at the next start: {error}");
         }
+        self.audit.close().await;
         self.catalog.close().await;
     }
 }

@@ -8,10 +8,16 @@ mod writer;
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::JoinHandle,
+};
 
 use crate::{
     auth::Principal,
@@ -185,7 +191,7 @@ struct Inner {
     // Empty once closed, or where nothing is recorded.
     queue: Mutex<Option<mpsc::Sender<AuditRow>>>,
     task: Mutex<Option<JoinHandle<()>>>,
-    missed: Arc<std::sync::atomic::AtomicU64>,
+    missed: Arc<AtomicU64>,
 }
 
 impl Log {
@@ -206,23 +212,29 @@ impl Log {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Records an entry. It waits for room only when something was done and many entries wait already: what was
-    /// done is not left out.
+    /// Records what was done. It waits for room where many entries wait already: none is left out.
     pub async fn record(&self, entry: Entry) {
-        let Some(queue) = lock(&self.inner.queue).clone() else { return };
-        let done = entry.outcome == Outcome::Done;
-        let row = entry.into_row(&*self.inner.clock);
-        match queue.try_send(row) {
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-            Err(mpsc::error::TrySendError::Full(row)) if done => {
-                // Fails only when the log was closed meanwhile, after which nothing is done any more.
-                if queue.send(row).await.is_err() {
-                    tracing::debug!("The audit log is closed");
-                }
-            }
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.inner.missed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            }
+        if let Some((queue, row)) = self.offer(entry)
+            && queue.send(row).await.is_err()
+        {
+            // Closed meanwhile, after which nothing is done any more.
+            tracing::debug!("The audit log is closed");
+        }
+    }
+
+    /// Records a refusal. Where many entries wait already it is only counted.
+    pub fn refused(&self, entry: Entry) {
+        if self.offer(entry).is_some() {
+            self.inner.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives an entry back for which there is no room.
+    fn offer(&self, entry: Entry) -> Option<(mpsc::Sender<AuditRow>, AuditRow)> {
+        let queue = lock(&self.inner.queue).clone()?;
+        match queue.try_send(entry.into_row(&*self.inner.clock)) {
+            Ok(()) | Err(TrySendError::Closed(_)) => None,
+            Err(TrySendError::Full(row)) => Some((queue, row)),
         }
     }
 

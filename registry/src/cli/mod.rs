@@ -1,6 +1,7 @@
 //! The command line.
 
 mod ask;
+pub mod audit;
 mod offline;
 mod password;
 pub mod policy;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use ask::ask;
+pub use audit::Audit;
 pub use policy::Policy;
 pub use robot::Robot;
 pub use user::User;
@@ -68,6 +70,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Robot,
     },
+    /// Show who did what: pushes, deletes, moved tags, failed logins, refusals, changes by administrators
+    ///
+    ///     berth-registry audit --since 1h
+    ///     berth-registry audit --repo team/app --verb overwrite --json
+    #[command(verbatim_doc_comment)]
+    Audit(Audit),
     /// Show, change and explain the rules of who may do what
     Policy {
         /// Which of it

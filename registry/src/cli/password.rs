@@ -56,7 +56,8 @@ fn first_line(from: &mut impl BufRead) -> Result<String, AdminError> {
     let mut bytes = Vec::new();
     let most = u64::try_from(LONGEST_SECRET).unwrap_or(u64::MAX).saturating_add(3);
     io::Read::take(from, most).read_until(b'\n', &mut bytes).map_err(|error| unreadable(&error))?;
-    let text = String::from_utf8(bytes).map_err(|_| AdminError::Input("the password is not UTF-8".to_owned()))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| AdminError::Input("the password is not UTF-8".to_owned()))?;
     Ok(text.trim_end_matches('\n').trim_end_matches('\r').to_owned())
 }
 

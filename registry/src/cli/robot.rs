@@ -106,7 +106,8 @@ pub fn run(command: Robot) -> ExitCode {
             print_json(&registry.call(Method::GET, &path(&one.name), None).await?)
         }),
         Robot::Rotate { one, end, json } => ask(one.source, async move |registry| {
-            let (path, body) = (format!("{}/secret", path(&one.name)), json!({ "expires_in": end.seconds() }));
+            let (path, body) =
+                (format!("{}/secret", path(&one.name)), json!({ "expires_in": end.seconds() }));
             told(&registry.call(Method::POST, &path, Some(&body)).await?, json)
         }),
         Robot::Disable(one) => change(one, json!({ "disabled": true })),

@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod audit;
 mod auth;
 mod catalog;
 mod cidr;
@@ -32,6 +33,7 @@ mod tests;
 mod tokens;
 mod value;
 
+pub use audit::Audit;
 pub use auth::Auth;
 pub use catalog::{Catalog, CatalogKind, Database};
 pub use cidr::Cidr;
@@ -66,6 +68,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// `[policy]`
     pub policy: Policy,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[data]`
     pub data: Data,
     /// `[storage]`
@@ -184,6 +188,7 @@ impl Config {
             &mut self.auth,
             &mut self.tokens,
             &mut self.policy,
+            &mut self.audit,
             &mut self.data,
             &mut self.storage,
             &mut self.catalog,

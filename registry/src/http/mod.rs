@@ -130,13 +130,14 @@ async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiErro
         }
         (Endpoint::Manifest(repo, reference, text), Method::DELETE) => {
             let access = caller.admit::<Delete>(&parts, repo)?;
-            manifests::delete(api, &caller, &access, manifests::to_read(reference, text)?).await
+            manifests::delete(api, &caller, &access, manifests::to_read(reference, text)?, &parts).await
         }
         (Endpoint::Blob(repo, digest), Method::GET | Method::HEAD) => {
             blobs::get(api, &caller.admit::<Pull>(&parts, repo)?, digest?, &parts).await
         }
         (Endpoint::Blob(repo, digest), Method::DELETE) => {
-            blobs::delete(api, &caller.admit::<Delete>(&parts, repo)?, digest?).await
+            let access = caller.admit::<Delete>(&parts, repo)?;
+            blobs::delete(api, &caller, &access, digest?, &parts).await
         }
         (Endpoint::Uploads(repo), Method::POST) => {
             uploads::start(api, &caller, &caller.admit::<Push>(&parts, repo)?, &parts, body).await
