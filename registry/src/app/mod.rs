@@ -26,7 +26,7 @@ use crate::{
     config::Config,
     http::{
         health::{self, Health, Probe},
-        serve::{self, Control, Options, Shutdown, Tls, TlsError},
+        serve::{self, Control, Options, Shutdown, Tls, TlsError, TlsFiles},
     },
     policy::{Live, Policy, RuleFaults},
     storage::{BlobStore, StorageError},
@@ -141,7 +141,10 @@ async fn start(config: Config) -> Result<(), StartError> {
     let router = router.layer(CatchPanicLayer::new()).layer(requests);
     let tls = match config.tls.files() {
         None => None,
-        Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+        Some((cert, key)) => {
+            let client_ca = config.tls.client_ca.clone();
+            Some(Arc::new(Tls::load(TlsFiles { cert, key, client_ca })?))
+        }
     };
     let listeners = listen(&config.server.listen).await?;
     let options = Options {

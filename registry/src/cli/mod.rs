@@ -65,12 +65,6 @@ pub enum Command {
         #[command(subcommand)]
         command: Config,
     },
-    /// Show who did what: pushes, deletes, moved tags, failed logins, refusals, changes by administrators
-    ///
-    ///     berth-registry audit --since 1h
-    ///     berth-registry audit --repo team/app --verb overwrite --json
-    #[command(verbatim_doc_comment)]
-    Audit(Audit),
     /// Add, change and list users and groups
     User {
         /// Which of it
@@ -83,6 +77,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Robot,
     },
+    /// Show who did what: pushes, deletes, moved tags, failed logins, refusals, changes by administrators
+    ///
+    ///     berth-registry audit --since 1h
+    ///     berth-registry audit --repo team/app --verb overwrite --json
+    #[command(verbatim_doc_comment)]
+    Audit(Audit),
     /// Show, change and explain the rules of who may do what
     Policy {
         /// Which of it
