@@ -11,10 +11,12 @@ pub mod input;
 mod lines;
 mod openapi;
 mod policy;
+mod quotas;
 mod recorded;
 mod repositories;
 mod robots;
 mod sites;
+mod tokens;
 mod users;
 
 use axum::{
@@ -42,6 +44,8 @@ pub fn router(services: Services) -> Router {
         .merge(robots::routes())
         .route("/api/v1/check", post(check::check))
         .route("/api/v1/import", post(import::import))
+        .merge(quotas::router())
+        .merge(tokens::routes())
         .route("/api/v1/{*rest}", any(unknown))
         .layer(from_fn_with_state(services.clone(), recorded::recorded))
         .layer(from_fn_with_state(services.clone(), sites::same_site))

@@ -286,8 +286,12 @@ fn every_route_is_documented_and_every_documented_operation_is_a_route() {
 async fn every_documented_operation_answers() {
     let server = server(Vec::new()).await;
     for operation in openapi::OPERATIONS {
-        let path =
-            operation.path.replace("{*name}", "a/tags").replace("{name}", "a").replace("{member}", "user:a");
+        let path = operation
+            .path
+            .replace("{*name}", "a/tags")
+            .replace("{name}", "a")
+            .replace("{member}", "user:a")
+            .replace("{namespace}", "a");
         let method = operation.method.to_uppercase().parse().unwrap();
         let (status, body) = server.ask(local(), method, &path, Some(json!({}))).await;
         assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{operation:?}");
