@@ -15,7 +15,12 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
-    http::{self, Api, access::Gate, serve::Origin, token::TokenServer},
+    http::{
+        self, Api,
+        access::{Gate, Recorded},
+        serve::Origin,
+        token::TokenServer,
+    },
     limits::Rates,
     manifests::{self, Manifests},
     policy::{Live, Policy},
@@ -84,7 +89,9 @@ impl Services {
         };
         let logins = identities::logins(&config, &catalog, &clock).await?;
         let tokens = identities::tokens(&config, &catalog, &clock, &origin, &policy, &logins).await?;
-        let authenticate = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
+        let inner = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
+        let authenticate: Arc<dyn Authenticate> =
+            Arc::new(Recorded { inner, log: audit.clone(), origin: origin.clone() });
         let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
