@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 pub mod glob;
 pub mod http;
 pub mod manifests;
