@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod blobs;
 pub mod catalog;
@@ -13,6 +14,7 @@ pub mod config;
 pub mod doctor;
 pub mod glob;
 pub mod http;
+pub mod limits;
 pub mod manifests;
 pub mod policy;
 pub mod records;

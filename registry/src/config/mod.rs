@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod audit;
 mod auth;
 mod catalog;
 mod cidr;
@@ -19,8 +20,10 @@ mod content;
 mod data;
 mod faults;
 mod human;
+mod issuers;
 mod limits;
 mod policy;
+mod quotas;
 mod scrub;
 mod secret;
 mod section;
@@ -29,22 +32,27 @@ mod storage;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod value;
 
+pub use audit::Audit;
 pub use auth::Auth;
 pub use catalog::{Catalog, CatalogKind, Database};
 pub use cidr::Cidr;
 pub use content::{Delete, Manifests, Tags, Uploads};
 pub use data::Data;
 pub use faults::Faults;
-pub use human::Size;
+pub use human::{Size, parse_time};
+pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
 pub use policy::Policy;
+pub use quotas::{Caps, Quotas, Rates};
 pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
 pub use telemetry::{Log, LogFormat, Metrics};
+pub use tokens::{TokenAlgorithm, Tokens};
 pub use value::{MaybeAddress, Tables};
 
 use section::{Environment, Printer, Reader, Section};
@@ -60,8 +68,12 @@ pub struct Config {
     pub limits: Limits,
     /// `[auth]`
     pub auth: Auth,
+    /// `[auth.tokens]`
+    pub tokens: Tokens,
     /// `[policy]`
     pub policy: Policy,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[data]`
     pub data: Data,
     /// `[storage]`
@@ -78,6 +90,12 @@ pub struct Config {
     pub delete: Delete,
     /// `[scrub]`
     pub scrub: Scrub,
+    /// `[limits]`
+    pub caps: Caps,
+    /// `[limits.rate]`
+    pub rates: Rates,
+    /// `[quotas]`
+    pub quotas: Quotas,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -180,7 +198,9 @@ impl Config {
             &mut self.tls,
             &mut self.limits,
             &mut self.auth,
+            &mut self.tokens,
             &mut self.policy,
+            &mut self.audit,
             &mut self.data,
             &mut self.storage,
             &mut self.catalog,
@@ -189,6 +209,9 @@ impl Config {
             &mut self.tags,
             &mut self.delete,
             &mut self.scrub,
+            &mut self.caps,
+            &mut self.rates,
+            &mut self.quotas,
             &mut self.log,
             &mut self.metrics,
         ]

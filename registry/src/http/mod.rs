@@ -6,12 +6,14 @@ mod body;
 pub mod error;
 pub mod headers;
 pub mod health;
+mod host;
 mod lists;
 mod manifests;
 pub mod page;
 pub mod path;
 mod referrers;
 pub mod serve;
+pub mod token;
 mod uploads;
 
 use std::sync::Arc;
@@ -25,13 +27,20 @@ use axum::{
 };
 use http::{HeaderValue, Method, header, request::Parts};
 
+pub use host::known_host;
+
 use self::{
     access::{Delete, Gate, Pull, Push},
     error::ApiError,
     path::Endpoint,
-    serve::{Origin, Peer, external_base},
+    serve::{Origin, Peer, client_address, external_base},
 };
-use crate::{blobs::Blobs, catalog::Catalog, manifests::Manifests};
+use crate::{
+    blobs::Blobs,
+    catalog::Catalog,
+    limits::{Rates, Work},
+    manifests::Manifests,
+};
 
 /// What the configuration says about the HTTP surface.
 #[derive(Clone, Debug)]
@@ -42,6 +51,8 @@ pub struct Settings {
     pub deletes: bool,
     /// Which address clients use, and which proxies are believed about it.
     pub origin: Arc<Origin>,
+    /// How many requests users and addresses may make, where that is limited.
+    pub rates: Option<Arc<Rates>>,
 }
 
 /// Everything that handlers use.
@@ -100,9 +111,30 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     response
 }
 
+/// What a request counts as for those who may make so many; `None` for what counts as nothing.
+fn work(endpoint: &Endpoint, method: &Method) -> Option<Work> {
+    match (endpoint, method) {
+        (Endpoint::Manifest(..), &Method::GET) => Some(Work::Pull),
+        (Endpoint::Manifest(..), &Method::PUT | &Method::DELETE)
+        | (Endpoint::Blob(..), &Method::DELETE)
+        | (Endpoint::Uploads(_), &Method::POST) => Some(Work::Push),
+        _ => None,
+    }
+}
+
 async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiError> {
     let endpoint = path::parse(parts.uri.path())?;
+    // The address before its credentials are looked at, which may cost more than all the rest.
+    let work = api.inner.settings.rates.as_deref().zip(work(&endpoint, &parts.method));
+    if let Some((rates, work)) = work
+        && let Some(peer) = parts.extensions.get::<Peer>()
+    {
+        rates.address(work, client_address(peer, &parts.headers, &api.inner.settings.origin))?;
+    }
     let caller = api.inner.gate.identify(&parts).await?;
+    if let Some((rates, work)) = work {
+        rates.user(work, &caller.principal().subject)?;
+    }
     let method = parts.method.clone();
     match (endpoint, method) {
         (Endpoint::Base, Method::GET | Method::HEAD) => {
@@ -126,13 +158,14 @@ async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiErro
         }
         (Endpoint::Manifest(repo, reference, text), Method::DELETE) => {
             let access = caller.admit::<Delete>(&parts, repo)?;
-            manifests::delete(api, &caller, &access, manifests::to_read(reference, text)?).await
+            manifests::delete(api, &caller, &access, manifests::to_read(reference, text)?, &parts).await
         }
         (Endpoint::Blob(repo, digest), Method::GET | Method::HEAD) => {
             blobs::get(api, &caller.admit::<Pull>(&parts, repo)?, digest?, &parts).await
         }
         (Endpoint::Blob(repo, digest), Method::DELETE) => {
-            blobs::delete(api, &caller.admit::<Delete>(&parts, repo)?, digest?).await
+            let access = caller.admit::<Delete>(&parts, repo)?;
+            blobs::delete(api, &caller, &access, digest?, &parts).await
         }
         (Endpoint::Uploads(repo), Method::POST) => {
             uploads::start(api, &caller, &caller.admit::<Push>(&parts, repo)?, &parts, body).await
