@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => return run(&serve.into()),
         Command::Check(args) => return cli::check::run(args),
+        Command::Doctor(args) => return cli::doctor::run(&args),
         Command::Import(args) => return cli::import::run(args),
         Command::Migrate(args) => return cli::migrate::run(&args),
         Command::Recover(args) => return cli::recover::run(&args),

@@ -175,7 +175,11 @@ async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Cloc
     }
 }
 
-async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError> {
+/// Opens the storage of a configuration.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError> {
     match config.storage.backend() {
         Backend::Filesystem => {
             let (root, reserve) = (config.data.dir.join("storage"), config.storage.reserve.0);
