@@ -1,5 +1,7 @@
 //! One binary for every integration test of this crate.
 
+#[path = "it/auth_tokens.rs"]
+mod auth_tokens;
 #[path = "it/clients_berth.rs"]
 mod clients_berth;
 #[path = "it/clients_containerd.rs"]
@@ -30,6 +32,8 @@ mod limits_quotas;
 mod limits_rates;
 #[path = "it/meta.rs"]
 mod meta;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/recover.rs"]
 mod recover;
 #[path = "it/recover_check.rs"]

@@ -19,6 +19,9 @@ const CONFIG: u8 = 78;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => return run(&serve.into()),
+        Command::Check(args) => return cli::check::run(args),
+        Command::Import(args) => return cli::import::run(args),
+        Command::Migrate(args) => return cli::migrate::run(&args),
         Command::Recover(args) => return cli::recover::run(&args),
         Command::Config { command: cli::Config::Check(source) } => return check(&source.into()),
         Command::Config { command: cli::Config::Print { source, defaults } } => {
@@ -28,6 +31,11 @@ fn main() -> ExitCode {
                 Err(faults) => return fail(&faults, CONFIG),
             }
         }
+        Command::Audit(options) => return cli::audit::run(options),
+        Command::User { command } => return cli::user::run(command),
+        Command::Robot { command } => return cli::robot::run(command),
+        Command::Policy { command } => return cli::policy::run(command),
+        Command::Token { command } => return cli::token::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "berth-registry", &mut script);

@@ -2,6 +2,7 @@
 
 mod background;
 mod greet;
+mod identities;
 mod services;
 mod upkeep;
 
@@ -16,12 +17,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use self::background::{Periodic, Round};
 use self::greet::greet;
 use crate::{
+    auth::{
+        HtpasswdError,
+        tokens::{TokenError, Tokens},
+    },
     blobs::Blobs,
     catalog::{BoxError, Catalog, OpenError},
     config::Config,
     http::{
         health::{self, Health, Probe},
-        serve::{self, Control, Options, Shutdown, Tls, TlsError},
+        serve::{self, Control, Options, Shutdown, Tls, TlsError, TlsFiles},
     },
     policy::{Live, Policy, RuleFaults},
     storage::{BlobStore, StorageError},
@@ -31,6 +36,9 @@ use crate::{
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
+/// How often old entries of the audit log are looked for, and how many are dropped at a time.
+const FORGET: Duration = Duration::from_hours(1);
+const FORGET_BATCH: u32 = 2000;
 /// How often the ledger of what namespaces hold is added up.
 const FOLD: Duration = Duration::from_secs(2);
 /// How soon a replica takes over rules that were changed on another.
@@ -56,9 +64,21 @@ pub enum StartError {
         /// What happened.
         error: io::Error,
     },
+    /// The password file cannot be used.
+    #[error("auth.htpasswd: {0}")]
+    Htpasswd(#[from] HtpasswdError),
+    /// Authentication is on, and nobody has a password to log in with.
+    #[error(
+        "auth.enabled: nobody could log in as an administrator, and there is no default password. Make the first one \
+         with `berth-registry user add NAME --admin` (with the same --config and BERTH_DATA), then start again"
+    )]
+    NobodyToLogIn,
     /// A rule of the policy is wrong.
     #[error("policy.rules: {0}")]
     Policy(#[source] RuleFaults),
+    /// The keys of tokens cannot be used, or an outside issuer not be set up.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     /// Logging cannot begin.
     #[error("logging cannot begin: {0}")]
     Log(#[source] BoxError),
@@ -74,10 +94,16 @@ impl StartError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Catalog(OpenError::Locked(_)) => 75,
-            Self::Catalog(OpenError::Address(_)) | Self::Tls(_) | Self::Policy(_) => 78,
+            Self::Catalog(OpenError::Address(_))
+            | Self::Tls(_)
+            | Self::Htpasswd(_)
+            | Self::Tokens(TokenError::Issuer { .. })
+            | Self::NobodyToLogIn
+            | Self::Policy(_) => 78,
             Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
             | Self::Storage(_)
             | Self::Listen { .. }
+            | Self::Tokens(TokenError::Catalog(_) | TokenError::Key(_))
             | Self::Log(_)
             | Self::Process(_) => 1,
         }
@@ -101,6 +127,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     serve::raise_descriptor_limit();
     let shutdown = Shutdown::on_signals()?;
     let services = Services::open(config).await?;
+    identities::check_administrators(&services).await?;
     services.keep_quotas();
     let (config, metrics, origin) =
         (services.config.clone(), services.metrics.clone(), services.origin.clone());
@@ -114,7 +141,10 @@ async fn start(config: Config) -> Result<(), StartError> {
     let router = router.layer(CatchPanicLayer::new()).layer(requests);
     let tls = match config.tls.files() {
         None => None,
-        Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+        Some((cert, key)) => {
+            let client_ca = config.tls.client_ca.clone();
+            Some(Arc::new(Tls::load(TlsFiles { cert, key, client_ca })?))
+        }
     };
     let listeners = listen(&config.server.listen).await?;
     let options = Options {
@@ -152,11 +182,44 @@ async fn start(config: Config) -> Result<(), StartError> {
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
     let mut tasks = vec![purge(services.blobs.clone()), fold(services.catalog.clone())];
+    if services.config.audit.enabled {
+        tasks.push(forget(services));
+    }
+    tasks.extend(upkeep::tasks(services));
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }
+    if let Some(tokens) = &services.tokens {
+        tasks.push(tend(tokens.clone()));
+    }
     tasks.extend(upkeep::tasks(services));
     tasks
+}
+
+/// Drops what the audit log has kept for long enough.
+fn forget(services: &Services) -> Periodic {
+    let (catalog, clock) = (services.catalog.clone(), services.clock.clone());
+    let keep = services.config.audit.keep;
+    let round: Round = Arc::new(move |stop| {
+        let (catalog, before) = (catalog.clone(), clock.now() - keep);
+        Box::pin(async move {
+            while !stop.is_cancelled()
+                && catalog.drop_audit(before, FORGET_BATCH).await? == u64::from(FORGET_BATCH)
+            {}
+            Ok(())
+        })
+    });
+    Periodic { name: "the end of old entries of the audit log", every: FORGET, alone: true, round }
+}
+
+/// Reads and rotates the keys of tokens, and forgets what has expired.
+fn tend(tokens: Arc<Tokens>) -> Periodic {
+    let round: Round = Arc::new(move |_stop| {
+        let tokens = tokens.clone();
+        Box::pin(async move { Ok(tokens.tend().await?) })
+    });
+    // Every replica has keys to read; of those that would add one, the catalog lets one.
+    Periodic { name: "the keys of tokens", every: Tokens::TEND, alone: false, round }
 }
 
 /// Takes over rules that were changed on other replicas. While the catalog does not answer, those that are known

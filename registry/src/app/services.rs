@@ -2,19 +2,20 @@
 
 use std::{io, sync::Arc};
 
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 
-use super::StartError;
+use super::{StartError, identities};
 use crate::{
     api,
-    auth::Nobody,
+    audit::Log,
+    auth::{Authenticate, Logins, tokens::Tokens},
     blobs::{self, Blobs},
     catalog::{
         Catalog, NamespaceRules, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions,
     },
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
-    http::{self, Api, access::Gate, serve::Origin},
+    http::{self, Api, access::Gate, serve::Origin, token::TokenServer},
     limits::Rates,
     manifests::{self, Manifests},
     policy::{Live, Policy},
@@ -43,8 +44,16 @@ pub struct Services {
     pub manifests: Manifests,
     /// Who may do what.
     pub policy: Policy,
+    /// Names and secrets.
+    pub logins: Arc<Logins>,
+    /// Tokens, where callers have to say who they are.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Everything that may say who a request comes from.
+    pub authenticate: Arc<dyn Authenticate>,
     /// Where callers are looked at.
     pub gate: Gate,
+    /// Who did what.
+    pub audit: Log,
     /// Which address clients use.
     pub origin: Arc<Origin>,
     /// What is counted.
@@ -68,6 +77,15 @@ impl Services {
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
         let policy = open_policy(&config, &*catalog).await?;
+        let audit = if config.audit.enabled {
+            Log::start(catalog.clone(), clock.clone())
+        } else {
+            Log::off(clock.clone())
+        };
+        let logins = identities::logins(&config, &catalog, &clock).await?;
+        let tokens = identities::tokens(&config, &catalog, &clock, &origin, &policy, &logins).await?;
+        let authenticate = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
+        let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -76,14 +94,18 @@ impl Services {
             blobs,
             records,
             manifests,
-            gate: Gate::new(Arc::new(Nobody), policy.clone()),
+            logins,
+            tokens,
+            authenticate,
+            gate,
             policy,
+            audit,
             origin,
             metrics: Metrics::default(),
         })
     }
 
-    /// `/v2/` and `/api/v1/`.
+    /// `/v2/` and `/api/v1/`, and `/token` where tokens are issued.
     pub fn router(&self) -> Router {
         let mut settings = http_settings(&self.config, &self.origin);
         settings.rates = Rates::new(&self.config.rates.settings(), self.clock.clone()).map(Arc::new);
@@ -94,7 +116,15 @@ impl Services {
             self.gate.clone(),
             settings,
         );
-        http::router(api).merge(api::router(self.clone()))
+        let mut router = http::router(api).merge(api::router(self.clone()));
+        if let Some(tokens) = self.tokens.clone().filter(|tokens| tokens.issues()) {
+            let authenticate = self.authenticate.clone();
+            router = router.merge(http::token::router(TokenServer { tokens, authenticate }));
+        }
+        if self.config.auth.enabled || self.config.server.insecure_open {
+            return router;
+        }
+        router.layer(from_fn_with_state(self.origin.clone(), http::known_host))
     }
 
     /// Has the catalog keep the configured quotas from now on. A server does; a command that restores what
@@ -113,6 +143,7 @@ impl Services {
         if let Err(error) = self.records.flush().await {
             tracing::warn!("Records that are written will be written again at the next start: {error}");
         }
+        self.audit.close().await;
         self.catalog.close().await;
     }
 }

@@ -61,7 +61,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             upload_expiry: Duration::from_secs(24 * 3600),
-            claim: Duration::from_secs(30),
+            // So long an upload waits whose replica died in the middle of a request.
+            claim: Duration::from_secs(15),
             lease: Duration::from_secs(24 * 3600),
             max_blob_bytes: None,
             min_chunk_bytes: 0,

@@ -26,11 +26,14 @@ pub mod sqlite;
 #[cfg(test)]
 mod suite;
 mod tokens;
+pub mod transfer;
 mod upkeep;
 
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
 pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::Collection;
+#[cfg(test)]
+pub(crate) use leadership::Leading;
 pub use leadership::{Lead, Leadership};
 pub use model::*;
 pub use open::OpenError;

@@ -96,8 +96,14 @@ pub(crate) async fn put<D: QuotaStatements>(
     let mut tags: Vec<&Tag> = new.tags.iter().collect();
     tags.sort_unstable();
     tags.dedup();
+    let mut moved = Vec::new();
     for tag in tags {
         let fixed = new.fixed.contains(tag);
+        if !fixed {
+            let held = db.row(sql::MANIFEST_BY_TAG, &[(&new.repo).into(), tag.into()]).await?;
+            let held = held.map(|held| parsed::<Digest>(&held.text(0)?)).transpose()?;
+            moved.extend(held.filter(|held| *held != new.digest).map(|held| (tag.clone(), held)));
+        }
         let set = if fixed { sql::SET_FIXED_TAG } else { sql::SET_TAG };
         let changed = db.execute(set, &[repo.into(), tag.into(), id.into(), now.into()]).await?;
         if changed == 0 {
@@ -105,7 +111,7 @@ pub(crate) async fn put<D: QuotaStatements>(
             return Err(overtaken(tag));
         }
     }
-    Ok(ManifestPut::Stored { created })
+    Ok(ManifestPut::Stored { created, moved })
 }
 
 /// Points a tag at a manifest that is there, as of `since`.

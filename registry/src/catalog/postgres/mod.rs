@@ -50,7 +50,7 @@ use leadership::Session;
 use pool::{CONNECT, Pool};
 use retry::{change, read, repeat, transact, transact_again};
 
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step] = &[
     (1, "begin", include_str!("../migrations/postgres/0001_begin.sql")),
     (2, "accounts", include_str!("../migrations/postgres/0002_accounts.sql")),
     (3, "policy and audit", include_str!("../migrations/postgres/0003_policy_and_audit.sql")),

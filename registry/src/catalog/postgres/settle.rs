@@ -29,15 +29,21 @@ impl PostgresCatalog {
         lease: Lease,
     ) -> Result<ManifestPut> {
         let rules = self.rules.load_full();
-        match transact!(self, |db| ops::manifests::put(db, manifest, now, lease, rules.as_deref())) {
-            Err(error) if is_unsettled(&error) => {
+        let mut said = None;
+        let outcome = transact!(self, |db| async {
+            let outcome = ops::manifests::put(db, manifest, now, lease, rules.as_deref()).await?;
+            said = Some(outcome.clone());
+            Ok(outcome)
+        });
+        match (outcome, said) {
+            (Err(error), Some(said)) if is_unsettled(&error) => {
                 let values = [(&manifest.repo).into(), (&manifest.digest).into(), now.into()];
                 if read!(self, |db| db.row(sql::PUSHED_AT, &values))?.is_some() {
-                    return Ok(ManifestPut::Stored { created: true });
+                    return Ok(said);
                 }
                 transact!(self, |db| ops::manifests::put(db, manifest, now, lease, rules.as_deref()))
             }
-            outcome => outcome,
+            (outcome, _) => outcome,
         }
     }
 

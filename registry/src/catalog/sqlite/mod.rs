@@ -36,7 +36,7 @@ mod cache;
 mod claims;
 mod collection;
 mod leadership;
-mod lock;
+pub(super) mod lock;
 mod operations;
 mod quotas;
 mod rules;
@@ -47,7 +47,7 @@ mod upkeep;
 mod uploads;
 mod writer;
 
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step] = &[
     (1, "begin", include_str!("../migrations/sqlite/0001_begin.sql")),
     (2, "accounts", include_str!("../migrations/sqlite/0002_accounts.sql")),
     (3, "policy and audit", include_str!("../migrations/sqlite/0003_policy_and_audit.sql")),

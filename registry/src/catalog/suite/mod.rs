@@ -10,6 +10,7 @@ use super::*;
 use crate::clock::Timestamp;
 
 mod accounts;
+mod audit;
 mod blobs;
 mod leadership;
 mod lists;
@@ -17,6 +18,7 @@ mod manifests;
 pub(super) mod postgres_server;
 mod quotas;
 mod references;
+mod rules;
 mod tags;
 mod tokens;
 mod uploads;
@@ -191,6 +193,16 @@ async fn check(fixture: Option<Fixture>, body: impl AsyncFnOnce(&Fixture)) {
 }
 
 contract! {
+    rules {
+        rules_come_back_by_name_and_each_change_has_a_version
+        a_rule_of_a_name_that_is_taken_changes_nothing
+    }
+    audit {
+        entries_come_back_whole_and_the_latest_first
+        entries_are_found_by_repository_subject_kind_and_time
+        pages_of_entries_go_on_where_they_ended
+        old_entries_are_dropped_the_oldest_first
+    }
     accounts {
         a_user_comes_back_as_it_was_added_and_changed
         administrators_are_counted_unless_shut_out

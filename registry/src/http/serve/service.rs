@@ -15,6 +15,7 @@ use super::{
     outlet::Outlet,
     state::State,
 };
+use crate::auth::ClientCertificate;
 
 /// In every request's extensions: cancelled when the server will wait no longer. Whoever holds
 /// work that can be saved has a few seconds from then on.
@@ -27,6 +28,7 @@ pub(super) struct Service {
     pub(super) router: Router,
     pub(super) state: Arc<State>,
     pub(super) peer: Peer,
+    pub(super) certificate: Option<ClientCertificate>,
     pub(super) outlet: Option<Outlet>,
     pub(super) body_window: Duration,
     pub(super) body_rate: u64,
@@ -43,6 +45,9 @@ impl Service {
             Body::new(RequestBody::new(body, self.cut.clone(), self.body_window, self.body_rate))
         };
         parts.extensions.insert(self.peer);
+        if let Some(certificate) = &self.certificate {
+            parts.extensions.insert(certificate.clone());
+        }
         parts.extensions.insert(Cut(self.cut.clone()));
         if let Some(outlet) = self.outlet.as_ref().filter(|_| parts.version <= Version::HTTP_11) {
             parts.extensions.insert(outlet.clone());
