@@ -9,7 +9,7 @@ use berth_registry::{
     app::{self, StartError},
     cli::{self, Cli, Command},
     config::{Config, Overrides},
-    http::serve::Tls,
+    http::serve::{Tls, TlsFiles},
 };
 use clap::Parser;
 
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => return run(&serve.into()),
         Command::Check(args) => return cli::check::run(args),
+        Command::Doctor(args) => return cli::doctor::run(&args),
         Command::Import(args) => return cli::import::run(args),
         Command::Migrate(args) => return cli::migrate::run(&args),
         Command::Recover(args) => return cli::recover::run(&args),
@@ -63,10 +64,12 @@ fn run(overrides: &Overrides) -> ExitCode {
 }
 
 fn check(overrides: &Overrides) -> ExitCode {
-    match Config::load(overrides).map(|config| config.tls.files()) {
+    let config = Config::load(overrides);
+    let files = config.map(|config| config.tls.files().map(|files| (files, config.tls.client_ca)));
+    match files {
         Ok(None) => ExitCode::SUCCESS,
         // Read as a start would read them.
-        Ok(Some((cert, key))) => match Tls::load(cert, key) {
+        Ok(Some(((cert, key), client_ca))) => match Tls::load(TlsFiles { cert, key, client_ca }) {
             Ok(_) => ExitCode::SUCCESS,
             Err(error) => fail(&StartError::Tls(error), CONFIG),
         },

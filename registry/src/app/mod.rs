@@ -9,7 +9,7 @@ mod upkeep;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-pub use services::Services;
+pub use services::{Services, open_storage};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;

@@ -89,9 +89,9 @@ impl Services {
         };
         let logins = identities::logins(&config, &catalog, &clock).await?;
         let tokens = identities::tokens(&config, &catalog, &clock, &origin, &policy, &logins).await?;
-        let authenticate = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
+        let inner = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
         let authenticate: Arc<dyn Authenticate> =
-            Arc::new(Recorded { inner: authenticate, log: audit.clone(), origin: origin.clone() });
+            Arc::new(Recorded { inner, log: audit.clone(), origin: origin.clone() });
         let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
@@ -175,7 +175,11 @@ async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Cloc
     }
 }
 
-async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError> {
+/// Opens the storage of a configuration.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError> {
     match config.storage.backend() {
         Backend::Filesystem => {
             let (root, reserve) = (config.data.dir.join("storage"), config.storage.reserve.0);

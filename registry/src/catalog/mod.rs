@@ -14,6 +14,7 @@ mod accounts;
 mod audit;
 mod collection;
 mod database;
+pub mod inspect;
 mod leadership;
 mod model;
 mod open;

@@ -3,6 +3,7 @@
 mod ask;
 pub mod audit;
 pub mod check;
+pub mod doctor;
 pub mod import;
 pub mod man;
 pub mod migrate;
@@ -111,6 +112,12 @@ pub enum Command {
     /// Ends with 1 when something could not be brought back; it is named.
     #[command(verbatim_doc_comment)]
     Recover(recover::Recover),
+    /// Look whether the registry can run here as it is configured
+    ///
+    /// Folder, disk, catalog, storage, clocks, limits, ports, certificate: a line for each. Ends with
+    /// 1 when something does not work.
+    #[command(verbatim_doc_comment)]
+    Doctor(doctor::Doctor),
     /// Take over what another registry (Distribution, docker-registry) has stored
     ///
     /// Its tree is only read, and it may go on serving: a second run picks up what has come since.

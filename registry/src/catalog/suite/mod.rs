@@ -21,6 +21,7 @@ mod references;
 mod rules;
 mod tags;
 mod tokens;
+mod upkeep;
 mod uploads;
 
 pub(super) use uploads::new_session;
@@ -289,6 +290,17 @@ contract! {
         a_revoked_refresh_token_is_gone
         clients_keep_only_the_refresh_tokens_that_were_used_last
         refresh_tokens_are_forgotten_when_they_have_expired
+    }
+    upkeep {
+        changes_are_noted_until_storage_was_told
+        f13_deletes_are_noted_by_whichever_way_they_come
+        a_record_says_where_blobs_are_and_follows_them
+        f20_a_blob_out_of_service_is_as_if_it_was_not_there
+        everything_is_walked_once
+        references_that_lead_nowhere_are_found
+        f13_what_is_restored_has_its_times_and_takes_no_newer_tag
+        a_damaged_body_is_mended
+        progress_is_kept
     }
     uploads {
         a_session_comes_back_as_it_was_saved

@@ -126,6 +126,11 @@ fn wrong_usage_exits_2_and_what_was_printed_can_be_used() {
 #[test]
 fn the_examples_in_config_are_valid() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("config");
+    let files = tempfile::tempdir().unwrap();
+    let (cert, key) = (files.path().join("tls.crt"), files.path().join("tls.key"));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -133,8 +138,13 @@ fn the_examples_in_config_are_valid() {
             let mut check = program();
             check.args(["config", "check", "--config"]).arg(&path);
             // Secrets are in no file.
-            if std::fs::read_to_string(&path).unwrap().contains("kind = \"postgres\"") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            if text.contains("kind = \"postgres\"") {
                 check.env("BERTH_CATALOG__URL", "postgres://berth:secret@db/berth");
+            }
+            // The certificate that a file names is on the machine that it is for.
+            if text.contains("[server.tls]") {
+                check.env("BERTH_SERVER__TLS__CERT", &cert).env("BERTH_SERVER__TLS__KEY", &key);
             }
             let checked = check.output().unwrap();
             assert!(checked.status.success(), "{}", message(&checked));
