@@ -1,5 +1,11 @@
 //! One binary for every integration test of this crate.
 
+#[path = "it/auth_accounts.rs"]
+mod auth_accounts;
+#[path = "it/auth_clients.rs"]
+mod auth_clients;
+#[path = "it/auth_guarded.rs"]
+mod auth_guarded;
 #[path = "it/clients_berth.rs"]
 mod clients_berth;
 #[path = "it/clients_containerd.rs"]
