@@ -6,6 +6,8 @@ mod auth_accounts;
 mod auth_clients;
 #[path = "it/auth_guarded.rs"]
 mod auth_guarded;
+#[path = "it/auth_tokens.rs"]
+mod auth_tokens;
 #[path = "it/clients_berth.rs"]
 mod clients_berth;
 #[path = "it/clients_containerd.rs"]
@@ -30,8 +32,14 @@ mod faults_disk;
 mod faults_kill;
 #[path = "it/faults_limits.rs"]
 mod faults_limits;
+#[path = "it/limits_quotas.rs"]
+mod limits_quotas;
+#[path = "it/limits_rates.rs"]
+mod limits_rates;
 #[path = "it/meta.rs"]
 mod meta;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/recover.rs"]
 mod recover;
 #[path = "it/recover_check.rs"]

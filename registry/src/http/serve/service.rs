@@ -76,7 +76,18 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             active.answered();
             return Box::pin(async move {
                 tracing::debug!("A request whose length is ambiguous is refused");
-                Ok(bad_request().map(|body| ResponseBody::new(body, active, false)))
+                let why = "Content-Length and Transfer-Encoding leave the length ambiguous\n";
+                Ok(bad_request(why).map(|body| ResponseBody::new(body, active, false)))
+            });
+        }
+        // RFC 9112, section 3.2: none, or two that proxies before us may have chosen between.
+        if request.version() == Version::HTTP_11
+            && request.headers().get_all(header::HOST).iter().count() != 1
+        {
+            active.answered();
+            return Box::pin(async move {
+                let why = "a request of HTTP/1.1 has one Host header\n";
+                Ok(bad_request(why).map(|body| ResponseBody::new(body, active, false)))
             });
         }
         let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -111,9 +122,8 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-fn bad_request() -> Response<Body> {
-    let mut response =
-        plain(StatusCode::BAD_REQUEST, "Content-Length and Transfer-Encoding leave the length ambiguous\n");
+fn bad_request(why: &'static str) -> Response<Body> {
+    let mut response = plain(StatusCode::BAD_REQUEST, why);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
