@@ -1,5 +1,8 @@
 //! `[[auth.issuers]]` and `[[auth.federation]]`: who else is believed.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jsonwebtoken::Algorithm;
