@@ -26,8 +26,14 @@ mod faults_disk;
 mod faults_kill;
 #[path = "it/faults_limits.rs"]
 mod faults_limits;
+#[path = "it/limits_quotas.rs"]
+mod limits_quotas;
+#[path = "it/limits_rates.rs"]
+mod limits_rates;
 #[path = "it/meta.rs"]
 mod meta;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/recover.rs"]
 mod recover;
 #[path = "it/recover_check.rs"]

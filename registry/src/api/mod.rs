@@ -3,10 +3,14 @@
 mod accounts;
 mod audit;
 pub mod caller;
+mod check;
 mod error;
 mod groups;
+mod import;
 pub mod input;
+mod lines;
 mod policy;
+mod quotas;
 mod recorded;
 mod robots;
 mod sites;
@@ -16,7 +20,7 @@ mod users;
 use axum::{
     Json, Router,
     middleware::from_fn_with_state,
-    routing::{any, get},
+    routing::{any, get, post},
 };
 pub use caller::{Administrator, Caller};
 pub use error::{Error, Result};
@@ -34,6 +38,9 @@ pub fn router(services: Services) -> Router {
         .merge(users::routes())
         .merge(groups::routes())
         .merge(robots::routes())
+        .route("/api/v1/check", post(check::check))
+        .route("/api/v1/import", post(import::import))
+        .merge(quotas::router())
         .merge(tokens::routes())
         .route("/api/v1/{*rest}", any(unknown))
         .layer(from_fn_with_state(services.clone(), recorded::recorded))

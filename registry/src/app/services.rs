@@ -10,10 +10,13 @@ use crate::{
     audit::Log,
     auth::{Authenticate, Logins, tokens::Tokens},
     blobs::{self, Blobs},
-    catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
+    catalog::{
+        Catalog, NamespaceRules, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions,
+    },
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
     http::{self, Api, access::Gate, serve::Origin, token::TokenServer},
+    limits::Rates,
     manifests::{self, Manifests},
     policy::{Live, Policy},
     records::Records,
@@ -104,7 +107,8 @@ impl Services {
 
     /// `/v2/` and `/api/v1/`, and `/token` where tokens are issued.
     pub fn router(&self) -> Router {
-        let settings = http_settings(&self.config, &self.origin);
+        let mut settings = http_settings(&self.config, &self.origin);
+        settings.rates = Rates::new(&self.config.rates.settings(), self.clock.clone()).map(Arc::new);
         let api = Api::new(
             self.catalog.clone(),
             self.blobs.clone(),
@@ -121,6 +125,16 @@ impl Services {
             return router;
         }
         router.layer(from_fn_with_state(self.origin.clone(), http::known_host))
+    }
+
+    /// Has the catalog keep the configured quotas from now on. A server does; a command that restores what
+    /// was there once must not be stopped by a limit.
+    pub fn keep_quotas(&self) {
+        let rules = self.config.quotas.rules();
+        self.catalog.govern(NamespaceRules {
+            limit_of: Arc::new(move |namespace| rules.limit_of(namespace)),
+            max_repositories: self.config.caps.repositories_per_namespace,
+        });
     }
 
     /// Waits for writes under way and closes what is open.
@@ -194,6 +208,7 @@ fn blob_settings(config: &Config) -> blobs::Settings {
         max_blob_bytes: config.uploads.max_blob_size.map(|size| size.0),
         min_chunk_bytes: config.uploads.min_chunk.map_or(0, |size| size.0),
         max_uploads: config.uploads.max_sessions,
+        max_uploads_per_user: config.caps.sessions_per_user,
         ..blobs::Settings::default()
     }
 }
@@ -205,6 +220,10 @@ fn manifest_settings(config: &Config) -> manifests::Settings {
         max_depth: berth_oci::manifest::MAX_INDEX_DEPTH,
         immutable: Immutable::new(config.tags.immutable.clone()),
         blob_lease: blobs::Settings::default().lease,
+        most: manifests::PerRepository {
+            manifests: config.caps.manifests_per_repository,
+            tags: config.caps.tags_per_repository,
+        },
     }
 }
 
@@ -213,5 +232,6 @@ fn http_settings(config: &Config, origin: &Arc<Origin>) -> http::Settings {
         max_manifest_bytes: usize::try_from(config.manifests.max_size.0).unwrap_or(usize::MAX),
         deletes: config.delete.enabled,
         origin: origin.clone(),
+        rates: None,
     }
 }

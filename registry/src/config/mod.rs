@@ -23,6 +23,8 @@ mod human;
 mod issuers;
 mod limits;
 mod policy;
+mod quotas;
+mod scrub;
 mod secret;
 mod section;
 mod server;
@@ -44,6 +46,8 @@ pub use human::{Size, parse_time};
 pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
 pub use policy::Policy;
+pub use quotas::{Caps, Quotas, Rates};
+pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
@@ -84,6 +88,14 @@ pub struct Config {
     pub tags: Tags,
     /// `[delete]`
     pub delete: Delete,
+    /// `[scrub]`
+    pub scrub: Scrub,
+    /// `[limits]`
+    pub caps: Caps,
+    /// `[limits.rate]`
+    pub rates: Rates,
+    /// `[quotas]`
+    pub quotas: Quotas,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -196,6 +208,10 @@ impl Config {
             &mut self.manifests,
             &mut self.tags,
             &mut self.delete,
+            &mut self.scrub,
+            &mut self.caps,
+            &mut self.rates,
+            &mut self.quotas,
             &mut self.log,
             &mut self.metrics,
         ]
