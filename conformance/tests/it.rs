@@ -1,5 +1,11 @@
 //! One binary for every integration test of this crate.
 
+#[path = "it/auth_bench.rs"]
+mod auth_bench;
+#[path = "it/auth_clients.rs"]
+mod auth_clients;
+#[path = "it/auth_issuers.rs"]
+mod auth_issuers;
 #[path = "it/auth_tokens.rs"]
 mod auth_tokens;
 #[path = "it/clients_berth.rs"]
@@ -32,8 +38,6 @@ mod limits_quotas;
 mod limits_rates;
 #[path = "it/meta.rs"]
 mod meta;
-#[path = "it/replicas.rs"]
-mod replicas;
 #[path = "it/recover.rs"]
 mod recover;
 #[path = "it/recover_check.rs"]
@@ -42,6 +46,8 @@ mod recover_check;
 mod recover_import;
 #[path = "it/recover_migrate.rs"]
 mod recover_migrate;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/suites_berth.rs"]
 mod suites_berth;
 

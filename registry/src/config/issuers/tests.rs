@@ -103,7 +103,9 @@ fn every_fault_of_every_issuer_is_reported() {
     ] {
         assert!(faults.contains(fault), "{fault} in\n{faults}");
     }
-    assert!(load("[[auth.federation]]\nname = \"x\"\nkind = \"jenkins\"").unwrap_err().contains("is none of"));
+    assert!(
+        load("[[auth.federation]]\nname = \"x\"\nkind = \"jenkins\"").unwrap_err().contains("is none of")
+    );
     assert!(load("[[auth.issuers]]\nname = \"x\"\nissuer = \"y\"").unwrap_err().contains("is required"));
     assert!(load("[[auth.issuers]]\nnme = \"x\"").unwrap_err().contains("unknown field"));
 }
