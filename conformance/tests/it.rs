@@ -10,6 +10,8 @@ mod auth_clients;
 mod auth_guarded;
 #[path = "it/auth_issuers.rs"]
 mod auth_issuers;
+#[path = "it/auth_policy.rs"]
+mod auth_policy;
 #[path = "it/auth_tokens.rs"]
 mod auth_tokens;
 #[path = "it/auth_tokens_clients.rs"]

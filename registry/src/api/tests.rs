@@ -286,7 +286,12 @@ fn every_route_is_documented_and_every_documented_operation_is_a_route() {
 async fn every_documented_operation_answers() {
     let server = server(Vec::new()).await;
     for operation in openapi::OPERATIONS {
-        let path = operation.path.replace("{*name}", "a/tags").replace("{name}", "a");
+        let path = operation
+            .path
+            .replace("{*name}", "a/tags")
+            .replace("{name}", "a")
+            .replace("{member}", "user:a")
+            .replace("{namespace}", "a");
         let method = operation.method.to_uppercase().parse().unwrap();
         let (status, body) = server.ask(local(), method, &path, Some(json!({}))).await;
         assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{operation:?}");
@@ -294,6 +299,9 @@ async fn every_documented_operation_answers() {
         assert!(!message.contains("no such endpoint"), "{operation:?}");
     }
     let (status, document) = server.ask(local(), Method::GET, "/api/v1/openapi.json", None).await;
+    for schema in openapi::OPERATIONS.iter().filter_map(|operation| operation.body) {
+        assert!(document["components"]["schemas"][schema].is_object(), "{schema}");
+    }
     assert_eq!((status, document["openapi"].as_str()), (StatusCode::OK, Some("3.1.0")));
     assert!(document["paths"]["/api/v1/repositories/{name}/tags"]["get"].is_object());
     let nowhere = server.ask(local(), Method::GET, "/api/v1/nowhere", None).await;
