@@ -26,8 +26,6 @@ mod faults_kill;
 mod faults_limits;
 #[path = "it/meta.rs"]
 mod meta;
-#[path = "it/replicas.rs"]
-mod replicas;
 #[path = "it/recover.rs"]
 mod recover;
 #[path = "it/recover_check.rs"]
@@ -36,6 +34,8 @@ mod recover_check;
 mod recover_import;
 #[path = "it/recover_migrate.rs"]
 mod recover_migrate;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/suites_berth.rs"]
 mod suites_berth;
 
