@@ -1,5 +1,7 @@
 //! One binary for every integration test of this crate.
 
+#[path = "it/auth_tokens.rs"]
+mod auth_tokens;
 #[path = "it/clients_berth.rs"]
 mod clients_berth;
 #[path = "it/clients_containerd.rs"]
@@ -24,6 +26,10 @@ mod faults_disk;
 mod faults_kill;
 #[path = "it/faults_limits.rs"]
 mod faults_limits;
+#[path = "it/limits_quotas.rs"]
+mod limits_quotas;
+#[path = "it/limits_rates.rs"]
+mod limits_rates;
 #[path = "it/meta.rs"]
 mod meta;
 #[path = "it/recover.rs"]

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod glob;
 pub mod http;
+pub mod limits;
 pub mod manifests;
 pub mod policy;
 pub mod records;

@@ -10,9 +10,11 @@ mod import;
 pub mod input;
 mod lines;
 mod policy;
+mod quotas;
 mod recorded;
 mod robots;
 mod sites;
+mod tokens;
 mod users;
 
 use axum::{
@@ -38,6 +40,8 @@ pub fn router(services: Services) -> Router {
         .merge(robots::routes())
         .route("/api/v1/check", post(check::check))
         .route("/api/v1/import", post(import::import))
+        .merge(quotas::router())
+        .merge(tokens::routes())
         .route("/api/v1/{*rest}", any(unknown))
         .layer(from_fn_with_state(services.clone(), recorded::recorded))
         .layer(from_fn_with_state(services.clone(), sites::same_site))

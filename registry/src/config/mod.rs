@@ -23,6 +23,7 @@ mod human;
 mod issuers;
 mod limits;
 mod policy;
+mod quotas;
 mod scrub;
 mod secret;
 mod section;
@@ -45,6 +46,7 @@ pub use human::{Size, parse_time};
 pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
 pub use policy::Policy;
+pub use quotas::{Caps, Quotas, Rates};
 pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
@@ -88,6 +90,12 @@ pub struct Config {
     pub delete: Delete,
     /// `[scrub]`
     pub scrub: Scrub,
+    /// `[limits]`
+    pub caps: Caps,
+    /// `[limits.rate]`
+    pub rates: Rates,
+    /// `[quotas]`
+    pub quotas: Quotas,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -201,6 +209,9 @@ impl Config {
             &mut self.tags,
             &mut self.delete,
             &mut self.scrub,
+            &mut self.caps,
+            &mut self.rates,
+            &mut self.quotas,
             &mut self.log,
             &mut self.metrics,
         ]

@@ -4,11 +4,17 @@ use berth_oci::{Digest, ManifestReference, MediaType, RepoName, Tag};
 use bytes::Bytes;
 
 use super::{
-    Columns, Result, Statements, Value, blobs::renewed_before, corrupt, ensure_repository, overtaken, parsed,
+    Columns, Result, Statements, Value,
+    blobs::renewed_before,
+    corrupt, overtaken, parsed,
+    quotas::{self, Content, QuotaStatements},
     sql,
 };
 use crate::{
-    catalog::{IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind},
+    catalog::{
+        IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NamespaceRules, NewManifest,
+        RefKind,
+    },
     clock::Timestamp,
 };
 
@@ -40,11 +46,12 @@ fn as_json(references: &[ManifestRef]) -> Result<String> {
 
 /// See [`crate::catalog::Catalog::put_manifest`]. Checks before it writes: when something is
 /// missing, the transaction holds nothing that would have to be undone.
-pub(crate) async fn put<D: Statements>(
+pub(crate) async fn put<D: QuotaStatements>(
     db: &mut D,
     new: &NewManifest,
     now: Timestamp,
     lease: Lease,
+    rules: Option<&NamespaceRules>,
 ) -> Result<ManifestPut> {
     let references = as_json(&new.references)?;
     if new.references.iter().any(|r| !r.optional) {
@@ -65,8 +72,19 @@ pub(crate) async fn put<D: Statements>(
             return Ok(ManifestPut::TagFixed(tag.clone()));
         }
     }
-    let repo = ensure_repository(db, &new.repo).await?;
+    let content = Content::manifest(&new.digest, new.body.len());
+    let admission = match quotas::admit(db, rules, &new.repo, content).await? {
+        Ok(admission) => admission,
+        Err(refusal) => return Ok(ManifestPut::Refused(refusal)),
+    };
+    let repo = match quotas::repository(db, rules, &new.repo).await? {
+        Ok(repo) => repo,
+        Err(refusal) => return Ok(ManifestPut::Refused(refusal)),
+    };
     let (id, created) = insert_or_touch(db, repo, new, depth, now).await?;
+    if created {
+        admission.confirm(db).await?;
+    }
     if !new.references.is_empty() {
         if created {
             db.execute(D::ADD_REFERENCES, &[id.into(), (&references).into()]).await?;

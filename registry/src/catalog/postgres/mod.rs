@@ -7,6 +7,7 @@
 
 use std::{fmt, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 use bytes::Bytes;
@@ -16,8 +17,9 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow, NewBlob,
-    NewManifest, OpenError, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
+    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
+    NamespaceRules, NewBlob, NewManifest, OpenError, Referrers, ReferrersLimit, Refusal, Result, UploadId,
+    UploadProgress, UploadRow, WriterId,
     database::Statements,
     open::{Step, migrate},
     ops, sql,
@@ -105,6 +107,7 @@ impl Weighter<Digest, Bytes> for ByBytes {
 pub struct PostgresCatalog {
     pool: Pool,
     bodies: Cache<Digest, Bytes, ByBytes>,
+    rules: ArcSwapOption<NamespaceRules>,
     session: Session,
     clock: DatabaseClock,
     _measuring: AbortOnDropHandle<()>,
@@ -132,6 +135,7 @@ impl PostgresCatalog {
         let items = usize::try_from(options.cache_bytes / 2048).unwrap_or(usize::MAX).clamp(64, 1 << 16);
         Ok(Self {
             bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes),
+            rules: ArcSwapOption::empty(),
             session: Session::new(address, options.pace),
             _measuring: clock.keep(pool.clone()),
             clock,
@@ -185,8 +189,14 @@ impl Catalog for PostgresCatalog {
         }
     }
 
-    async fn commit_blob(&self, blob: &NewBlob, now: Timestamp, lease: Lease) -> Result<Committed> {
-        transact_again!(self, |db| ops::blobs::commit(db, blob, now, lease))
+    async fn commit_blob(
+        &self,
+        blob: &NewBlob,
+        now: Timestamp,
+        lease: Lease,
+    ) -> Result<Result<Committed, Refusal>> {
+        let rules = self.rules.load_full();
+        transact_again!(self, |db| ops::blobs::commit(db, blob, now, lease, rules.as_deref()))
     }
 
     async fn mount_blob(
@@ -196,8 +206,9 @@ impl Catalog for PostgresCatalog {
         digest: &Digest,
         _now: Timestamp,
         lease: Lease,
-    ) -> Result<Option<BlobRow>> {
-        transact_again!(self, |db| ops::blobs::mount(db, from, to, digest, lease))
+    ) -> Result<Result<Option<BlobRow>, Refusal>> {
+        let rules = self.rules.load_full();
+        transact_again!(self, |db| ops::blobs::mount(db, from, to, digest, lease, rules.as_deref()))
     }
 
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {

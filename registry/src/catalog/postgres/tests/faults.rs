@@ -113,7 +113,7 @@ async fn f12_a_commit_whose_reply_is_lost_is_answered_as_it_was() {
     catalog.create_upload(&session).await.unwrap();
     let blob = NewBlob { upload: Some(session.id), ..new_blob("a", 1) };
     wire.cut_next();
-    let Committed { surplus, blob: row } = catalog.commit_blob(&blob, NOW, LEASE).await.unwrap();
+    let Committed { surplus, blob: row } = catalog.commit_blob(&blob, NOW, LEASE).await.unwrap().unwrap();
     assert!(wire.was_cut() && !surplus && row.key == blob.key);
     assert_eq!(catalog.upload(&session.repo, session.id).await.unwrap(), None);
 
