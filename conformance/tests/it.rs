@@ -1,9 +1,21 @@
 //! One binary for every integration test of this crate.
 
+#[path = "it/auth_accounts.rs"]
+mod auth_accounts;
+#[path = "it/auth_bench.rs"]
+mod auth_bench;
+#[path = "it/auth_clients.rs"]
+mod auth_clients;
+#[path = "it/auth_guarded.rs"]
+mod auth_guarded;
+#[path = "it/auth_issuers.rs"]
+mod auth_issuers;
 #[path = "it/auth_policy.rs"]
 mod auth_policy;
 #[path = "it/auth_tokens.rs"]
 mod auth_tokens;
+#[path = "it/auth_tokens_clients.rs"]
+mod auth_tokens_clients;
 #[path = "it/clients_berth.rs"]
 mod clients_berth;
 #[path = "it/clients_containerd.rs"]
@@ -46,6 +58,3 @@ mod recover_migrate;
 mod replicas;
 #[path = "it/suites_berth.rs"]
 mod suites_berth;
-
-/// What a test on PostgreSQL and S3 needs.
-const OUTSIDE_TOOLS: &[&str] = &["initdb", "postgres", "psql", "s3s-fs", "setpriv"];

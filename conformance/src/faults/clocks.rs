@@ -50,8 +50,8 @@ pub fn clocks_apart() -> Result<String> {
             replicas.replica(other).start()?;
         }
         shim.must_have_met()?;
-        for other in 0..OFF.len() {
-            let (status, offset) = runtime.block_on(clients[other].session(&location))?;
+        for (other, client) in clients.iter().enumerate() {
+            let (status, offset) = runtime.block_on(client.session(&location))?;
             if (status, offset) != (204, 0) {
                 return broken(format!("{}: the session is {status} with {offset}", when(other)));
             }

@@ -178,11 +178,7 @@ pub fn database_frozen(rounds: usize) -> Result<String> {
 fn unexpected(history: &History) -> Vec<String> {
     let explained = |line: &&String| {
         let words: Vec<_> = line.split(' ').collect();
-        match words[..] {
-            [_, _, "503"] => true,
-            [_, "PostPut" | "Chunked" | "Streamed" | "chunk", "404" | "416"] => true,
-            _ => false,
-        }
+        matches!(words[..], [_, _, "503"] | [_, "PostPut" | "Chunked" | "Streamed" | "chunk", "404" | "416"])
     };
     history.refused.iter().filter(|line| !explained(line)).cloned().collect()
 }

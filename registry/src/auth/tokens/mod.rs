@@ -74,7 +74,9 @@ pub enum TokenError {
 /// The address of this registry's token server as the client of a request can reach it; `None` where its `Host` is
 /// none.
 #[derive(Clone)]
-pub struct RealmOf(Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>);
+pub struct RealmOf(Arc<FindRealm>);
+
+type FindRealm = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
 impl RealmOf {
     /// Asks `function`.
