@@ -32,8 +32,6 @@ mod limits_quotas;
 mod limits_rates;
 #[path = "it/meta.rs"]
 mod meta;
-#[path = "it/replicas.rs"]
-mod replicas;
 #[path = "it/recover.rs"]
 mod recover;
 #[path = "it/recover_check.rs"]
@@ -42,6 +40,8 @@ mod recover_check;
 mod recover_import;
 #[path = "it/recover_migrate.rs"]
 mod recover_migrate;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/suites_berth.rs"]
 mod suites_berth;
 

@@ -5,7 +5,11 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use x509_parser::pem::Pem;
 
 use super::Look;
-use crate::{clock::Clock, config::Config, http::serve::Tls};
+use crate::{
+    clock::Clock,
+    config::Config,
+    http::serve::{Tls, TlsFiles},
+};
 
 const ABOUT: &str = "TLS";
 /// A certificate that runs out sooner should have been renewed by now.
@@ -17,7 +21,8 @@ pub(super) fn look(config: &Config, clock: &dyn Clock) -> Vec<Look> {
         return vec![Look::ok(ABOUT, "not configured; the registry speaks plain http")];
     };
     let mut looks = Vec::new();
-    if let Err(error) = Tls::load(cert.clone(), key.clone()) {
+    let client_ca = config.tls.client_ca.clone();
+    if let Err(error) = Tls::load(TlsFiles { cert: cert.clone(), key: key.clone(), client_ca }) {
         return vec![Look::failure(ABOUT, error.to_string())];
     }
     match fs::metadata(&key).map(|found| found.permissions().mode() & 0o007) {

@@ -37,6 +37,7 @@ async fn place() -> Place {
         max_depth: 20,
         immutable: Immutable::new(vec!["fixed".into()]),
         blob_lease: Duration::from_secs(60),
+        most: Default::default(),
     };
     let manifests = Manifests::new(catalog.clone(), Arc::new(SystemClock), records.clone(), settings);
     Place { manifests, records, catalog, store, repo: "a/b".parse().unwrap(), _data: data }

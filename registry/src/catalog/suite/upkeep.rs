@@ -101,7 +101,7 @@ pub(super) async fn f20_a_blob_out_of_service_is_as_if_it_was_not_there(f: &Fixt
     assert!(!f.sees_blob("a", 5).await && !f.sees_blob("b", 5).await);
     for from in [Some(name("a")), None] {
         let mounted = f.catalog.mount_blob(from.as_ref(), &name("c"), &digest(5), NOW, LEASE).await.unwrap();
-        assert_eq!(mounted, None);
+        assert_eq!(mounted, Ok(None));
     }
     // Nor is a manifest taken that promises it.
     let mut image = manifest("a", 1, &[]);
@@ -170,7 +170,10 @@ pub(super) async fn f13_what_is_restored_has_its_times_and_takes_no_newer_tag(f:
     };
     assert!(f.catalog.is_empty().await.unwrap());
     let first = f.catalog.restore(&restored(1, &["old", "moved"], earlier), LEASE).await.unwrap();
-    assert_eq!(first, Restoration { put: ManifestPut::Stored { created: true }, newer: Vec::new() });
+    assert!(
+        matches!(first.put, ManifestPut::Stored { created: true, .. }) && first.newer.is_empty(),
+        "{first:?}"
+    );
     assert!(!f.catalog.is_empty().await.unwrap());
     let Some(Record::Tag(record)) = f.catalog.record(&tag_name("a", "old")).await.unwrap().content else {
         panic!("no record")
