@@ -15,6 +15,7 @@ mod audit;
 mod collection;
 mod database;
 mod leadership;
+mod load;
 mod model;
 mod open;
 mod ops;
@@ -28,7 +29,7 @@ mod upkeep;
 
 pub use accounts::Accounts;
 pub use audit::AuditLog;
-pub use collection::Collection;
+pub use collection::*;
 pub use leadership::Leadership;
 pub use model::*;
 pub use open::OpenError;
@@ -145,16 +146,18 @@ pub trait Catalog:
     async fn manifest(&self, repo: &RepoName, reference: &ManifestReference) -> Result<Option<ManifestRow>>;
 
     /// Deletes a manifest, its references and every tag that points at it, unless one of these tags
-    /// is `fixed`: looked at in the same transaction, so that none is set in between.
+    /// is `fixed`: looked at in the same transaction, so that none is set in between. What `burial`
+    /// keeps can be brought back by [`Collection::undelete`].
     async fn delete_manifest(
         &self,
         repo: &RepoName,
         digest: &Digest,
         fixed: IsFixed,
+        burial: Burial,
     ) -> Result<ManifestDelete>;
 
     /// Deletes a tag alone. `false` when there is none.
-    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool>;
+    async fn delete_tag(&self, repo: &RepoName, tag: &Tag, burial: Burial) -> Result<bool>;
 
     /// Tags after `after` in byte order, `limit` at most; `None` when there is no such repository.
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>>;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     catalog::{
-        Catalog, CatalogError, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest,
+        Burial, Catalog, CatalogError, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest,
         RefKind,
     },
     clock::Clock,
@@ -31,6 +31,8 @@ pub struct Settings {
     pub immutable: Immutable,
     /// How long blobs are kept after something named them.
     pub blob_lease: Duration,
+    /// What is deleted can be brought back for a while.
+    pub undelete: bool,
 }
 
 /// Why a manifest was not stored.
@@ -198,17 +200,18 @@ impl Manifests {
     /// # Errors
     /// When an immutable tag would go, or the catalog fails.
     pub async fn delete(&self, repo: &RepoName, reference: &ManifestReference) -> Result<bool, DeleteError> {
+        let burial = Burial { now: self.clock.now(), keep: self.settings.undelete };
         match reference {
             ManifestReference::Tag(tag) => {
                 if self.settings.immutable.covers(repo, tag) {
                     return Err(DeleteError::Immutable(tag.clone()));
                 }
-                Ok(self.catalog.delete_tag(repo, tag).await?)
+                Ok(self.catalog.delete_tag(repo, tag, burial).await?)
             }
             ManifestReference::Digest(digest) => {
                 let (settings, of) = (self.settings.clone(), repo.clone());
                 let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag));
-                match self.catalog.delete_manifest(repo, digest, fixed).await? {
+                match self.catalog.delete_manifest(repo, digest, fixed, burial).await? {
                     ManifestDelete::Deleted(_) => Ok(true),
                     ManifestDelete::Absent => Ok(false),
                     ManifestDelete::TagFixed(tag) => Err(DeleteError::Immutable(tag)),

@@ -10,6 +10,7 @@ use super::{
 };
 
 pub(super) mod blobs;
+pub(super) mod collection;
 pub(super) mod lists;
 pub(super) mod manifests;
 pub(super) mod uploads;

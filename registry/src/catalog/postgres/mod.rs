@@ -18,9 +18,10 @@ use sqlx::{
 use tokio::time::timeout;
 
 use super::{
-    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow, NewBlob,
+    BlobRow, Burial, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow, NewBlob,
     NewManifest, OpenError, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
     database::Statements,
+    load::Load,
     open::{Step, migrate},
     ops, sql,
 };
@@ -96,6 +97,7 @@ impl Weighter<Digest, Bytes> for ByBytes {
 pub struct PostgresCatalog {
     pool: PgPool,
     bodies: Cache<Digest, Bytes, ByBytes>,
+    load: Load,
 }
 
 impl fmt::Debug for PostgresCatalog {
@@ -134,7 +136,7 @@ impl PostgresCatalog {
             })
             .connect_lazy_with(address);
         let items = usize::try_from(options.cache_bytes / 2048).unwrap_or(usize::MAX).clamp(64, 1 << 16);
-        Ok(Self { pool, bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes) })
+        Ok(Self { pool, bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes), load: Load::default() })
     }
 
     /// What a reference stands for; the bytes from memory where they are there.
@@ -253,12 +255,13 @@ impl Catalog for PostgresCatalog {
         repo: &RepoName,
         digest: &Digest,
         fixed: IsFixed,
+        burial: Burial,
     ) -> Result<ManifestDelete> {
-        transact!(self, |db| ops::manifests::delete(db, repo, digest, &fixed))
+        transact!(self, |db| ops::manifests::delete(db, repo, digest, &fixed, burial))
     }
 
-    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
-        change!(self, |db| ops::manifests::delete_tag(db, repo, tag))
+    async fn delete_tag(&self, repo: &RepoName, tag: &Tag, burial: Burial) -> Result<bool> {
+        transact!(self, |db| ops::manifests::delete_tag(db, repo, tag, burial))
     }
 
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>> {

@@ -18,6 +18,13 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// and a delete that succeeded must not be answered as if there had been nothing.
 macro_rules! transact {
     ($self:ident, |$db:ident| $work:expr) => {
+        $self.load.timed(async { $crate::catalog::postgres::retry::behind!($self, |$db| $work) }).await
+    };
+}
+
+/// As `transact`, for work that nobody waits for.
+macro_rules! behind {
+    ($self:ident, |$db:ident| $work:expr) => {
         $crate::catalog::postgres::retry::tried!(after_conflict, async {
             let mut open = $self.pool.begin().await?;
             let given = {
@@ -34,10 +41,15 @@ macro_rules! transact {
 /// its own, and spares two ways to the server and back.
 macro_rules! change {
     ($self:ident, |$db:ident| $work:expr) => {
-        $crate::catalog::postgres::retry::tried!(after_conflict, async {
-            let $db = &mut *$self.pool.acquire().await?;
-            $work.await
-        })
+        $self
+            .load
+            .timed(async {
+                $crate::catalog::postgres::retry::tried!(after_conflict, async {
+                    let $db = &mut *$self.pool.acquire().await?;
+                    $work.await
+                })
+            })
+            .await
     };
 }
 
@@ -64,7 +76,7 @@ macro_rules! tried {
     }};
 }
 
-pub(super) use {change, read, transact, tried};
+pub(super) use {behind, change, read, transact, tried};
 
 /// Lets one try take no longer than [`LIMIT`].
 pub(super) async fn limited<T>(once: impl Future<Output = Result<T>>) -> Result<T> {
