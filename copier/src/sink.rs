@@ -26,6 +26,9 @@ pub struct SinkTraits {
     pub keeps_manifest: bool,
     /// Whether blobs may be put at once. An archive on standard output takes one after the other.
     pub concurrent: bool,
+    /// Whether all of what a manifest there names is surely there too. Registries refuse a manifest whose parts they lack;
+    /// of a folder anybody may have taken a file away, and an index may have been written without all of its children.
+    pub trust_current: bool,
 }
 
 /// What a transport wants of layers.

@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod gc;
 pub mod http;
 pub mod manifests;
 pub mod policy;

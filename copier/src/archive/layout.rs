@@ -84,6 +84,7 @@ impl Sink for LayoutArchiveSink {
             layers: self.layers,
             keeps_manifest: true,
             concurrent: self.output.concurrent(),
+            trust_current: false,
         }
     }
 

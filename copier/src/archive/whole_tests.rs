@@ -179,3 +179,23 @@ async fn every_dockers_form_is_read() {
             && layer.media_type.as_str() == "application/vnd.docker.image.rootfs.diff.tar"
     }));
 }
+
+#[tokio::test]
+async fn a_packed_layer_that_unpacks_to_another_is_refused() {
+    let gzip = |plain: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(plain).unwrap();
+        packed.finish().unwrap()
+    };
+    let list = serde_json::json!([{"Config": "c.json", "RepoTags": null, "Layers": ["l.tar"]}]).to_string();
+    let archive = |layer: &[u8]| {
+        Lab::new(
+            &[file("c.json", &config(1)), file("l.tar", layer), file("manifest.json", list.as_bytes())]
+                .concat(),
+        )
+    };
+    archive(&gzip(b"")).open("docker-archive:HERE").await.unwrap();
+    let told = archive(&gzip(b"other")).refusal("docker-archive:HERE").await;
+    assert!(told.contains("unpacks to"), "{told}");
+    archive(&gzip(b"other")[..14]).refusal("docker-archive:HERE").await;
+}

@@ -48,11 +48,22 @@ pub(super) struct Placed {
 pub(super) struct Tasks {
     list: Vec<Task>,
     places: HashMap<(Digest, Option<(Making, MediaType)>), usize>,
+    sizes: HashMap<Digest, u64>,
 }
 
 impl Tasks {
     /// The place of a task; the same for the same blob, if the same is made of it.
-    pub(super) fn add(&mut self, task: Task) -> usize {
+    ///
+    /// # Errors
+    /// `Error::Integrity` if the blob was named with another size (C6): one of the two is a lie, and only one is checked.
+    pub(super) fn add(&mut self, task: Task) -> Result<usize> {
+        let (digest, size) = (&task.blob.digest, task.blob.size);
+        let known = *self.sizes.entry(digest.clone()).or_insert(size);
+        if known != size {
+            return Err(Error::Integrity(format!(
+                "blob {digest} is named with {known} bytes and with {size}"
+            )));
+        }
         let next = self.list.len();
         let place = *self.places.entry((task.blob.digest.clone(), task.making.clone())).or_insert(next);
         match self.list.get_mut(place) {
@@ -60,7 +71,7 @@ impl Tasks {
             Some(known) => known.elsewhere &= task.elsewhere,
             None => self.list.push(task),
         }
-        place
+        Ok(place)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -86,6 +86,21 @@ impl Graph {
         Ok(true)
     }
 
+    /// Whether manifests, in order of their digests, are named with the sizes that others name them with or that they have.
+    fn check_sizes(&self, named: &[Descriptor]) -> Result<()> {
+        let here = |child: &Descriptor| Some(self.nodes[self.place(&child.digest)?].raw.raw.len() as u64);
+        let twice = named.windows(2).filter(|pair| pair[0].digest == pair[1].digest);
+        let twice = twice.map(|pair| (&pair[0], pair[1].size));
+        let known = named.iter().filter_map(|child| Some((child, here(child)?)));
+        match twice.chain(known).find(|(child, size)| child.size != *size) {
+            None => Ok(()),
+            Some((child, size)) => Err(Error::Integrity(format!(
+                "manifest {} is named with {} bytes and has or is named with {size}",
+                child.digest, child.size
+            ))),
+        }
+    }
+
     /// Reads what stands under the manifest at `place`, level by level.
     ///
     /// # Errors
@@ -97,8 +112,9 @@ impl Graph {
             for place in level.drain(..) {
                 wanted.extend(self.children(place, follow));
             }
-            wanted.retain(|child| !self.places.contains_key(&child.digest));
             wanted.sort_by(|a, b| a.digest.cmp(&b.digest));
+            self.check_sizes(&wanted)?;
+            wanted.retain(|child| !self.places.contains_key(&child.digest));
             wanted.dedup_by(|a, b| a.digest == b.digest);
             if wanted.is_empty() {
                 return Ok(());

@@ -11,7 +11,7 @@ use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -21,6 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::lock::Lock;
 use crate::{Error, Result, UploadHandle};
 
+/// Opens no symbolic link.
+#[expect(clippy::cast_possible_wrap, reason = "a flag of the kernel's own int")]
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 /// Most bytes of a journal that are read: some ten thousand blobs.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -65,6 +68,18 @@ pub fn journal_folder() -> Option<PathBuf> {
     state.or_else(home).map(|folder| folder.join("berth/copier"))
 }
 
+/// A journal is believed where it says what was made of a layer, so nobody else may have written it.
+fn is_ours(file: &File, path: &Path) -> Result<()> {
+    let found = file.metadata().map_err(Error::file(path))?;
+    if found.is_file() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "{}: a journal must be a file of this user that nobody else can write; remove it",
+        path.display()
+    )))
+}
+
 impl Journal {
     /// Opens the journal of the copy `from` → `to` in a folder, which is made. `None` while another process has it.
     ///
@@ -77,7 +92,15 @@ impl Journal {
         let fault = || Error::file(&path);
         // An upload's address may be all that it takes to write to it.
         let mut options = OpenOptions::new();
-        let file = options.read(true).append(true).create(true).mode(0o600).open(&path).map_err(fault())?;
+        let file = options
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(NO_LINK)
+            .open(&path)
+            .map_err(fault())?;
+        is_ours(&file, &path)?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
@@ -210,6 +233,21 @@ mod tests {
         assert_eq!(journal.made(&digest("three"), "zstd"), None);
         journal.remove().unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_journal_that_somebody_else_may_have_written_is_refused() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let path = open(folder.path()).path.clone();
+        let refused = || Journal::open(folder.path(), "docker://a/b:1", "docker://c/d:1").unwrap_err();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
+        assert_eq!(refused().exit_code(), 5);
+        std::fs::rename(&path, folder.path().join("planted")).unwrap();
+        symlink(folder.path().join("planted"), &path).unwrap();
+        assert_eq!(refused().exit_code(), 1);
+        std::fs::remove_file(&path).unwrap();
+        open(folder.path());
     }
 
     #[test]

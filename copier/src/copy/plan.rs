@@ -75,6 +75,12 @@ impl Copy<'_> {
     /// # Errors
     /// `Error::Refused` where something secret would have to be made of them.
     fn makings(&self, node: &Node, frozen: Option<&str>) -> Result<Vec<Option<Making>>> {
+        if self.options.encrypt.is_some() && !node.blobs.is_empty() {
+            return Err(Error::Refused(format!(
+                "index {} lists layers itself, and those would go out unencrypted; copy it without encryption",
+                node.raw.digest
+            )));
+        }
         let makings = making::makings(&node.manifest, self.options, self.traits.layers)?;
         let Some(reason) = frozen.filter(|_| makings.iter().any(Option::is_some)) else { return Ok(makings) };
         let digest = &node.raw.digest;
@@ -193,15 +199,15 @@ impl Copy<'_> {
                 (Some(making), Some(format)) => Some((making.clone(), making.media_type(format)?)),
                 _ => None,
             };
-            Ok(tasks.add(Task { blob: blob.clone(), part: part(place), elsewhere, making }))
+            tasks.add(Task { blob: blob.clone(), part: part(place), elsewhere, making })
         };
         let layers = node.manifest.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
         for blob in &node.blobs {
-            tasks.add(Task { blob: blob.clone(), part: Part::Other, elsewhere: false, making: None });
+            tasks.add(Task { blob: blob.clone(), part: Part::Other, elsewhere: false, making: None })?;
         }
         if let Some(config) = &node.manifest.config {
             let part = if image { Part::Config } else { Part::Other };
-            tasks.add(Task { blob: config.clone(), part, elsewhere: false, making: None });
+            tasks.add(Task { blob: config.clone(), part, elsewhere: false, making: None })?;
         }
         Ok(layers)
     }

@@ -25,7 +25,7 @@ impl Copy<'_> {
 
     /// What the destination's name means now; `None` as well where it may be written and not read.
     pub(super) async fn current(&self) -> Result<Option<Descriptor>> {
-        if !self.is_plain() {
+        if !self.is_plain() || !self.traits.trust_current {
             return Ok(None);
         }
         match self.sink.current().await {

@@ -16,7 +16,7 @@ use super::{MANIFEST_FILE, VERSION, VERSION_FILE, child_file, signature_file, so
 use crate::{
     Content, Error, ImageName, RawManifest, Result, Reuse, Role, Sink, SinkTraits, UploadHandle,
     content::Blob,
-    disk::{Folder, Scratch, blocking, read_manifest, receive},
+    disk::{Folder, Lock, Scratch, blocking, read_manifest, receive},
     signature::Signature,
     sink::LayerForm,
 };
@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct DirSink {
     name: ImageName,
     folder: Folder,
+    /// Until the commit, one image is written at a time: another copy would take the files of this one for leftovers.
+    lock: Mutex<Option<Lock>>,
     state: Mutex<State>,
 }
 
@@ -40,12 +42,14 @@ struct State {
 impl DirSink {
     pub(super) async fn open(name: ImageName, path: &Path) -> Result<Self> {
         let path = path.to_owned();
-        let folder = blocking(move || {
+        let opened = blocking(move || {
             let folder = Folder::create(&path)?;
+            let lock = folder.lock()?;
             prepare(&folder)?;
-            Ok(folder)
+            Ok((folder, lock))
         });
-        Ok(Self { name, folder: folder.await?, state: Mutex::default() })
+        let (folder, lock) = opened.await?;
+        Ok(Self { name, folder, lock: Mutex::new(Some(lock)), state: Mutex::default() })
     }
 }
 
@@ -75,6 +79,7 @@ impl Sink for DirSink {
             layers: LayerForm::Preserve,
             keeps_manifest: true,
             concurrent: true,
+            trust_current: false,
         }
     }
 
@@ -129,15 +134,18 @@ impl Sink for DirSink {
 
     async fn commit(&self) -> Result<()> {
         let state = std::mem::take(&mut *self.state.lock().await);
-        let folder = self.folder.clone();
-        blocking(move || commit(&folder, state)).await
+        let (folder, lock) = (self.folder.clone(), self.lock.lock().await.take());
+        blocking(move || {
+            let _until_the_end = lock;
+            commit(&folder, state)
+        })
+        .await
     }
 }
 
 fn commit(folder: &Folder, state: State) -> Result<()> {
-    let _lock = folder.lock()?;
     let State { top, mut files, signatures } = state;
-    // Another copy into this folder that was quicker took away what it had no use for.
+    // The lock keeps copies apart, and nothing else.
     for file in &files {
         if folder.size_of(file)?.is_none() {
             return Err(Error::Integrity(format!(

@@ -68,18 +68,40 @@ async fn a_new_image_takes_the_old_ones_files_away_and_folders_stay() {
 }
 
 #[tokio::test]
-async fn of_two_copies_at_once_one_is_whole_and_the_other_says_that_it_is_not() {
+async fn of_two_copies_at_once_the_second_waits_for_the_first() {
     let folder = tempfile::tempdir().unwrap();
-    let (quick, slow) = (Fixture::index(), Fixture::index());
+    let (first, second) = (Fixture::index(), Fixture::index());
     let writer = sink(folder.path()).await.unwrap();
-    for child in &slow.children {
+    for child in &first.children {
         writer.put_manifest(child, Role::Child).await.unwrap();
     }
-    write(folder.path(), &quick).await.unwrap();
-    writer.put_manifest(&slow.top, Role::Top).await.unwrap();
+    let locked = || {
+        let own = std::fs::File::open(folder.path()).unwrap();
+        rustix::fs::flock(&own, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
+    };
+    assert!(locked());
+    let (path, image) = (folder.path().to_owned(), second.clone());
+    let waiting = tokio::spawn(async move { write(&path, &image).await });
+    writer.put_manifest(&first.top, Role::Top).await.unwrap();
+    writer.commit().await.unwrap();
+    waiting.await.unwrap().unwrap();
+    assert!(!locked());
+    assert_eq!(read(folder.path()).await.unwrap().raw, second.top.raw);
+    assert_eq!(names(folder.path()).len(), second.children.len() + 2);
+}
+
+#[tokio::test]
+async fn what_somebody_takes_away_while_an_image_is_written_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = Fixture::index();
+    let writer = sink(folder.path()).await.unwrap();
+    for child in &given.children {
+        writer.put_manifest(child, Role::Child).await.unwrap();
+    }
+    std::fs::remove_file(folder.path().join(super::child_file(&given.children[0].digest))).unwrap();
+    writer.put_manifest(&given.top, Role::Top).await.unwrap();
     let error = writer.commit().await.unwrap_err();
     assert!(error.to_string().contains("removed by somebody"), "{error}");
-    assert_eq!(read(folder.path()).await.unwrap().raw, quick.top.raw);
 }
 
 #[tokio::test]

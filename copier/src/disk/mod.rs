@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::{Error, RawManifest, Result};
 
-pub(crate) use folder::Folder;
+pub(crate) use folder::{Folder, Lock};
 pub(crate) use read::{FileContent, Opener, bounded, read};
 pub(crate) use receive::receive;
 pub(crate) use scratch::Scratch;

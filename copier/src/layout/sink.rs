@@ -107,6 +107,7 @@ impl Sink for LayoutSink {
             layers: self.layers,
             keeps_manifest: true,
             concurrent: true,
+            trust_current: false,
         }
     }
 

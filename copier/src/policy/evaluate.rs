@@ -100,8 +100,8 @@ impl<'a> Image<'a> {
 
 impl Trust {
     fn open_pgp(keys: &Material) -> Result<Self> {
-        let rings = keys.each(Keyring::parse)?;
-        Ok(Self::OpenPgp(Keyring::join(rings)))
+        let ring = Keyring::join(keys.each(Keyring::parse)?);
+        ring.map(Self::OpenPgp).ok_or_else(|| Error::Usage("signedBy in the policy names no key".to_owned()))
     }
 
     fn sigstore(signer: &Signer, rekor: Option<&Material>) -> Result<Self> {

@@ -125,6 +125,7 @@ impl Sink for RegistrySink {
             layers: LayerForm::Compress,
             keeps_manifest: true,
             concurrent: true,
+            trust_current: true,
         }
     }
 

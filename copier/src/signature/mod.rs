@@ -7,6 +7,10 @@
 
 mod format;
 pub(crate) mod json;
+#[cfg(feature = "openpgp")]
+pub mod openpgp;
+#[cfg(not(feature = "openpgp"))]
+#[path = "openpgp/absent.rs"]
 pub mod openpgp;
 pub mod payload;
 mod sign;

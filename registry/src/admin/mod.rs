@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 use crate::{
     app::{Services, StartError},
-    auth::{Principal, Subject},
+    auth::{Principal, Subject, Trusted},
     catalog::BoxError,
     config::Config,
 };
@@ -29,10 +29,6 @@ pub enum AdminError {
     #[error("the registry cannot be asked: {0}")]
     Unreachable(#[source] BoxError),
 }
-
-/// In a request's extensions: who it is, where the connection itself says so.
-#[derive(Clone, Debug)]
-pub struct Trusted(pub Principal);
 
 /// A registry to give commands to.
 #[derive(Clone, Debug)]

@@ -1,8 +1,15 @@
 //! Who asks: identities, tokens and where they come from. What they may do is [`crate::policy`]'s.
 
+mod authenticate;
+mod connection;
 mod principal;
 
+use std::{fmt::Debug, net::IpAddr};
+
 use async_trait::async_trait;
+pub use authenticate::{AddressOf, Callers, Nobody};
+pub use connection::{ClientCertificate, Trusted};
+use http::request::Parts;
 pub use principal::{Authority, Principal, Subject};
 
 use crate::catalog::CatalogError;
@@ -24,30 +31,68 @@ pub enum AuthError {
     Catalog(#[from] CatalogError),
 }
 
+/// What a 401 is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Nobody said who they are, and anonymous is not enough.
+    Anonymous,
+    /// What was shown is not valid: `error="invalid_token"`.
+    Invalid,
+    /// The token is valid and does not reach as far as the request: `error="insufficient_scope"`.
+    Insufficient,
+}
+
 /// Finds out who a request comes from.
 #[async_trait]
-pub trait Authenticate: Send + Sync + std::fmt::Debug + 'static {
+pub trait Authenticate: Send + Sync + Debug + 'static {
     /// Whoever the request's credentials and connection say; [`Principal::anonymous`] where there are none.
     ///
     /// # Errors
     /// When credentials are there and wrong: they never count as none.
-    async fn identify(&self, request: &http::request::Parts) -> Result<Principal, AuthError>;
+    async fn identify(&self, request: &Parts) -> Result<Principal, AuthError>;
 
-    /// What a 401 tells the client to do, for one scope it lacks (empty for `/v2/` itself).
-    fn challenge(&self, request: &http::request::Parts, scope: &str) -> Option<String>;
+    /// What a 401 tells the client to do: `scope` is what the request would have needed, as
+    /// `repository:team/app:pull,push` (empty for `/v2/` itself). `None` where nobody is ever asked.
+    fn challenge(&self, request: &Parts, scope: &str, refused: Refused) -> Option<String>;
 }
 
-/// Everybody is anonymous: the embedded default.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Nobody;
-
+/// Checks names with passwords, whoever keeps them.
 #[async_trait]
-impl Authenticate for Nobody {
-    async fn identify(&self, _request: &http::request::Parts) -> Result<Principal, AuthError> {
-        Ok(Principal::anonymous())
-    }
+pub trait Passwords: Send + Sync + Debug + 'static {
+    /// Who it is whose name and secret these are. `from` is the address of the client, for which, as for
+    /// the name, failed attempts are counted.
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`], the same for an unknown name as for a wrong password.
+    async fn login(&self, name: &str, secret: &str, from: IpAddr) -> Result<Principal, AuthError>;
 
-    fn challenge(&self, _request: &http::request::Parts, _scope: &str) -> Option<String> {
-        None
-    }
+    /// Who it is whose client certificate bears this name: the handshake has verified it.
+    ///
+    /// # Errors
+    /// When the catalog does not say which groups it is in.
+    async fn certificate(&self, name: &str) -> Result<Principal, AuthError>;
+}
+
+/// Logins with what outside issuers sign, given as the password of any name.
+#[async_trait]
+pub trait FederatedLogin: Send + Sync + Debug + 'static {
+    /// Who it is; `None` when the secret is no token of an issuer that is configured, so that it may be a
+    /// password.
+    ///
+    /// # Errors
+    /// When it is such a token and not valid, or not for us.
+    async fn login(&self, name: &str, secret: &str) -> Result<Option<Principal>, AuthError>;
+}
+
+/// Checks tokens, and says where they come from.
+#[async_trait]
+pub trait Bearer: Send + Sync + Debug + 'static {
+    /// Who it was issued to, with what it grants.
+    ///
+    /// # Errors
+    /// When it is not valid.
+    async fn check(&self, token: &str) -> Result<Principal, AuthError>;
+
+    /// `Bearer realm="…",service="…",scope="…"`, with `error` where a token was shown.
+    fn challenge(&self, request: &Parts, scope: &str, refused: Refused) -> String;
 }

@@ -59,6 +59,8 @@ pub struct Principal {
     pub groups: Vec<String>,
     /// What decides.
     pub authority: Authority,
+    /// Whether it administers the registry: may do whatever can be done.
+    pub admin: bool,
 }
 
 impl Principal {

@@ -105,7 +105,8 @@ macro_rules! over_references {
         const MISSING_REFERENCES: &'static str = concat!(
             "SELECT r.digest, r.kind FROM (", $references, ") r WHERE r.optional = 0 \
              AND NOT EXISTS (SELECT 1 FROM blob_links l \
-                 WHERE l.repo_id = (SELECT id FROM repositories WHERE name = $1) AND l.digest = r.digest) \
+                 WHERE l.repo_id = (SELECT id FROM repositories WHERE name = $1) AND l.digest = r.digest \
+                 AND NOT EXISTS (SELECT 1 FROM blobs q WHERE q.digest = l.digest AND q.quarantined_at IS NOT NULL)) \
              AND NOT (r.kind = 1 AND EXISTS (SELECT 1 FROM manifests m \
                  WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = r.digest)) \
              ORDER BY r.n LIMIT $3"

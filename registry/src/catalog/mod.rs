@@ -25,9 +25,10 @@ mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
+mod tokens;
 mod upkeep;
 
-pub use accounts::Accounts;
+pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
 pub use audit::AuditLog;
 pub use collection::*;
 pub use leadership::Leadership;
@@ -36,7 +37,11 @@ pub use open::OpenError;
 pub use postgres::{PostgresCatalog, PostgresOptions};
 pub use quotas::Quotas;
 pub use sqlite::{SqliteCatalog, SqliteOptions};
-pub use upkeep::Upkeep;
+pub use tokens::{RefreshKind, RefreshRow, SecretHash, SigningKeyRow, Tokens};
+pub use upkeep::{
+    Dangling, ManifestRecord, Place, Record, RecordName, Recordable, Restoration, Restored, StoredBlob,
+    TagRecord, Unrecorded, Upkeep,
+};
 
 /// A failure of the catalog itself. Absence is never an error, and neither is a rule that was
 /// broken: those are in the answers.
@@ -61,7 +66,17 @@ pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 /// any replica, and safe to repeat after an error.
 #[async_trait]
 pub trait Catalog:
-    Accounts + AuditLog + Collection + Leadership + Quotas + Upkeep + Send + Sync + std::fmt::Debug + 'static
+    Accounts
+    + AuditLog
+    + Collection
+    + Leadership
+    + Quotas
+    + Tokens
+    + Upkeep
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + 'static
 {
     /// Answers when the database does; for readiness.
     async fn ping(&self) -> Result<()>;

@@ -20,12 +20,19 @@ pub(super) const REPOSITORIES: &str = "SELECT name FROM repositories r WHERE nam
 
 pub(super) const LINKED_BLOB: &str = "SELECT b.size, b.object_key, b.lease_until \
      FROM blob_links l JOIN blobs b ON b.digest = l.digest \
-     WHERE l.repo_id = (SELECT id FROM repositories WHERE name = $1) AND l.digest = $2";
+     WHERE l.repo_id = (SELECT id FROM repositories WHERE name = $1) AND l.digest = $2 \
+     AND b.quarantined_at IS NULL";
 pub(super) const BLOB_LINKED_ANYWHERE: &str = "SELECT b.size, b.object_key, b.lease_until FROM blobs b \
-     WHERE b.digest = $1 AND EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = b.digest)";
-pub(super) const BLOB: &str = "SELECT size, object_key, lease_until FROM blobs WHERE digest = $1";
+     WHERE b.digest = $1 AND b.quarantined_at IS NULL \
+     AND EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = b.digest)";
+pub(super) const BLOB: &str = "SELECT size, object_key, lease_until, \
+     CASE WHEN quarantined_at IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END FROM blobs WHERE digest = $1";
 pub(super) const ADD_BLOB: &str = "INSERT INTO blobs (digest, size, object_key, lease_until, created_at) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO NOTHING";
+/// Puts an upload's object in the place of one that is out of service, for everybody who links the blob.
+pub(super) const REPLACE_BLOB: &str = "UPDATE blobs SET size = $2, object_key = $3, \
+     lease_until = CASE WHEN lease_until < $4 THEN $4 ELSE lease_until END, quarantined_at = NULL \
+     WHERE digest = $1 AND quarantined_at IS NOT NULL RETURNING size, object_key, lease_until";
 /// Never shortens a lease.
 pub(super) const RENEW_BLOB: &str = "UPDATE blobs \
      SET lease_until = CASE WHEN lease_until < $2 THEN $2 ELSE lease_until END \
@@ -87,6 +94,11 @@ pub(super) const SET_TAG: &str = "INSERT INTO tags (repo_id, name, manifest, upd
 pub(super) const SET_FIXED_TAG: &str = "INSERT INTO tags (repo_id, name, manifest, updated_at) \
      VALUES ($1, $2, $3, $4) ON CONFLICT (repo_id, name) \
      DO UPDATE SET updated_at = excluded.updated_at WHERE tags.manifest = excluded.manifest";
+/// `$3` the digest of a manifest that is there.
+pub(super) const SET_TAG_BY_DIGEST: &str = "INSERT INTO tags (repo_id, name, manifest, updated_at) \
+     SELECT m.repo_id, $2, m.id, $4 FROM manifests m \
+     WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $3 \
+     ON CONFLICT (repo_id, name) DO UPDATE SET manifest = excluded.manifest, updated_at = excluded.updated_at";
 pub(super) const DELETE_TAG: &str = "DELETE FROM tags \
      WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name = $2";
 pub(super) const TAGS_OF: &str = "SELECT name FROM tags WHERE manifest = $1";

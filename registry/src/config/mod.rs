@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod auth;
 mod catalog;
 mod cidr;
 mod content;
@@ -28,6 +29,7 @@ mod telemetry;
 mod tests;
 mod value;
 
+pub use auth::Auth;
 pub use catalog::{Catalog, CatalogKind, Database};
 pub use cidr::Cidr;
 pub use content::{Delete, Manifests, Tags, Uploads};
@@ -52,6 +54,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[server.limits]`
     pub limits: Limits,
+    /// `[auth]`
+    pub auth: Auth,
     /// `[data]`
     pub data: Data,
     /// `[storage]`
@@ -126,6 +130,8 @@ impl Config {
         for section in config.sections() {
             section.check(&mut faults);
         }
+        config.server.check_listen(config.auth.enabled, &mut faults);
+        config.tls.check_clients(config.auth.enabled, &mut faults);
         faults.or(config)
     }
 
@@ -165,6 +171,7 @@ impl Config {
             &mut self.server,
             &mut self.tls,
             &mut self.limits,
+            &mut self.auth,
             &mut self.data,
             &mut self.storage,
             &mut self.catalog,

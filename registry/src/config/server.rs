@@ -73,18 +73,6 @@ impl Section for Server {
         if self.listen.is_empty() {
             faults.add("server.listen", "must name at least one address");
         }
-        for address in self.listen.iter().filter(|address| !address.ip().to_canonical().is_loopback()) {
-            if !self.insecure_open {
-                faults.add(
-                    "server.listen",
-                    format!(
-                        "{address} is not a loopback address and no authentication is configured: anyone who can reach \
-                         it could push and delete. If that is meant, set server.insecure_open = true or give \
-                         --insecure-open"
-                    ),
-                );
-            }
-        }
         if let Some(url) = &mut self.external_url {
             match origin(url) {
                 Ok(origin) => *url = origin,
@@ -93,6 +81,25 @@ impl Section for Server {
         }
         if self.drain > Duration::from_hours(24) {
             faults.add("server.drain", "must be no more than 24h");
+        }
+    }
+}
+
+impl Server {
+    /// Others than this machine may come only where callers say who they are, or where that is meant.
+    pub(super) fn check_listen(&self, authentication: bool, faults: &mut Faults) {
+        if authentication || self.insecure_open {
+            return;
+        }
+        for address in self.listen.iter().filter(|address| !address.ip().to_canonical().is_loopback()) {
+            faults.add(
+                "server.listen",
+                format!(
+                    "{address} is not a loopback address and no authentication is configured: anyone who can reach \
+                     it could push and delete. Set auth.enabled = true to let in users alone. If everybody is \
+                     meant, set server.insecure_open = true or give --insecure-open"
+                ),
+            );
         }
     }
 }
@@ -117,6 +124,8 @@ pub struct Tls {
     pub cert: Option<PathBuf>,
     /// Its key, PEM.
     pub key: Option<PathBuf>,
+    /// Authorities of client certificates, PEM.
+    pub client_ca: Option<PathBuf>,
 }
 
 impl Tls {
@@ -143,6 +152,13 @@ impl Section for Tls {
             &mut self.cert,
         );
         keys.key("key", "Its private key, PEM, as \"/etc/berth/tls.key\".", &mut self.key);
+        keys.key(
+            "client_ca",
+            "Certificates of authorities, PEM, as \"/etc/berth/clients.crt\": whoever shows a client certificate that\n\
+             one of them signed is cert:NAME, by its common name or else its first alternative name. Others say who\n\
+             they are as usual.",
+            &mut self.client_ca,
+        );
     }
 
     fn check(&mut self, faults: &mut Faults) {
@@ -150,6 +166,21 @@ impl Section for Tls {
             (Some(_), None) => faults.add("server.tls.key", "required when server.tls.cert is set"),
             (None, Some(_)) => faults.add("server.tls.cert", "required when server.tls.key is set"),
             (Some(_), Some(_)) | (None, None) => {}
+        }
+        if self.client_ca.is_some() && self.cert.is_none() {
+            faults.add("server.tls.client_ca", "needs TLS: set server.tls.cert and server.tls.key");
+        }
+    }
+}
+
+impl Tls {
+    /// Certificates of clients count for nothing where nobody is asked who they are.
+    pub(super) fn check_clients(&self, authentication: bool, faults: &mut Faults) {
+        if self.client_ca.is_some() && !authentication {
+            faults.add(
+                "server.tls.client_ca",
+                "is set though nobody is asked who they are; set auth.enabled = true",
+            );
         }
     }
 }

@@ -216,3 +216,34 @@ fn an_endpoint_holds_no_secret() {
     assert!(faults.contains("storage.endpoint: must not hold a user"), "{faults}");
     assert!(!faults.contains("hunter2"), "{faults}");
 }
+
+#[test]
+fn r37_with_authentication_any_address_may_be_listened_on() {
+    let toml = "[server]\nlisten = [\"0.0.0.0:5000\"]\n[auth]\nenabled = ";
+    assert!(load(&format!("{toml}true\n")).is_ok());
+    let faults = load(&format!("{toml}false\n")).unwrap_err();
+    assert!(faults.contains("Set auth.enabled = true"), "{faults}");
+}
+
+#[test]
+fn sources_of_identity_that_nobody_is_asked_for_are_faults() {
+    let faults = load(
+        "[server.tls]\ncert = \"/a\"\nkey = \"/b\"\nclient_ca = \"/c\"\n[auth]\nhtpasswd = \"/d\"\nadmins = [\"alice\"]\n",
+    )
+    .unwrap_err();
+    for key in ["auth.htpasswd", "auth.admins", "server.tls.client_ca"] {
+        assert!(faults.contains(&format!("{key}: is set though nobody is asked who they are")), "{faults}");
+    }
+    let faults = load("[server.tls]\nclient_ca = \"/c\"\n[auth]\nenabled = true\n").unwrap_err();
+    assert!(faults.contains("server.tls.client_ca: needs TLS"), "{faults}");
+}
+
+#[test]
+fn administrators_are_users_and_holders_of_certificates() {
+    let admins = |list: &str| load(&format!("[auth]\nenabled = true\nadmins = [{list}]\n"));
+    let config = admins("\"alice\", \"cert:ops\", \"user:bob\"").unwrap();
+    assert_eq!(config.auth.admins, ["user:alice", "cert:ops", "user:bob"]);
+    for wrong in ["robot:team/ci", "cert:", ":", ""] {
+        assert!(admins(&format!("\"{wrong}\"")).unwrap_err().contains("auth.admins"), "{wrong}");
+    }
+}

@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use super::error::ApiError;
 use crate::{
-    auth::{AuthError, Authenticate, Nobody, Principal},
+    auth::{AuthError, Authenticate, Nobody, Principal, Refused},
     policy::{self, Policy},
 };
 
@@ -84,7 +84,7 @@ impl Gate {
         match self.authenticate.identify(request).await {
             Ok(principal) => Ok(Caller { principal, policy: self.policy.clone() }),
             Err(AuthError::Invalid(why)) => {
-                let challenge = self.authenticate.challenge(request, "");
+                let challenge = self.authenticate.challenge(request, "", Refused::Invalid);
                 Err(ApiError::Unauthorized { challenge, why })
             }
             Err(AuthError::TooMany { retry_after }) => Err(ApiError::Throttled { retry_after }),

@@ -60,6 +60,9 @@ impl Policy {
         if who.subject == Subject::Local {
             return Decision { allowed: true, rule: "whoever owns the data directory".to_owned() };
         }
+        if who.admin && who.authority == Authority::Policy {
+            return Decision { allowed: true, rule: "administrators may do everything".to_owned() };
+        }
         match (&who.authority, self) {
             (Authority::Granted(scopes), _) => {
                 let allowed = repo.is_some_and(|repo| scopes.iter().any(|scope| grants(scope, verb, repo)));

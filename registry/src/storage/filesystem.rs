@@ -19,10 +19,11 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use rustix::{fs::OFlags, io::Errno};
 
 use super::{
-    BlobBody, BlobStore, Result, StageWriter, StorageError, key,
+    BlobBody, BlobStore, Listed, Result, StageWriter, StorageError, each_failed, folder, key,
     key::Key,
     lane::{Broken, Budget},
     staged::StagedFile,
@@ -249,6 +250,29 @@ impl BlobStore for Filesystem {
         // The removal need not survive a power failure: the object is then an orphan, and swept.
         let path = self.root.path(key)?;
         blocking(move || remove(&path).map_err(storage_error)).await
+    }
+
+    async fn delete_many(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
+        let paths: Vec<_> = keys.iter().map(|key| self.root.path(key)).collect();
+        let removed = blocking(move || {
+            Ok(paths.into_iter().map(|path| remove(&path?).map_err(storage_error)).collect())
+        });
+        removed.await.unwrap_or_else(|error| each_failed(keys.len(), &error))
+    }
+
+    fn list(&self, below: &str) -> BoxStream<'static, Result<Listed>> {
+        folder::list(self.root.path.clone(), below)
+    }
+
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>> {
+        let path = self.root.path(key)?;
+        blocking(move || match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => Ok(Some(found.len())),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(storage_error(error)),
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -53,6 +53,23 @@ impl Key<'_> {
     }
 }
 
+impl Key<'_> {
+    /// The upload that made an object under `blobs` or `uploads`, by its name. `None` for any other name:
+    /// that one is not ours.
+    #[must_use]
+    pub fn upload_of(key: &ObjectKey) -> Option<UploadId> {
+        let mut parts = components(key)?;
+        let name = match (parts.next()?, parts.next()?, parts.next(), parts.next(), parts.next()) {
+            ("blobs", id, None, ..) => id,
+            ("blobs", "sha256" | "sha512", Some(_), Some(file), None) => file.split_once('.')?.1,
+            ("uploads", id, None, ..) => id,
+            ("uploads", id, Some(tail), None, _) if tail.starts_with("tail-") => id,
+            _ => return None,
+        };
+        name.parse().ok().map(UploadId)
+    }
+}
+
 /// The components of a key, if it is one that [`Key`] could have made: no `..`, nothing empty,
 /// nothing absolute. Keys come back from the catalog as text, and a damaged row must not become a path.
 pub(super) fn components(key: &ObjectKey) -> Option<impl Iterator<Item = &str>> {
@@ -83,6 +100,19 @@ mod tests {
             (Key::Manifest(&"a/b".parse().unwrap(), &digest), format!("manifests/a/b/_sha256-{hex}")),
         ] {
             assert_eq!(key.object().0, name);
+        }
+    }
+
+    #[test]
+    fn an_object_tells_which_upload_made_it() {
+        let digest = Digest::from_hash(Algorithm::Sha512, &[0xab; 64]);
+        let id = UploadId(Uuid::from_u128(7));
+        for key in [Key::Blob(&digest, id), Key::Object(id), Key::Staging(id), Key::Tail(id, Uuid::nil())] {
+            assert_eq!(Key::upload_of(&key.object()), Some(id), "{key:?}");
+        }
+        let manifest = Key::Manifest(&"a/b".parse().unwrap(), &digest).object().0;
+        for other in [manifest.as_str(), "uploads/probe", "blobs/readme", "blobs/sha256/ab", "x", ""] {
+            assert_eq!(Key::upload_of(&ObjectKey(other.to_owned())), None, "{other}");
         }
     }
 

@@ -1,16 +1,20 @@
 //! Storage: the bytes of blobs, in a folder or an S3-compatible bucket. It knows nothing of
 //! repositories; which object holds which blob is the catalog's to say.
 
-use std::ops::Range;
+use std::{ops::Range, os::unix::fs::FileExt};
 
 use async_trait::async_trait;
 use berth_oci::Digest;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{TryStreamExt, stream::BoxStream};
 
-use crate::catalog::{BoxError, ObjectKey, UploadId};
+use crate::{
+    catalog::{BoxError, ObjectKey, UploadId},
+    clock::Timestamp,
+};
 
 mod filesystem;
+mod folder;
 mod key;
 pub(crate) mod lane;
 mod memory;
@@ -57,6 +61,17 @@ pub enum BlobBody {
     Stream(BoxStream<'static, Result<Bytes>>),
 }
 
+/// An object, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was last written, by the store's clock.
+    pub modified: Timestamp,
+}
+
 /// What storage wrote down about a session's bytes, to go on in another request or process.
 pub type Staging = Vec<u8>;
 
@@ -79,6 +94,19 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug + 'static {
 
     /// Deletes an object. Safe to repeat.
     async fn delete(&self, key: &ObjectKey) -> Result<()>;
+
+    /// Deletes objects, in bulk where the store can; safe to repeat. One result per key, in the
+    /// order of the keys: what failed is still there, or may be.
+    async fn delete_many(&self, keys: &[ObjectKey]) -> Vec<Result<()>>;
+
+    /// Lists the objects below a folder such as `blobs` or `manifests` (empty: all of them), in no
+    /// order that can be relied on. Each that is there from beginning to end is listed once; what comes and goes
+    /// meanwhile may be or not. Staged bytes and what a readiness probe wrote are listed as well,
+    /// below `uploads`. A folder that is not there lists nothing.
+    fn list(&self, below: &str) -> BoxStream<'static, Result<Listed>>;
+
+    /// The size of an object in bytes; `None` when there is no such object.
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>>;
 
     /// Answers when storage can be written to; for readiness.
     async fn ping(&self) -> Result<()>;
@@ -103,4 +131,35 @@ pub trait StageWriter: Send {
 
     /// Throws the session's bytes away, what only this writer knows of included.
     async fn abandon(self: Box<Self>) -> Result<()>;
+}
+
+/// Reads a whole small object. `None` when there is no such object.
+///
+/// # Errors
+/// [`StorageError::Corrupt`] when it has more than `max` bytes, which are then not read; when storage fails.
+pub async fn read_whole(store: &dyn BlobStore, key: &ObjectKey, max: u64) -> Result<Option<Bytes>> {
+    let Some(size) = store.size(key).await? else { return Ok(None) };
+    if size > max {
+        return Err(StorageError::Corrupt(format!("{key} has {size} bytes, more than {max}")));
+    }
+    match store.open(key, size, 0..size).await? {
+        None => Ok(None),
+        Some(BlobBody::Stream(pieces)) => {
+            let pieces: Vec<Bytes> = pieces.try_collect().await?;
+            Ok(Some(pieces.concat().into()))
+        }
+        Some(BlobBody::File { file, range }) => {
+            filesystem::blocking(move || {
+                let mut bytes = vec![0; usize::try_from(range.end).unwrap_or(usize::MAX)];
+                file.read_exact_at(&mut bytes, 0).map_err(filesystem::storage_error)?;
+                Ok(Some(bytes.into()))
+            })
+            .await
+        }
+    }
+}
+
+/// One failure for each of `count` keys that failed together.
+fn each_failed(count: usize, error: &StorageError) -> Vec<Result<()>> {
+    (0..count).map(|_| Err(StorageError::Unavailable(error.to_string().into()))).collect()
 }

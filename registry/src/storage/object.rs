@@ -4,19 +4,25 @@ use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use object_store::{
-    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, multipart::MultipartStore,
-    path::Path,
+    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload,
+    multipart::MultipartStore, path::Path,
 };
 use tracing::warn;
 
 use super::{
-    BlobBody, BlobStore, Result, StageWriter, StorageError, key,
+    BlobBody, BlobStore, Listed, Result, StageWriter, StorageError, key,
     key::Key,
     multipart::{MultipartWriter, Session},
 };
-use crate::catalog::{ObjectKey, UploadId};
+use crate::{
+    catalog::{ObjectKey, UploadId},
+    clock::Timestamp,
+};
 
 /// A bucket that holds blobs. Bytes go straight to their final object by a multipart upload, so
 /// that nothing is copied or moved at the end.
@@ -25,7 +31,14 @@ pub struct ObjectBackend {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) parts: Arc<dyn MultipartStore>,
     prefix: Arc<str>,
+    // The same store, to delete so many objects with one request, where it can.
+    bulk: Option<(Arc<dyn ObjectStore>, usize)>,
 }
+
+/// Keys that are deleted beside each other where there is no request for many.
+const BULK: usize = 1000;
+/// Requests for one object each that are under way at a time.
+const SINGLES: usize = 16;
 
 impl std::fmt::Debug for ObjectBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,7 +69,24 @@ impl ObjectBackend {
     /// A bucket, or the part of it below `prefix` (empty for all of it). The two are one store
     /// seen through two interfaces.
     pub fn new(objects: Arc<dyn ObjectStore>, parts: Arc<dyn MultipartStore>, prefix: &str) -> Self {
-        Self { objects, parts, prefix: prefix.trim_matches('/').into() }
+        Self { objects, parts, prefix: prefix.trim_matches('/').into(), bulk: None }
+    }
+
+    /// Deletes `most` objects with one request, through `store`, which is the same store.
+    #[must_use]
+    pub fn with_bulk_delete(mut self, store: Arc<dyn ObjectStore>, most: usize) -> Self {
+        self.bulk = Some((store, most));
+        self
+    }
+
+    /// Deletes objects with one request. `None` when that cannot be done, as a whole: the server does not know such
+    /// requests, or failed.
+    async fn delete_bulk(&self, keys: &[ObjectKey]) -> Option<Vec<Result<()>>> {
+        let (store, _) = self.bulk.as_ref()?;
+        let paths = keys.iter().map(|key| self.path(key)).collect::<Result<Vec<_>>>().ok()?;
+        let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
+        let results: Vec<_> = store.delete_stream(paths).map_ok(drop).collect().await;
+        (results.len() == keys.len()).then(|| results.into_iter().map(gone_is_well).collect())
     }
 
     /// Where `key` lies in the bucket.
@@ -140,6 +170,50 @@ impl BlobStore for ObjectBackend {
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {
         gone_is_well(self.objects.delete(&self.path(key)?).await)
+    }
+
+    async fn delete_many(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
+        let mut results = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(self.bulk.as_ref().map_or(BULK, |(_, most)| *most)) {
+            results.extend(match self.delete_bulk(keys).await {
+                Some(results) => results,
+                None => {
+                    let each = stream::iter(keys.to_vec()).map(async |key| self.delete(&key).await);
+                    each.buffered(SINGLES).collect().await
+                }
+            });
+        }
+        results
+    }
+
+    fn list(&self, below: &str) -> BoxStream<'static, Result<Listed>> {
+        let below = below.trim_matches('/');
+        let under = match below {
+            "" => Path::parse(&*self.prefix).map_err(|error| object_error(error.into())),
+            below => self.path(&ObjectKey(below.to_owned())),
+        };
+        let under = match under {
+            Ok(under) => under,
+            Err(error) => return stream::once(async { Err(error) }).boxed(),
+        };
+        let prefix = self.prefix.clone();
+        let listed = move |object: ObjectMeta| {
+            let key = object.location.as_ref().strip_prefix(&*prefix).unwrap_or_default();
+            Listed {
+                key: ObjectKey(key.trim_start_matches('/').to_owned()),
+                size: object.size,
+                modified: Timestamp(object.last_modified.timestamp_micros()),
+            }
+        };
+        self.objects.list(Some(&under)).map_ok(listed).map_err(object_error).boxed()
+    }
+
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>> {
+        match self.objects.head(&self.path(key)?).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(object_error(error)),
+        }
     }
 
     async fn ping(&self) -> Result<()> {

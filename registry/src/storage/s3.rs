@@ -40,6 +40,8 @@ impl fmt::Debug for S3Options {
     }
 }
 
+/// Objects that S3 deletes with one request, at most.
+const BULK: usize = 1000;
 /// Waits for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Waits for the next byte of an answer, the sending of one part included. The whole request has
@@ -76,8 +78,6 @@ pub fn s3(options: &S3Options) -> Result<ObjectBackend> {
         .with_virtual_hosted_style_request(options.virtual_hosted_style)
         // Under TLS the payload is safe as it is; without, its hash is part of the signature.
         .with_unsigned_payload(!plain)
-        // Objects are deleted one at a time, which every server can.
-        .with_disable_bulk_delete(true)
         .with_client_options(client)
         .with_retry(retries());
     if let Some(endpoint) = &options.endpoint {
@@ -86,6 +86,9 @@ pub fn s3(options: &S3Options) -> Result<ObjectBackend> {
     if let Some((id, secret)) = &options.credentials {
         builder = builder.with_access_key_id(id).with_secret_access_key(secret);
     }
-    let bucket: Arc<AmazonS3> = Arc::new(builder.build().map_err(object_error)?);
-    Ok(ObjectBackend::new(bucket.clone(), bucket, &options.prefix))
+    // One object is deleted by a plain request, which every server can; many at a time where the server can.
+    let single = builder.clone().with_disable_bulk_delete(true).build();
+    let single: Arc<AmazonS3> = Arc::new(single.map_err(object_error)?);
+    let bulk = Arc::new(builder.build().map_err(object_error)?);
+    Ok(ObjectBackend::new(single.clone(), single, &options.prefix).with_bulk_delete(bulk, BULK))
 }

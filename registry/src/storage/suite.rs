@@ -6,6 +6,7 @@ use futures_util::TryStreamExt;
 use uuid::Uuid;
 
 use super::*;
+use crate::clock::{Clock, SystemClock};
 
 const MIB: usize = 1024 * 1024;
 
@@ -194,12 +195,58 @@ async fn small_objects(store: &dyn BlobStore) {
     store.ping().await.unwrap();
 }
 
+async fn listed(store: &dyn BlobStore, below: &str) -> Vec<(String, u64)> {
+    let found: Vec<Listed> = store.list(below).try_collect().await.unwrap();
+    let age = found.iter().map(|object| SystemClock.now().0 - object.modified.0).max().unwrap_or(0);
+    assert!((-120_000_000..120_000_000).contains(&age), "an object is {age} µs old");
+    let mut found: Vec<_> = found.into_iter().map(|object| (object.key.0, object.size)).collect();
+    found.sort();
+    found
+}
+
+async fn lists_and_bulk_deletes(store: &dyn BlobStore) {
+    let repos = ["a", "a/b", "ab", "c"];
+    let key = |repo: &str, seed| Key::Manifest(&repo.parse().unwrap(), &digest(seed)).object();
+    let mut keys: Vec<_> = repos.iter().flat_map(|repo| (0..4).map(|seed| key(repo, seed))).collect();
+    for (size, key) in keys.iter().enumerate() {
+        store.put(key, content(size, 8)).await.unwrap();
+        assert_eq!(store.size(key).await.unwrap(), Some(size as u64));
+    }
+    let mut expected: Vec<_> =
+        keys.iter().enumerate().map(|(size, key)| (key.0.clone(), size as u64)).collect();
+    expected.sort();
+    assert_eq!(listed(store, "manifests").await, expected);
+    assert_eq!(listed(store, "manifests/a").await.len(), 8, "a and a/b, but not ab");
+    assert_eq!(listed(store, "").await.iter().filter(|(key, _)| key.starts_with("manifests/")).count(), 16);
+    assert_eq!(listed(store, "nothing").await, []);
+
+    let whole = read_whole(store, &keys[9], 9).await.unwrap();
+    assert!(whole == Some(content(9, 8)));
+    assert!(matches!(read_whole(store, &keys[9], 8).await, Err(StorageError::Corrupt(_))));
+    let blob = store_whole(store, &content(70_000, 9)).await;
+    assert_eq!(listed(store, "blobs").await, [(blob.0.clone(), 70_000)]);
+
+    let kept = keys.pop().unwrap();
+    keys.extend([blob, key("never", 1)]);
+    let results = store.delete_many(&keys).await;
+    assert!(results.len() == keys.len() && results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(listed(store, "manifests").await, [(kept.0.clone(), 15)]);
+    assert_eq!(store.size(&keys[0]).await.unwrap(), None);
+    assert_eq!(read_whole(store, &keys[0], 9).await.unwrap(), None);
+    // A key that is none fails alone.
+    let results = store.delete_many(&[ObjectKey("../x".to_owned()), kept]).await;
+    assert!(matches!(results[..], [Err(StorageError::Corrupt(_)), Ok(())]), "{results:?}");
+    assert_eq!(listed(store, "manifests").await, []);
+    assert!(store.delete_many(&[]).await.is_empty());
+}
+
 async fn r1_keys_stay_below_the_root(store: &dyn BlobStore) {
     for key in ["../x", "/etc/hostname", "blobs/../../x", ""] {
         let key = ObjectKey(key.to_owned());
         assert!(matches!(store.open(&key, 1, 0..1).await.err(), Some(StorageError::Corrupt(_))));
         assert!(matches!(store.put(&key, Bytes::new()).await, Err(StorageError::Corrupt(_))));
         assert!(matches!(store.delete(&key).await, Err(StorageError::Corrupt(_))));
+        assert!(matches!(store.size(&key).await, Err(StorageError::Corrupt(_))));
     }
 }
 
@@ -211,6 +258,9 @@ pub(super) async fn run(store: &dyn BlobStore) {
     sessions_end(store).await;
     two_uploads_of_one_content_are_two_objects(store).await;
     small_objects(store).await;
+    lists_and_bulk_deletes(store).await;
+    let outside = store.list("blobs/../..").try_collect::<Vec<_>>().await;
+    assert!(matches!(outside, Err(StorageError::Corrupt(_))), "{outside:?}");
     r1_keys_stay_below_the_root(store).await;
 }
 

@@ -31,7 +31,7 @@ impl Immutable {
 }
 
 /// Glob over bytes, in time of pattern times text: on a mismatch only the last `*` takes one more.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

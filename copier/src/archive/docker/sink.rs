@@ -67,6 +67,7 @@ impl Sink for DockerSink {
             layers: LayerForm::Decompress,
             keeps_manifest: false,
             concurrent: self.output.concurrent(),
+            trust_current: false,
         }
     }
 

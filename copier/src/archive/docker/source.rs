@@ -1,14 +1,15 @@
 //! An image of an archive, to read.
 //!
 //! The archive has no manifest: one is made of the configuration and of the layers as they lie there. A plain layer's
-//! digest is its diff_id, which whoever copies it verifies; a compressed one's is computed.
+//! digest is its diff_id, which whoever copies it verifies; a compressed one's is computed, and what comes out of it is
+//! held against its diff_id here, since nobody who copies it would.
 
 use std::{collections::BTreeMap, fs::File, os::unix::fs::FileExt, sync::Arc};
 
 use async_trait::async_trait;
 use berth_oci::{Descriptor, Digest, Hasher, MediaType};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     ByteStream, Content, Error, ImageName, RawManifest, Result, Source,
-    compression::{Form, detect},
+    compression::{Form, Recipe, Recompressed, detect},
     disk::{FileContent, OWN_ALGORITHM, Opener, blocking},
     name::ArchiveImage,
 };
@@ -45,6 +46,8 @@ struct Image {
     manifest: RawManifest,
     config: (Digest, Bytes),
     layers: BTreeMap<Digest, Opener>,
+    /// Layers that lie there compressed, with the digests of what must come out of them.
+    packed: Vec<(Descriptor, Digest)>,
 }
 
 impl DockerSource {
@@ -56,7 +59,11 @@ impl DockerSource {
     async fn image(&self) -> Result<Arc<Image>> {
         let read = || {
             let (tar, item) = (self.tar.clone(), self.item.clone());
-            blocking(move || Image::read(&tar, &item).map(Arc::new))
+            async {
+                let image = blocking(move || Image::read(&tar, &item)).await?;
+                image.check_packed().await?;
+                Ok(Arc::new(image))
+            }
         };
         self.image.get_or_try_init(read).await.cloned()
     }
@@ -122,12 +129,17 @@ impl Image {
         let mut known: BTreeMap<&Digest, Part> = BTreeMap::new();
         let mut layers = BTreeMap::new();
         let mut parts = Vec::new();
+        let mut packed = Vec::new();
         for (name, diff_id) in names.iter().zip(&diff_ids) {
             // One layer may be there several times, as links or as copies.
             if !known.contains_key(diff_id) {
                 let opener = tar.open(&find(name)?)?.ok_or_else(|| missing(name))?;
                 let part = layer(&opener, diff_id)?;
                 layers.insert(part.digest.clone(), opener);
+                if part.media_type != LAYER {
+                    let blob = Descriptor::new(part.media_type.into(), part.digest.clone(), part.size);
+                    packed.push((blob, diff_id.clone()));
+                }
                 known.insert(diff_id, part);
             }
             parts.extend(known.get(diff_id).cloned());
@@ -140,7 +152,27 @@ impl Image {
         let manifest = serde_json::to_vec(&manifest)
             .map_err(|fault| Error::Other { what: "writing a manifest".to_owned(), source: fault.into() })?;
         let manifest = RawManifest::new(manifest.into(), Some(MediaType::DOCKER_MANIFEST.into()));
-        Ok(Self { manifest, config: (digest, raw), layers })
+        Ok(Self { manifest, config: (digest, raw), layers, packed })
+    }
+
+    /// Unpacks what lies there compressed, and keeps nothing of it.
+    async fn check_packed(&self) -> Result<()> {
+        for (blob, diff_id) in &self.packed {
+            let Some(opener) = self.layers.get(&blob.digest).cloned() else { continue };
+            let content = FileContent { opener, blob: blob.clone() };
+            let plain = Recompressed::new(Box::new(content), Recipe::default());
+            let mut pieces = plain.open(0).await?;
+            while pieces.try_next().await?.is_some() {}
+            let found = plain.facts().map(|facts| facts.diff_id);
+            if found.as_ref() != Some(diff_id) {
+                let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
+                return Err(Error::Integrity(format!(
+                    "layer {} unpacks to {found}, and the configuration says {diff_id}",
+                    blob.digest
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -226,6 +226,7 @@ impl Default for Heap {
                 layers: LayerForm::Preserve,
                 keeps_manifest: true,
                 concurrent: true,
+                trust_current: true,
             },
             state: Mutex::default(),
             refuses: BTreeSet::new(),

@@ -25,6 +25,59 @@ async fn c6_a_blob_that_lies_ends_the_copy_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn c6_a_blob_that_is_named_with_two_sizes_is_refused_before_anything_moves() {
+    let (mut shelf, heap) = (Shelf::default(), Heap::default());
+    shelf.blob(b"{}");
+    shelf.blob(b"one");
+    let layer =
+        |size: u64| json!({"mediaType": MediaType::OCI_LAYER, "digest": digest(b"one"), "size": size});
+    shelf.manifest(&json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
+        "config": described(MediaType::OCI_CONFIG, b"{}"), "layers": [layer(3), layer(2)],
+    }));
+    let error = copy(&shelf, &heap, &Options::default()).await.unwrap_err();
+    assert_eq!(error.exit_code(), 4, "{error}");
+    assert!(heap.calls().is_empty());
+}
+
+#[tokio::test]
+async fn c6_a_manifest_that_is_named_with_two_sizes_is_refused() {
+    for nested in [false, true] {
+        let (mut shelf, heap) = (Shelf::default(), Heap::default());
+        let image = shelf.image(b"{}", &[b"one"]);
+        let right = serde_json::to_value(shelf.descriptor(&image)).unwrap();
+        let mut wrong = right.clone();
+        wrong["size"] = json!(7);
+        let index = |entries: Vec<Value>| json!({"schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries});
+        if nested {
+            let inner = shelf.manifest(&index(vec![wrong]));
+            let inner = serde_json::to_value(shelf.descriptor(&inner)).unwrap();
+            shelf.manifest(&index(vec![right, inner]));
+        } else {
+            shelf.manifest(&index(vec![right, wrong]));
+        }
+        let error = copy(&shelf, &heap, &all()).await.unwrap_err();
+        assert_eq!(error.exit_code(), 4, "{error}");
+        assert!(error.to_string().contains("is named with"), "{error}");
+        assert!(heap.calls().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_the_destination_may_have_lost_is_copied_again() {
+    let mut shelf = Shelf::default();
+    let image = shelf.image(b"{}", &[b"one"]);
+    let mut heap = Heap::default();
+    copy(&shelf, &heap, &Options::default()).await.unwrap();
+    heap.state().blobs.remove(&digest(b"one"));
+    assert!(copy(&shelf, &heap, &Options::default()).await.unwrap().unchanged);
+    heap.traits.trust_current = false;
+    let report = copy(&shelf, &heap, &Options::default()).await.unwrap();
+    assert!(!report.unchanged && report.digest == image);
+    assert!(heap.state().blobs.contains_key(&digest(b"one")));
+}
+
+#[tokio::test]
 async fn c5_a_pinned_digest_is_verified() {
     let mut shelf = Shelf::default();
     let image = shelf.image(b"{}", &[b"one"]);

@@ -86,3 +86,23 @@ async fn what_would_go_out_unencrypted_is_refused_before_anything_moves() {
         assert!(heap.state().blobs.is_empty(), "{config} {layer}");
     }
 }
+
+#[tokio::test]
+async fn layers_that_an_index_lists_itself_are_refused_where_they_would_have_to_be_encrypted() {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let public = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap();
+    let recipients = vec![Recipient::from_bytes(&pem("PUBLIC KEY", public.as_ref())).unwrap()];
+    let encrypt = Encrypt { recipients, layers: Vec::new() };
+    let (mut shelf, heap) = (Shelf::default(), Heap::default());
+    shelf.blob(b"a secret");
+    let layer = super::fakes::described(MediaType::OCI_LAYER_GZIP, b"a secret");
+    shelf.manifest(&serde_json::json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": [layer],
+    }));
+    assert_eq!(copy(&shelf, &heap, &super::all()).await.unwrap().blobs.len(), 1);
+    let heap = Heap { name: "dir:/other".parse().unwrap(), ..heap };
+    heap.state().blobs.clear();
+    let error = copy(&shelf, &heap, &Options { encrypt: Some(encrypt), ..super::all() }).await.unwrap_err();
+    assert_eq!(error.exit_code(), 5, "{error}");
+    assert!(heap.state().blobs.is_empty());
+}

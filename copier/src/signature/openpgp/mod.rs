@@ -72,10 +72,11 @@ impl Keyring {
         Ok(Self { keys })
     }
 
-    /// All keys of several keyrings.
+    /// All keys of several keyrings; `None` where there is not one.
     #[must_use]
-    pub fn join(rings: impl IntoIterator<Item = Self>) -> Self {
-        Self { keys: rings.into_iter().flat_map(|ring| ring.keys).collect() }
+    pub fn join(rings: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let keys: Vec<_> = rings.into_iter().flat_map(|ring| ring.keys).collect();
+        (!keys.is_empty()).then_some(Self { keys })
     }
 
     /// Fingerprints of the keys (not of their subkeys), in upper-case hexadecimal.

@@ -12,13 +12,16 @@ use std::sync::{
 use async_trait::async_trait;
 use berth_oci::{Algorithm, Digest, RepoName};
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 
 use super::{hash::Hash, *};
 use crate::{
     catalog::{SqliteCatalog, SqliteOptions, UploadId},
     clock::Timestamp,
-    storage::{Filesystem, StageWriter, Staging, memory},
+    storage::{Filesystem, Listed, StageWriter, Staging, memory},
 };
 
 #[derive(Debug, Default)]
@@ -86,6 +89,19 @@ impl BlobStore for Faulty {
     async fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
         self.faults.objects.lock().unwrap().retain(|known| known != key);
         self.inner.delete(key).await
+    }
+
+    async fn delete_many(&self, keys: &[ObjectKey]) -> Vec<StoreResult<()>> {
+        self.faults.objects.lock().unwrap().retain(|known| !keys.contains(known));
+        self.inner.delete_many(keys).await
+    }
+
+    fn list(&self, below: &str) -> BoxStream<'static, StoreResult<Listed>> {
+        self.inner.list(below)
+    }
+
+    async fn size(&self, key: &ObjectKey) -> StoreResult<Option<u64>> {
+        self.inner.size(key).await
     }
 
     async fn ping(&self) -> StoreResult<()> {

@@ -90,6 +90,12 @@ async fn insert_or_find(
         return Ok(BlobRow { digest: digest.clone(), size: *size, key: key.clone() });
     }
     if let Some(row) = db.row(sql::BLOB, &[digest.into()]).await? {
+        if row.int(3)? != 0 {
+            // Found to be damaged: this upload heals it.
+            let row = [digest.into(), signed(*size)?.into(), (&key.0).into(), lease.until().into()];
+            let row = db.row(sql::REPLACE_BLOB, &row).await?.ok_or_else(|| overtaken(digest))?;
+            return Ok(Leased::read(&row, digest)?.blob);
+        }
         let found = Leased::read(&row, digest)?;
         if !found.is_due(lease) {
             return Ok(found.blob);

@@ -7,7 +7,7 @@ use crate::catalog::{ReferrerRow, Referrers, ReferrersLimit};
 
 /// PostgreSQL has no text with a NUL in it. No name has one either, so whatever stands behind it in a
 /// client's `last` makes no difference to which names come after.
-fn sought(after: Option<&str>) -> &str {
+pub(super) fn sought(after: Option<&str>) -> &str {
     after.and_then(|after| after.split('\0').next()).unwrap_or("")
 }
 

@@ -23,7 +23,7 @@ const fn kind_number(kind: RefKind) -> i64 {
     }
 }
 
-fn kind_of(number: i64) -> Result<RefKind> {
+pub(super) fn kind_of(number: i64) -> Result<RefKind> {
     match number {
         0 => Ok(RefKind::Blob),
         1 => Ok(RefKind::Child),
@@ -101,6 +101,20 @@ async fn hold<D: Statements>(db: &mut D, new: &NewManifest, references: &String,
         db.rows(D::HOLD_CHILDREN, &[(&new.repo).into(), references.into()]).await?;
     }
     Ok(())
+}
+
+/// Points a tag at a manifest that is there, as of `since`.
+pub(super) async fn set_tag(
+    db: &mut impl Statements,
+    repo: &RepoName,
+    digest: &Digest,
+    tag: &Tag,
+    since: Timestamp,
+) -> Result<()> {
+    match db.execute(sql::SET_TAG_BY_DIGEST, &[repo.into(), tag.into(), digest.into(), since.into()]).await? {
+        0 => Err(overtaken(digest)),
+        _ => Ok(()),
+    }
 }
 
 /// How deep the manifest is nested. What a sparse index lacks counts nothing, so the bound holds

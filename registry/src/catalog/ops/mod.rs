@@ -9,10 +9,13 @@ use super::{
     sql,
 };
 
+pub(super) mod accounts;
 pub(super) mod blobs;
 pub(super) mod collection;
 pub(super) mod lists;
 pub(super) mod manifests;
+pub(super) mod tokens;
+pub(super) mod upkeep;
 pub(super) mod uploads;
 
 /// A row cannot be what we wrote.

@@ -35,6 +35,7 @@ mod quotas;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upkeep;
 mod uploads;
 
@@ -47,6 +48,7 @@ const STEPS: &[Step] = &[
     (4, "collection", include_str!("../migrations/postgres/0004_collection.sql")),
     (5, "quotas", include_str!("../migrations/postgres/0005_quotas.sql")),
     (6, "upkeep", include_str!("../migrations/postgres/0006_upkeep.sql")),
+    (7, "tokens", include_str!("../migrations/postgres/0007_tokens.sql")),
 ];
 
 /// How long a caller waits for a connection, new or free.

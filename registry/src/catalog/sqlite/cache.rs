@@ -151,6 +151,14 @@ impl Cache {
         }
     }
 
+    /// Forgets everything, what is being read now included.
+    pub(super) fn clear(&self) {
+        for shard in 0..SHARDS {
+            self.epoch(shard).number += 1;
+        }
+        self.entries.clear();
+    }
+
     /// Announces a write to `repo` that changes a manifest and tags. Drop the answer once it has
     /// been committed or undone, and before anybody hears of it.
     pub(super) fn writing(

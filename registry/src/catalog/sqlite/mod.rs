@@ -40,6 +40,7 @@ mod operations;
 mod quotas;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upkeep;
 mod uploads;
 mod writer;
@@ -51,6 +52,7 @@ const STEPS: &[Step] = &[
     (4, "collection", include_str!("../migrations/sqlite/0004_collection.sql")),
     (5, "quotas", include_str!("../migrations/sqlite/0005_quotas.sql")),
     (6, "upkeep", include_str!("../migrations/sqlite/0006_upkeep.sql")),
+    (7, "tokens", include_str!("../migrations/sqlite/0007_tokens.sql")),
 ];
 
 /// How long a connection waits for another process that looks into the database.

@@ -34,7 +34,6 @@ macro_rules! again {
         })
     };
 }
-
 pub(super) use again;
 
 #[async_trait]

@@ -9,12 +9,14 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::Timestamp;
 
+mod accounts;
 mod blobs;
 mod lists;
 mod manifests;
 pub(super) mod postgres_server;
 mod references;
 mod tags;
+mod tokens;
 mod uploads;
 
 pub(super) use uploads::new_session;
@@ -162,6 +164,14 @@ async fn check(fixture: Option<Fixture>, body: impl AsyncFnOnce(&Fixture)) {
 }
 
 contract! {
+    accounts {
+        a_user_comes_back_as_it_was_added_and_changed
+        administrators_are_counted_unless_shut_out
+        users_and_robots_come_in_byte_order_page_by_page
+        a_robot_comes_back_as_it_was_added_and_changed
+        members_go_with_their_group_and_with_their_account
+        of_many_who_add_one_name_at_once_one_does
+    }
     blobs {
         r11_a_blob_is_seen_only_where_it_is_linked
         a_second_upload_of_one_content_is_surplus_and_the_first_row_stays
@@ -211,6 +221,17 @@ contract! {
         r22_a_fixed_tag_is_set_once_and_again_only_to_what_it_has
         r22_a_fixed_tag_that_was_set_in_between_keeps_its_manifest
         r22_of_ten_first_pushes_of_a_fixed_tag_one_is_stored
+    }
+    tokens {
+        a_key_takes_over_from_the_youngest_and_retires_the_others
+        a_key_is_not_added_when_another_was_added_since
+        of_first_keys_added_at_once_all_that_stay_verify_and_one_is_first
+        keys_are_forgotten_when_they_have_retired
+        a_refresh_token_comes_back_by_its_secret_alone
+        refresh_tokens_are_listed_by_subject_page_by_page
+        a_revoked_refresh_token_is_gone
+        clients_keep_only_the_refresh_tokens_that_were_used_last
+        refresh_tokens_are_forgotten_when_they_have_expired
     }
     uploads {
         a_session_comes_back_as_it_was_saved
