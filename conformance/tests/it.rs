@@ -26,6 +26,14 @@ mod faults_kill;
 mod faults_limits;
 #[path = "it/meta.rs"]
 mod meta;
+#[path = "it/recover.rs"]
+mod recover;
+#[path = "it/recover_check.rs"]
+mod recover_check;
+#[path = "it/recover_import.rs"]
+mod recover_import;
+#[path = "it/recover_migrate.rs"]
+mod recover_migrate;
 #[path = "it/suites_berth.rs"]
 mod suites_berth;
 

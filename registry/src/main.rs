@@ -18,6 +18,10 @@ const CONFIG: u8 = 78;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => return run(&serve.into()),
+        Command::Gc(args) => return cli::gc::gc(args),
+        Command::Retention { command } => return cli::gc::retention(command),
+        Command::Undelete(args) => return cli::gc::undelete(args),
+        Command::Recover(args) => return cli::recover::run(&args),
         Command::Config { command: cli::Config::Check(source) } => return check(&source.into()),
         Command::Config { command: cli::Config::Print { source, defaults } } => {
             let config = if defaults { Ok(Config::default()) } else { Config::load(&source.into()) };

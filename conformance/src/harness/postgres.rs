@@ -154,6 +154,12 @@ impl Postgres {
         Ok(name)
     }
 
+    /// Throws a database away with all connections to it, and makes an empty one of its name.
+    pub fn replace_database(&self, name: &str) -> Result<()> {
+        self.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"))?;
+        self.sql("postgres", &format!("CREATE DATABASE {name}")).map(drop)
+    }
+
     /// Runs SQL in a database; returns rows, one a line, columns divided by `|`.
     pub fn sql(&self, database: &str, statement: &str) -> Result<String> {
         let url = self.url(database);

@@ -30,6 +30,26 @@ impl OutsideStack {
     pub fn bucket_folder(&self) -> PathBuf {
         self.s3.bucket_folder(&self.bucket)
     }
+
+    /// Throws the database away and makes an empty one of the same name.
+    pub fn lose_database(&self) -> Result<()> {
+        self.postgres.replace_database(&self.database)
+    }
+
+    /// Runs one statement in the database and returns what it prints.
+    pub fn sql(&self, statement: &str) -> Result<String> {
+        self.postgres.sql(&self.database, statement)
+    }
+
+    /// The address of the database.
+    pub fn database_url(&self) -> String {
+        self.postgres.url(&self.database)
+    }
+
+    /// A further empty database of the same cluster, by its address.
+    pub fn other_database(&self) -> Result<String> {
+        Ok(self.postgres.url(&self.postgres.new_database()?))
+    }
 }
 
 impl Stack {

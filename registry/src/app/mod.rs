@@ -1,13 +1,17 @@
 //! Builds everything from the configuration and connects it, or refuses to start.
 
 mod background;
+mod collection;
 mod greet;
 mod services;
+mod upkeep;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
+pub use collection::Collection;
 pub use services::Services;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -19,8 +23,9 @@ use crate::{
     config::Config,
     http::{
         health::{self, Health, Probe},
-        serve::{self, Options, Shutdown, Tls, TlsError},
+        serve::{self, Control, Options, Shutdown, Tls, TlsError},
     },
+    policy::{Live, Policy, RuleFaults},
     storage::{BlobStore, StorageError},
     telemetry::{self, Metrics, Requests},
 };
@@ -28,6 +33,8 @@ use crate::{
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
+/// How soon a replica takes over rules that were changed on another.
+const FOLLOW: Duration = Duration::from_secs(2);
 
 /// Why the registry did not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +56,9 @@ pub enum StartError {
         /// What happened.
         error: io::Error,
     },
+    /// A rule of the policy is wrong.
+    #[error("policy.rules: {0}")]
+    Policy(#[source] RuleFaults),
     /// Logging cannot begin.
     #[error("logging cannot begin: {0}")]
     Log(#[source] BoxError),
@@ -64,7 +74,7 @@ impl StartError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Catalog(OpenError::Locked(_)) => 75,
-            Self::Catalog(OpenError::Address(_)) | Self::Tls(_) => 78,
+            Self::Catalog(OpenError::Address(_)) | Self::Tls(_) | Self::Policy(_) => 78,
             Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
             | Self::Storage(_)
             | Self::Listen { .. }
@@ -119,6 +129,7 @@ async fn start(config: Config) -> Result<(), StartError> {
         tokio::spawn(watch(tls, shutdown.stop.clone()));
     }
     let mut tasks = background::start(periodic(&services), &services.catalog, &shutdown.stop);
+    tasks.extend(control(&config, router.clone(), &shutdown));
     tasks.extend(beside);
     greet(&config, &listeners);
     // What cannot be reached may come yet, so it stops no start; but a wrong bucket is told of before the first push.
@@ -138,7 +149,28 @@ async fn start(config: Config) -> Result<(), StartError> {
 
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
-    vec![purge(services.blobs.clone())]
+    let mut tasks = vec![purge(services.blobs.clone())];
+    if let Policy::Rules(live) = &services.policy {
+        tasks.push(follow(live.clone(), services.catalog.clone()));
+    }
+    tasks.extend(upkeep::tasks(services));
+    tasks.extend(collection::task(services));
+    tasks
+}
+
+/// Takes over rules that were changed on other replicas. While the catalog does not answer, those that are known
+/// hold.
+fn follow(live: Live, catalog: Arc<dyn Catalog>) -> Periodic {
+    let round: Round = Arc::new(move |_stop| {
+        let (live, catalog) = (live.clone(), catalog.clone());
+        Box::pin(async move {
+            if live.refresh(&*catalog).await? {
+                tracing::info!("The policy's rules have changed");
+            }
+            Ok(())
+        })
+    });
+    Periodic { name: "the policy", every: FOLLOW, alone: false, round }
 }
 
 fn probes(catalog: &Arc<dyn Catalog>, store: &Arc<dyn BlobStore>) -> Vec<(&'static str, Probe)> {
@@ -163,6 +195,19 @@ async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError
     Ok(listeners)
 }
 
+/// The socket by which commands reach this server. Where there can be none, it serves all the same: with a catalog
+/// on PostgreSQL commands work without.
+fn control(config: &Config, router: Router, shutdown: &Shutdown) -> Option<JoinHandle<()>> {
+    let folder = &config.data.dir;
+    match std::fs::create_dir_all(folder).and_then(|()| Control::bind(folder)) {
+        Ok(control) => Some(tokio::spawn(control.serve(router, config.server.drain, shutdown.clone()))),
+        Err(error) => {
+            tracing::warn!("There is no control socket in {}: {error}", folder.display());
+            None
+        }
+    }
+}
+
 /// Metrics and health on a port of their own, where one is configured. Its `shutdown` is its own
 /// too: it is open until the last request is over, so that a drain can be watched.
 async fn beside(
@@ -170,7 +215,7 @@ async fn beside(
     metrics: Metrics,
     health: Health,
     shutdown: Shutdown,
-) -> Result<Option<tokio::task::JoinHandle<()>>, StartError> {
+) -> Result<Option<JoinHandle<()>>, StartError> {
     let Some(address) = config.metrics.listen.0 else { return Ok(None) };
     let listeners = listen(&[address]).await?;
     let router = health::metrics(metrics).merge(health::health(health));

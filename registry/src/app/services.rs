@@ -3,16 +3,21 @@
 use std::{io, sync::Arc};
 
 use axum::Router;
+use tokio_util::sync::CancellationToken;
 
-use super::StartError;
+use super::{Collection, StartError};
 use crate::{
     api,
+    auth::Nobody,
     blobs::{self, Blobs},
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
+    gc::{self, Collector},
     http::{self, Api, access::Gate, serve::Origin},
     manifests::{self, Manifests},
+    policy::{Live, Policy},
+    records::Records,
     storage::{BlobStore, Filesystem, S3Options, s3},
     tags::Immutable,
     telemetry::Metrics,
@@ -31,14 +36,22 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The rules of blobs.
     pub blobs: Blobs,
+    /// What storage is told of the catalog.
+    pub records: Records,
     /// The rules of manifests.
     pub manifests: Manifests,
     /// Who may do what.
+    pub policy: Policy,
+    /// Where callers are looked at.
     pub gate: Gate,
     /// Which address clients use.
     pub origin: Arc<Origin>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Removes what nothing needs.
+    pub collection: Collection,
+    /// Cancelled when everything is closed.
+    pub stop: CancellationToken,
 }
 
 impl Services {
@@ -51,21 +64,32 @@ impl Services {
         let store = open_storage(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
-        let manifests = Manifests::new(catalog.clone(), clock.clone(), manifest_settings(&config));
+        let records = Records::new(catalog.clone(), store.clone());
+        let rules = manifest_settings(&config);
+        let manifests = Manifests::new(catalog.clone(), clock.clone(), records.clone(), rules);
         let origin = Arc::new(Origin {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
+        let settings = gc_settings(&config);
+        let collector = Collector::new(catalog.clone(), store.clone(), clock.clone(), settings);
+        let metrics = Metrics::default();
+        let collection = Collection::new(collector, &metrics);
+        let policy = open_policy(&config, &*catalog).await?;
         Ok(Self {
             config: Arc::new(config),
             catalog,
             store,
             clock,
             blobs,
+            records,
             manifests,
-            gate: Gate::open(),
+            gate: Gate::new(Arc::new(Nobody), policy.clone()),
+            policy,
             origin,
-            metrics: Metrics::default(),
+            metrics,
+            collection,
+            stop: CancellationToken::new(),
         })
     }
 
@@ -84,7 +108,12 @@ impl Services {
 
     /// Waits for writes under way and closes what is open.
     pub async fn close(&self) {
+        self.stop.cancel();
         self.blobs.settled().await;
+        self.collection.collector.settled().await;
+        if let Err(error) = self.records.flush().await {
+            tracing::warn!("Records that are written will be written again at the next start: {error}");
+        }
         self.catalog.close().await;
     }
 }
@@ -127,12 +156,25 @@ async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError>
     }
 }
 
+/// Rules are asked where callers say who they are, and where somebody wrote rules into the configuration all the
+/// same: then everybody is anonymous to them.
+async fn open_policy(config: &Config, catalog: &dyn Catalog) -> Result<Policy, StartError> {
+    let configured = config.policy.rules.0.clone();
+    if !config.auth.enabled && configured.is_empty() {
+        return Ok(Policy::Open);
+    }
+    let live = Live::new(configured).map_err(StartError::Policy)?;
+    live.refresh(catalog).await.map_err(OpenError::from)?;
+    Ok(Policy::Rules(live))
+}
+
 fn blob_settings(config: &Config) -> blobs::Settings {
     blobs::Settings {
         upload_expiry: config.uploads.expiry,
         max_blob_bytes: config.uploads.max_blob_size.map(|size| size.0),
         min_chunk_bytes: config.uploads.min_chunk.map_or(0, |size| size.0),
         max_uploads: config.uploads.max_sessions,
+        lease: config.gc.lease,
         ..blobs::Settings::default()
     }
 }
@@ -143,7 +185,20 @@ fn manifest_settings(config: &Config) -> manifests::Settings {
         sparse_images: config.manifests.sparse_images,
         max_depth: berth_oci::manifest::MAX_INDEX_DEPTH,
         immutable: Immutable::new(config.tags.immutable.clone()),
-        blob_lease: blobs::Settings::default().lease,
+        blob_lease: config.gc.lease,
+        undelete: !config.gc.undelete.is_zero(),
+    }
+}
+
+fn gc_settings(config: &Config) -> gc::Settings {
+    gc::Settings {
+        grace: config.gc.grace,
+        untagged: config.gc.untagged,
+        lease: config.gc.lease,
+        clock_skew: config.gc.clock_skew,
+        undelete: config.gc.undelete,
+        rules: config.retention.rules(),
+        immutable: Immutable::new(config.tags.immutable.clone()),
     }
 }
 

@@ -3,6 +3,7 @@
 mod authenticate;
 mod connection;
 mod principal;
+pub mod tokens;
 
 use std::{fmt::Debug, net::IpAddr};
 

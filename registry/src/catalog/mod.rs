@@ -21,6 +21,7 @@ mod open;
 mod ops;
 pub mod postgres;
 mod quotas;
+mod rules;
 mod sql;
 pub mod sqlite;
 #[cfg(test)]
@@ -29,13 +30,14 @@ mod tokens;
 mod upkeep;
 
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
-pub use audit::AuditLog;
+pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::*;
 pub use leadership::Leadership;
 pub use model::*;
 pub use open::OpenError;
 pub use postgres::{PostgresCatalog, PostgresOptions};
 pub use quotas::Quotas;
+pub use rules::{KeptRule, KeptRules, Rules};
 pub use sqlite::{SqliteCatalog, SqliteOptions};
 pub use tokens::{RefreshKind, RefreshRow, SecretHash, SigningKeyRow, Tokens};
 pub use upkeep::{
@@ -71,6 +73,7 @@ pub trait Catalog:
     + Collection
     + Leadership
     + Quotas
+    + Rules
     + Tokens
     + Upkeep
     + Send

@@ -1,6 +1,9 @@
 //! The command line.
 
 mod ask;
+pub mod gc;
+mod offline;
+pub mod recover;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -47,6 +50,32 @@ pub enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Remove what nothing refers to
+    ///
+    /// Runs beside pushes and pulls; a registry that serves does so by itself in its time (gc.every).
+    /// What is removed, and after how long, is in [gc] and [retention] of the configuration.
+    #[command(verbatim_doc_comment)]
+    Gc(gc::Gc),
+    /// See what retention would let go
+    Retention {
+        /// What to see
+        #[command(subcommand)]
+        command: gc::Retention,
+    },
+    /// Bring deleted tags and manifests back, or list those that can be
+    ///
+    /// With all they refer to and what refers to them, for as long as gc.undelete says.
+    #[command(verbatim_doc_comment)]
+    Undelete(gc::Undelete),
+    /// Rebuild a lost catalog from storage
+    ///
+    /// Reads the records that lie beside the blobs and puts manifests, tags and blobs back into an
+    /// empty catalog. Users, rules and whatever else only the catalog holds is not among it: keep
+    /// backups of the database. The registry must be stopped.
+    ///
+    /// Ends with 1 when something could not be brought back; it is named.
+    #[command(verbatim_doc_comment)]
+    Recover(recover::Recover),
     /// Write shell completions to standard output
     ///
     ///     berth-registry completion bash > /etc/bash_completion.d/berth-registry

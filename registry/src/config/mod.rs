@@ -18,8 +18,11 @@ mod cidr;
 mod content;
 mod data;
 mod faults;
+mod gc;
 mod human;
+mod issuers;
 mod limits;
+mod policy;
 mod secret;
 mod section;
 mod server;
@@ -27,6 +30,7 @@ mod storage;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod value;
 
 pub use auth::Auth;
@@ -35,12 +39,16 @@ pub use cidr::Cidr;
 pub use content::{Delete, Manifests, Tags, Uploads};
 pub use data::Data;
 pub use faults::Faults;
+pub use gc::{Gc, Retention, RetentionRule};
 pub use human::Size;
+pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
+pub use policy::Policy;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
 pub use telemetry::{Log, LogFormat, Metrics};
+pub use tokens::{TokenAlgorithm, Tokens};
 pub use value::{MaybeAddress, Tables};
 
 use section::{Environment, Printer, Reader, Section};
@@ -56,6 +64,10 @@ pub struct Config {
     pub limits: Limits,
     /// `[auth]`
     pub auth: Auth,
+    /// `[auth.tokens]`
+    pub tokens: Tokens,
+    /// `[policy]`
+    pub policy: Policy,
     /// `[data]`
     pub data: Data,
     /// `[storage]`
@@ -70,6 +82,10 @@ pub struct Config {
     pub tags: Tags,
     /// `[delete]`
     pub delete: Delete,
+    /// `[gc]`
+    pub gc: Gc,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -172,6 +188,8 @@ impl Config {
             &mut self.tls,
             &mut self.limits,
             &mut self.auth,
+            &mut self.tokens,
+            &mut self.policy,
             &mut self.data,
             &mut self.storage,
             &mut self.catalog,
@@ -179,6 +197,8 @@ impl Config {
             &mut self.manifests,
             &mut self.tags,
             &mut self.delete,
+            &mut self.gc,
+            &mut self.retention,
             &mut self.log,
             &mut self.metrics,
         ]

@@ -172,6 +172,11 @@ impl Collector {
         outcome.map(|()| report)
     }
 
+    /// Waits until no run is under way.
+    pub async fn settled(&self) {
+        drop(self.turn.lock().await);
+    }
+
     /// What a run would do now.
     ///
     /// # Errors
@@ -258,11 +263,10 @@ impl Run<'_> {
             while !self.over() {
                 let (doomed, next) = cut.page(catalog, &repo, after.as_ref(), &settings.immutable).await?;
                 for tags in doomed.chunks(100) {
-                    let burial = crate::catalog::Burial {
-                        now: clock.now(),
-                        keep: !settings.undelete.is_zero(),
-                    };
-                    let retired = self.pace.step(tags.len(), catalog.retire_tags(&repo, tags, burial)).await?;
+                    let burial =
+                        crate::catalog::Burial { now: clock.now(), keep: !settings.undelete.is_zero() };
+                    let retired =
+                        self.pace.step(tags.len(), catalog.retire_tags(&repo, tags, burial)).await?;
                     self.report.tags += retired.len() as u64;
                     self.say();
                 }
@@ -382,7 +386,8 @@ impl Run<'_> {
             some.iter().zip(store.delete_many(&keys).await).collect::<Vec<_>>()
         });
         let deletions: Vec<_> = deletions.collect();
-        let outcomes: Vec<_> = futures_util::stream::iter(deletions).buffer_unordered(AT_ONCE).collect().await;
+        let outcomes: Vec<_> =
+            futures_util::stream::iter(deletions).buffer_unordered(AT_ONCE).collect().await;
         let mut gone = Vec::new();
         for (object, outcome) in outcomes.into_iter().flatten() {
             match outcome {
@@ -407,9 +412,11 @@ impl Run<'_> {
         for below in ["blobs", "uploads"] {
             let before = self.collector.clock.now() - self.collector.settings.clock_skew;
             let before = before - self.collector.settings.grace;
-            let old = self.collector.store.list(below).try_filter(|listed| {
-                std::future::ready(listed.modified < before)
-            });
+            let old = self
+                .collector
+                .store
+                .list(below)
+                .try_filter(|listed| std::future::ready(listed.modified < before));
             let mut old = std::pin::pin!(old.try_chunks(LISTED));
             while let Some(some) = old.next().await {
                 if self.over() {

@@ -9,7 +9,8 @@ use super::{Collector, GcError};
 use crate::{
     catalog::{Catalog, Estimate, Result, TagAge},
     clock::Timestamp,
-    tags::{Immutable, matches},
+    glob::matches,
+    tags::Immutable,
 };
 
 /// Tags and repositories of one page.

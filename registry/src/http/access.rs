@@ -1,37 +1,49 @@
 //! Who may do what: every handler takes an [`Access`], and only [`Caller::admit`] makes one.
+//!
+//! Whoever may not do something is told so before anything is looked up: the answer for a repository
+//! that they may not see is the one for a repository that is not there (R21).
 
 use std::{marker::PhantomData, sync::Arc};
 
-use berth_oci::RepoName;
+use berth_oci::{RepoName, Tag};
 use http::request::Parts;
 
 use super::error::ApiError;
 use crate::{
-    auth::{AuthError, Authenticate, Nobody, Principal, Refused},
+    auth::{AuthError, Authenticate, Authority, Nobody, Principal, Refused, Subject},
+    catalog::IsFixed,
     policy::{self, Policy},
 };
+
+/// What lists of repositories need, as a token's scope says it.
+const CATALOG_SCOPE: &str = "registry:catalog:*";
 
 /// Something that a request may want to do with a repository.
 pub trait Verb {
     /// As policies call it.
     const VERB: policy::Verb;
+    /// The actions of a token that is good for it: whoever pushes also looks at what is there.
+    const ACTIONS: &'static str;
 }
 
 macro_rules! verbs {
-    ($($(#[$doc:meta])* $verb:ident;)*) => {$(
+    ($($(#[$doc:meta])* $verb:ident = $actions:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $verb;
-        impl Verb for $verb { const VERB: policy::Verb = policy::Verb::$verb; }
+        impl Verb for $verb {
+            const VERB: policy::Verb = policy::Verb::$verb;
+            const ACTIONS: &'static str = $actions;
+        }
     )*};
 }
 verbs! {
     /// Read.
-    Pull;
+    Pull = "pull";
     /// Write.
-    Push;
+    Push = "pull,push";
     /// Delete.
-    Delete;
+    Delete = "delete";
 }
 
 /// Proof that the caller may do `V` with a repository.
@@ -76,13 +88,19 @@ impl Gate {
         Self::new(Arc::new(Nobody), Policy::Open)
     }
 
+    /// The rules.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Finds out who a request comes from.
     ///
     /// # Errors
     /// When its credentials are wrong.
     pub async fn identify(&self, request: &Parts) -> Result<Caller, ApiError> {
         match self.authenticate.identify(request).await {
-            Ok(principal) => Ok(Caller { principal, policy: self.policy.clone() }),
+            Ok(principal) => Ok(Caller { principal, gate: self.clone() }),
             Err(AuthError::Invalid(why)) => {
                 let challenge = self.authenticate.challenge(request, "", Refused::Invalid);
                 Err(ApiError::Unauthorized { challenge, why })
@@ -97,7 +115,7 @@ impl Gate {
 #[derive(Clone, Debug)]
 pub struct Caller {
     principal: Principal,
-    policy: Policy,
+    gate: Gate,
 }
 
 impl Caller {
@@ -107,19 +125,88 @@ impl Caller {
         &self.principal
     }
 
+    /// The rules.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.gate.policy
+    }
+
     /// Gives access to `repo`, or says why not.
     ///
     /// # Errors
-    /// When the policy does not let them.
-    pub fn admit<V: Verb>(&self, repo: RepoName) -> Result<Access<V>, ApiError> {
+    /// When the policy does not let them: 401 for whom credentials, or a token that reaches further, may help, 403
+    /// for others.
+    pub fn admit<V: Verb>(&self, request: &Parts, repo: RepoName) -> Result<Access<V>, ApiError> {
         if !self.may(V::VERB, Some(&repo)) {
-            return Err(ApiError::Denied(format!("{} of {repo} is not allowed", V::VERB.as_str())));
+            let why = format!("{} of {repo} is not allowed", V::VERB.as_str());
+            return Err(self.refuse(request, &format!("repository:{repo}:{}", V::ACTIONS), why));
         }
         Ok(Access { repo, principal: self.principal.key(), verb: PhantomData })
     }
 
+    /// Lets nobody see `/v2/` itself who has to say first who they are: that is how clients find out that they do.
+    ///
+    /// # Errors
+    /// 401 for anonymous callers, where there are others.
+    pub fn enter(&self, request: &Parts) -> Result<(), ApiError> {
+        if self.principal.subject != Subject::Anonymous || self.principal.authority != Authority::Policy {
+            return Ok(());
+        }
+        self.challenge(request, "", Refused::Anonymous).map_or(Ok(()), Err)
+    }
+
+    /// Lets the caller have lists of repositories.
+    ///
+    /// # Errors
+    /// 401 for anonymous callers, where there are others, and for tokens that do not grant it.
+    pub fn admit_list(&self, request: &Parts) -> Result<(), ApiError> {
+        if !self.policy().may_list(&self.principal) {
+            return Err(self.refuse(
+                request,
+                CATALOG_SCOPE,
+                "the list of repositories is not allowed".to_owned(),
+            ));
+        }
+        if self.principal.subject == Subject::Anonymous
+            && let Some(refused) = self.challenge(request, CATALOG_SCOPE, Refused::Anonymous)
+        {
+            return Err(refused);
+        }
+        Ok(())
+    }
+
+    /// The answer for something that the caller may not do.
+    pub(crate) fn refuse(&self, request: &Parts, scope: &str, why: String) -> ApiError {
+        let refused = match (&self.principal.authority, &self.principal.subject) {
+            (Authority::Granted(_), _) => Some(Refused::Insufficient),
+            (Authority::Policy, Subject::Anonymous) => Some(Refused::Anonymous),
+            (Authority::Policy, _) => None,
+        };
+        let challenged = refused.and_then(|refused| self.challenge(request, scope, refused));
+        challenged.unwrap_or(ApiError::Denied(why))
+    }
+
+    fn challenge(&self, request: &Parts, scope: &str, refused: Refused) -> Option<ApiError> {
+        let challenge = self.gate.authenticate.challenge(request, scope, refused)?;
+        let why = match refused {
+            Refused::Insufficient => "the token does not grant this",
+            Refused::Anonymous | Refused::Invalid => "authentication is required",
+        };
+        Some(ApiError::Unauthorized { challenge: Some(challenge), why: why.to_owned() })
+    }
+
     fn may(&self, verb: policy::Verb, repo: Option<&RepoName>) -> bool {
-        self.policy.decide(&self.principal, verb, repo).allowed
+        self.policy().decide(&self.principal, verb, repo).allowed
+    }
+
+    /// Which tags of a repository the caller may not move ([`policy::Verb::Overwrite`]) or take away
+    /// ([`policy::Verb::Delete`]). The catalog asks inside its transaction, where no other push comes between.
+    #[must_use]
+    pub fn fixed(&self, verb: policy::Verb, repo: &RepoName) -> IsFixed {
+        let (caller, repo) = (self.clone(), repo.clone());
+        Arc::new(move |tag: &Tag| {
+            !caller.policy().decide_tag(&caller.principal, verb, Some(&repo), Some(tag)).allowed
+        })
     }
 
     /// Whether the caller may read another repository, to mount from it (R10: where it may not,

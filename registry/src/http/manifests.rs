@@ -8,12 +8,15 @@ use http_body_util::BodyExt;
 
 use super::{
     Api,
-    access::{Access, Delete, Pull, Push},
+    access::{Access, Caller, Delete, Pull, Push},
     error::ApiError,
     headers,
     page::query,
 };
-use crate::manifests::{DeleteError, PutError};
+use crate::{
+    manifests::{DeleteError, PutError},
+    policy::Verb,
+};
 
 /// So much of a body that is too large is read and dropped, since a client that is still sending
 /// may never see the answer. Past that the connection is cut, and sooner where the end of the body
@@ -72,6 +75,7 @@ pub(super) async fn get(
 /// a subject, `OCI-Tag` for each tag of the query.
 pub(super) async fn put(
     api: &Api,
+    caller: &Caller,
     access: &Access<Push>,
     reference: ManifestReference,
     parts: &Parts,
@@ -95,7 +99,7 @@ pub(super) async fn put(
     let stored = api
         .inner
         .manifests
-        .put(repo, reference, tags.clone(), content_type.as_ref(), body)
+        .put(repo, reference, tags.clone(), content_type.as_ref(), body, caller.fixed(Verb::Overwrite, repo))
         .await
         .map_err(put_error)?;
 
@@ -126,16 +130,20 @@ pub(super) async fn put(
 /// `DELETE /v2/<name>/manifests/<reference>`: 202.
 pub(super) async fn delete(
     api: &Api,
+    caller: &Caller,
     access: &Access<Delete>,
     reference: ManifestReference,
 ) -> Result<Response, ApiError> {
     if !api.inner.settings.deletes {
         return Err(ApiError::DeletesOff);
     }
+    let fixed = caller.fixed(Verb::Delete, access.repo());
     let deleted =
-        api.inner.manifests.delete(access.repo(), &reference).await.map_err(|error| match error {
+        api.inner.manifests.delete(access.repo(), &reference, fixed).await.map_err(|error| match error {
             DeleteError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
+            DeleteError::Kept(tag) => ApiError::Denied(format!("delete of tag {tag} is not allowed")),
             DeleteError::Catalog(e) => ApiError::Catalog(e),
+            DeleteError::Storage(e) => ApiError::Storage(e),
         })?;
     if !deleted {
         return Err(ApiError::manifest_unknown(&reference));
@@ -152,7 +160,9 @@ fn put_error(error: PutError) -> ApiError {
         PutError::Missing(missing) => ApiError::ManifestReferencesMissing(missing),
         PutError::TooDeep(limit) => ApiError::ManifestTooDeep(limit),
         PutError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
+        PutError::Kept(tag) => ApiError::Denied(format!("overwrite of tag {tag} is not allowed")),
         PutError::Catalog(e) => ApiError::Catalog(e),
+        PutError::Storage(e) => ApiError::Storage(e),
     }
 }
 

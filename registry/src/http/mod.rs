@@ -12,6 +12,7 @@ pub mod page;
 pub mod path;
 mod referrers;
 pub mod serve;
+pub mod token;
 mod uploads;
 
 use std::sync::Arc;
@@ -105,46 +106,49 @@ async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiErro
     let caller = api.inner.gate.identify(&parts).await?;
     let method = parts.method.clone();
     match (endpoint, method) {
-        (Endpoint::Base, Method::GET | Method::HEAD) => Ok(lists::base()),
-        (Endpoint::Catalog, Method::GET | Method::HEAD) => lists::repositories(api, &parts).await,
+        (Endpoint::Base, Method::GET | Method::HEAD) => {
+            caller.enter(&parts)?;
+            Ok(lists::base())
+        }
+        (Endpoint::Catalog, Method::GET | Method::HEAD) => lists::repositories(api, &caller, &parts).await,
         (Endpoint::Tags(repo), Method::GET | Method::HEAD) => {
-            lists::tags(api, &caller.admit::<Pull>(repo)?, &parts).await
+            lists::tags(api, &caller.admit::<Pull>(&parts, repo)?, &parts).await
         }
         (Endpoint::Referrers(repo, subject), Method::GET | Method::HEAD) => {
-            referrers::list(api, &caller.admit::<Pull>(repo)?, subject?, &parts).await
+            referrers::list(api, &caller.admit::<Pull>(&parts, repo)?, subject?, &parts).await
         }
         (Endpoint::Manifest(repo, reference, text), Method::GET | Method::HEAD) => {
-            let access = caller.admit::<Pull>(repo)?;
+            let access = caller.admit::<Pull>(&parts, repo)?;
             manifests::get(api, &access, manifests::to_read(reference, text)?, &parts).await
         }
         (Endpoint::Manifest(repo, reference, _), Method::PUT) => {
-            let access = caller.admit::<Push>(repo)?;
-            manifests::put(api, &access, manifests::to_write(reference)?, &parts, body).await
+            let access = caller.admit::<Push>(&parts, repo)?;
+            manifests::put(api, &caller, &access, manifests::to_write(reference)?, &parts, body).await
         }
         (Endpoint::Manifest(repo, reference, text), Method::DELETE) => {
-            let access = caller.admit::<Delete>(repo)?;
-            manifests::delete(api, &access, manifests::to_read(reference, text)?).await
+            let access = caller.admit::<Delete>(&parts, repo)?;
+            manifests::delete(api, &caller, &access, manifests::to_read(reference, text)?).await
         }
         (Endpoint::Blob(repo, digest), Method::GET | Method::HEAD) => {
-            blobs::get(api, &caller.admit::<Pull>(repo)?, digest?, &parts).await
+            blobs::get(api, &caller.admit::<Pull>(&parts, repo)?, digest?, &parts).await
         }
         (Endpoint::Blob(repo, digest), Method::DELETE) => {
-            blobs::delete(api, &caller.admit::<Delete>(repo)?, digest?).await
+            blobs::delete(api, &caller.admit::<Delete>(&parts, repo)?, digest?).await
         }
         (Endpoint::Uploads(repo), Method::POST) => {
-            uploads::start(api, &caller, &caller.admit::<Push>(repo)?, &parts, body).await
+            uploads::start(api, &caller, &caller.admit::<Push>(&parts, repo)?, &parts, body).await
         }
         (Endpoint::Upload(repo, id), Method::GET) => {
-            uploads::status(api, &caller.admit::<Push>(repo)?, id).await
+            uploads::status(api, &caller.admit::<Push>(&parts, repo)?, id).await
         }
         (Endpoint::Upload(repo, id), Method::PATCH) => {
-            uploads::append(api, &caller.admit::<Push>(repo)?, id, &parts, body).await
+            uploads::append(api, &caller.admit::<Push>(&parts, repo)?, id, &parts, body).await
         }
         (Endpoint::Upload(repo, id), Method::PUT) => {
-            uploads::finish(api, &caller.admit::<Push>(repo)?, id, &parts, body).await
+            uploads::finish(api, &caller.admit::<Push>(&parts, repo)?, id, &parts, body).await
         }
         (Endpoint::Upload(repo, id), Method::DELETE) => {
-            uploads::cancel(api, &caller.admit::<Push>(repo)?, id).await
+            uploads::cancel(api, &caller.admit::<Push>(&parts, repo)?, id).await
         }
         (Endpoint::Base | Endpoint::Catalog | Endpoint::Tags(_) | Endpoint::Referrers(..), _) => {
             Err(ApiError::MethodNotAllowed("GET, HEAD"))

@@ -11,10 +11,12 @@ use bytes::Bytes;
 
 use crate::{
     catalog::{
-        Burial, Catalog, CatalogError, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest,
-        RefKind,
+        Burial, Catalog, CatalogError, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow,
+        NewManifest, RecordName, RefKind,
     },
     clock::Clock,
+    records::{RecordError, Records},
+    storage::StorageError,
     tags::Immutable,
 };
 
@@ -58,9 +60,33 @@ pub enum PutError {
     /// A tag that must not move points elsewhere.
     #[error("tag {0} is immutable")]
     Immutable(Tag),
+    /// A tag points elsewhere that the caller may not move.
+    #[error("tag {0} may not be moved")]
+    Kept(Tag),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Its record could not be written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<RecordError> for PutError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Catalog(error) => Self::Catalog(error),
+            RecordError::Storage(error) => Self::Storage(error),
+        }
+    }
+}
+
+impl From<RecordError> for DeleteError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Catalog(error) => Self::Catalog(error),
+            RecordError::Storage(error) => Self::Storage(error),
+        }
+    }
 }
 
 /// Why a manifest or tag was not deleted.
@@ -69,9 +95,15 @@ pub enum DeleteError {
     /// A tag that must not go.
     #[error("tag {0} is immutable")]
     Immutable(Tag),
+    /// A tag that the caller may not take away.
+    #[error("tag {0} may not be deleted")]
+    Kept(Tag),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Its record could not be deleted.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// A manifest that was stored.
@@ -90,24 +122,32 @@ pub struct Stored {
 pub struct Manifests {
     catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
+    records: Records,
     settings: Arc<Settings>,
 }
 
 impl Manifests {
-    /// Rules over a catalog.
+    /// Rules over a catalog, whose changes go into `records` before they are answered.
     #[must_use]
-    pub fn new(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
-        Self { catalog, clock, settings: Arc::new(settings) }
+    pub fn new(
+        catalog: Arc<dyn Catalog>,
+        clock: Arc<dyn Clock>,
+        records: Records,
+        settings: Settings,
+    ) -> Self {
+        Self { catalog, clock, records, settings: Arc::new(settings) }
     }
 
     fn lease(&self) -> Lease {
         Lease { now: self.clock.now(), length: self.settings.blob_lease }
     }
 
-    /// Stores `body` verbatim under `reference` and `tags`. Safe to repeat.
+    /// Stores `body` verbatim under `reference` and `tags`. Tags that are there and that `kept` says so of only
+    /// stay where they point. Safe to repeat.
     ///
     /// # Errors
-    /// See [`PutError`]; nothing is stored then, no tag has moved.
+    /// See [`PutError`]; nothing is stored then, no tag has moved. But where catalog or storage failed
+    /// it may be, and the push has to be repeated.
     pub async fn put(
         &self,
         repo: &RepoName,
@@ -115,6 +155,7 @@ impl Manifests {
         tags: Vec<Tag>,
         content_type: Option<&MediaType>,
         body: Bytes,
+        kept: IsFixed,
     ) -> Result<Stored, PutError> {
         let manifest = Manifest::parse(body.clone(), content_type)?;
         let (digest, tags) = match reference {
@@ -130,28 +171,42 @@ impl Manifests {
                 (Digest::of(berth_oci::Algorithm::Sha256, &body), tags)
             }
         };
-        let fixed = tags.iter().filter(|tag| self.settings.immutable.covers(repo, tag)).cloned().collect();
-        let references = self.references(&manifest);
+        let fixed = |tag: &&Tag| self.settings.immutable.covers(repo, tag) || kept(tag);
+        let fixed = tags.iter().filter(fixed).cloned().collect();
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let deprecated_layers = manifest.layers.iter().any(|layer| layer.media_type.is_non_distributable());
-        let new = NewManifest {
+        let new = NewManifest { tags, fixed, ..self.row(repo, &digest, &manifest) };
+        match self.catalog.put_manifest(&new, self.clock.now(), self.lease()).await? {
+            ManifestPut::Stored { .. } => {
+                let tags = new.tags.into_iter().map(|tag| RecordName::Tag(repo.clone(), tag));
+                let manifest = RecordName::Manifest(repo.clone(), digest.clone());
+                self.records.settle(tags.chain([manifest])).await?;
+                Ok(Stored { digest, subject, deprecated_layers })
+            }
+            ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
+            ManifestPut::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {
+                Err(PutError::Immutable(tag))
+            }
+            ManifestPut::TagFixed(tag) => Err(PutError::Kept(tag)),
+            ManifestPut::TooDeep => Err(PutError::TooDeep(self.settings.max_depth)),
+        }
+    }
+
+    /// What the catalog is to hold of a manifest, but for its tags.
+    #[must_use]
+    pub fn row(&self, repo: &RepoName, digest: &Digest, manifest: &Manifest) -> NewManifest {
+        NewManifest {
             repo: repo.clone(),
             digest: digest.clone(),
             media_type: manifest.media_type.clone(),
-            references,
-            subject: subject.clone(),
+            references: self.references(manifest),
+            subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
             artifact_type: manifest.referrer_type().cloned(),
             annotations: manifest.annotations.clone(),
-            tags,
-            fixed,
+            tags: Vec::new(),
+            fixed: Vec::new(),
             max_depth: self.settings.max_depth,
-            body,
-        };
-        match self.catalog.put_manifest(&new, self.clock.now(), self.lease()).await? {
-            ManifestPut::Stored { .. } => Ok(Stored { digest, subject, deprecated_layers }),
-            ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
-            ManifestPut::TagFixed(tag) => Err(PutError::Immutable(tag)),
-            ManifestPut::TooDeep => Err(PutError::TooDeep(self.settings.max_depth)),
+            body: manifest.raw.clone(),
         }
     }
 
@@ -198,23 +253,42 @@ impl Manifests {
     /// Deletes a tag alone, or a manifest with all its tags. `false` when there was none.
     ///
     /// # Errors
-    /// When an immutable tag would go, or the catalog fails.
-    pub async fn delete(&self, repo: &RepoName, reference: &ManifestReference) -> Result<bool, DeleteError> {
+    /// When an immutable tag would go, or one that `kept` says so of, or the catalog fails.
+    pub async fn delete(
+        &self,
+        repo: &RepoName,
+        reference: &ManifestReference,
+        kept: IsFixed,
+    ) -> Result<bool, DeleteError> {
         let burial = Burial { now: self.clock.now(), keep: self.settings.undelete };
         match reference {
             ManifestReference::Tag(tag) => {
                 if self.settings.immutable.covers(repo, tag) {
                     return Err(DeleteError::Immutable(tag.clone()));
                 }
-                Ok(self.catalog.delete_tag(repo, tag, burial).await?)
+                if kept(tag) {
+                    return Err(DeleteError::Kept(tag.clone()));
+                }
+                let deleted = self.catalog.delete_tag(repo, tag, burial).await?;
+                // Also where there was none: an earlier try may have come no further than the catalog.
+                self.records.settle([RecordName::Tag(repo.clone(), tag.clone())]).await?;
+                Ok(deleted)
             }
             ManifestReference::Digest(digest) => {
                 let (settings, of) = (self.settings.clone(), repo.clone());
-                let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag));
+                let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag) || kept(tag));
                 match self.catalog.delete_manifest(repo, digest, fixed, burial).await? {
-                    ManifestDelete::Deleted(_) => Ok(true),
+                    ManifestDelete::Deleted(tags) => {
+                        let tags = tags.into_iter().map(|tag| RecordName::Tag(repo.clone(), tag));
+                        let manifest = RecordName::Manifest(repo.clone(), digest.clone());
+                        self.records.settle(tags.chain([manifest])).await?;
+                        Ok(true)
+                    }
                     ManifestDelete::Absent => Ok(false),
-                    ManifestDelete::TagFixed(tag) => Err(DeleteError::Immutable(tag)),
+                    ManifestDelete::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {
+                        Err(DeleteError::Immutable(tag))
+                    }
+                    ManifestDelete::TagFixed(tag) => Err(DeleteError::Kept(tag)),
                 }
             }
         }

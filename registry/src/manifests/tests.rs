@@ -26,9 +26,11 @@ async fn rules(change: impl FnOnce(&mut Settings)) -> Rules {
         max_depth: 20,
         immutable: Immutable::default(),
         blob_lease: Duration::from_secs(60),
+        undelete: true,
     };
     change(&mut settings);
-    let manifests = Manifests::new(Arc::clone(&catalog), Arc::new(SystemClock), settings);
+    let records = Records::new(Arc::clone(&catalog), Arc::new(crate::storage::memory()));
+    let manifests = Manifests::new(Arc::clone(&catalog), Arc::new(SystemClock), records, settings);
     Rules { manifests, catalog, repo: "team/app".parse().unwrap(), _data: data }
 }
 
@@ -67,7 +69,7 @@ fn index(children: &[&Bytes]) -> Bytes {
 
 impl Rules {
     async fn put(&self, reference: ManifestReference, body: &Bytes) -> Result<Stored, PutError> {
-        self.manifests.put(&self.repo, reference, Vec::new(), None, body.clone()).await
+        self.manifests.put(&self.repo, reference, Vec::new(), None, body.clone(), Arc::new(|_| false)).await
     }
 
     async fn blob(&self, content: &[u8]) {
@@ -164,10 +166,13 @@ async fn r22_an_immutable_tag_neither_moves_nor_goes() {
     rules.put(tag("v1"), &first).await.expect("the very manifest may be pushed again");
     assert!(matches!(rules.put(tag("v1"), &second).await, Err(PutError::Immutable(_))));
     let by_digest = ManifestReference::Digest(digest(&second));
-    let moved = rules.manifests.put(&rules.repo, by_digest, vec!["v1".parse().unwrap()], None, second).await;
+    let moved = rules
+        .manifests
+        .put(&rules.repo, by_digest, vec!["v1".parse().unwrap()], None, second, Arc::new(|_| false))
+        .await;
     assert!(matches!(moved, Err(PutError::Immutable(_))));
     for reference in [tag("v1"), ManifestReference::Digest(stored.digest.clone())] {
-        let deleted = rules.manifests.delete(&rules.repo, &reference).await;
+        let deleted = rules.manifests.delete(&rules.repo, &reference, Arc::new(|_| false)).await;
         assert!(matches!(deleted, Err(DeleteError::Immutable(_))), "{reference} went");
     }
     let read = rules.manifests.get(&rules.repo, &tag("v1")).await.unwrap().unwrap();

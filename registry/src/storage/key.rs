@@ -3,7 +3,7 @@
 //! Every name is made of values whose alphabet is known (a [`Digest`], a [`RepoName`], an
 //! [`UploadId`], numbers), so that none can leave the root or hit another's.
 
-use berth_oci::{Digest, RepoName};
+use berth_oci::{Algorithm, Digest, RepoName, Tag};
 use uuid::Uuid;
 
 use crate::catalog::{ObjectKey, UploadId};
@@ -25,10 +25,12 @@ pub enum Key<'a> {
     Tail(UploadId, Uuid),
     /// Where a session's tails lie: `uploads/<id>`.
     Tails(UploadId),
-    /// A copy of a manifest from which a lost catalog can be rebuilt:
+    /// The record of a manifest, from which a lost catalog can be rebuilt:
     /// `manifests/<repository>/_sha256-<hash>`. No component of a name begins with `_`, so
     /// repositories and manifests never want the same name.
     Manifest(&'a RepoName, &'a Digest),
+    /// The record of a tag: `tags/<repository>/_<tag>`.
+    Tag(&'a RepoName, &'a Tag),
     /// Where a readiness probe writes.
     Probe,
 }
@@ -48,6 +50,7 @@ impl Key<'_> {
             Self::Manifest(repo, digest) => {
                 format!("manifests/{repo}/_{}-{}", digest.algorithm(), digest.hex())
             }
+            Self::Tag(repo, tag) => format!("tags/{repo}/_{tag}"),
             Self::Probe => "uploads/probe".to_owned(),
         })
     }
@@ -68,6 +71,16 @@ impl Key<'_> {
         };
         name.parse().ok().map(UploadId)
     }
+}
+
+/// The digest that the name of a folder's blob holds, if that is what `key` is.
+#[must_use]
+pub fn blob_digest(key: &ObjectKey) -> Option<Digest> {
+    let mut parts = key.0.strip_prefix("blobs/")?.split('/');
+    let (algorithm, _, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let (hex, _) = name.split_once('.')?;
+    algorithm.parse::<Algorithm>().ok()?;
+    format!("{algorithm}:{hex}").parse().ok().filter(|_| parts.next().is_none())
 }
 
 /// The components of a key, if it is one that [`Key`] could have made: no `..`, nothing empty,
@@ -98,8 +111,11 @@ mod tests {
                     .to_owned(),
             ),
             (Key::Manifest(&"a/b".parse().unwrap(), &digest), format!("manifests/a/b/_sha256-{hex}")),
+            (Key::Tag(&"a/b".parse().unwrap(), &"v1.0".parse().unwrap()), "tags/a/b/_v1.0".to_owned()),
         ] {
             assert_eq!(key.object().0, name);
+            let is_blob = matches!(key, Key::Blob(..));
+            assert_eq!(blob_digest(&key.object()), is_blob.then(|| digest.clone()), "{name}");
         }
     }
 

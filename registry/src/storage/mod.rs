@@ -26,7 +26,7 @@ mod staged;
 mod suite;
 
 pub use filesystem::Filesystem;
-pub use key::Key;
+pub use key::{Key, blob_digest};
 pub use memory::memory;
 pub use object::ObjectBackend;
 pub use s3::{S3Options, s3};

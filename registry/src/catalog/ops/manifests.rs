@@ -4,11 +4,13 @@ use berth_oci::{Digest, ManifestReference, MediaType, RepoName, Tag};
 use bytes::Bytes;
 
 use super::{
-    Columns, Result, Statements, Value, blobs::renewed_before, collection::statements::CollectionStatements, corrupt, ensure_repository, overtaken, parsed,
-    sql,
+    Columns, Result, Statements, Value, blobs::renewed_before, collection::statements::CollectionStatements,
+    corrupt, ensure_repository, overtaken, parsed, sql,
 };
 use crate::{
-    catalog::{Burial, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind},
+    catalog::{
+        Burial, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind,
+    },
     clock::Timestamp,
 };
 

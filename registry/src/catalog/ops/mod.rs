@@ -10,10 +10,12 @@ use super::{
 };
 
 pub(super) mod accounts;
+pub(super) mod audit;
 pub(super) mod blobs;
 pub(super) mod collection;
 pub(super) mod lists;
 pub(super) mod manifests;
+pub(super) mod rules;
 pub(super) mod tokens;
 pub(super) mod upkeep;
 pub(super) mod uploads;

@@ -18,8 +18,9 @@ use sqlx::{
 use tokio::time::timeout;
 
 use super::{
-    BlobRow, Burial, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow, NewBlob,
-    NewManifest, OpenError, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
+    BlobRow, Burial, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
+    NewBlob, NewManifest, OpenError, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow,
+    WriterId,
     database::Statements,
     load::Load,
     open::{Step, migrate},
@@ -33,6 +34,7 @@ mod collection;
 mod leadership;
 mod quotas;
 mod retry;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -138,7 +140,11 @@ impl PostgresCatalog {
             })
             .connect_lazy_with(address);
         let items = usize::try_from(options.cache_bytes / 2048).unwrap_or(usize::MAX).clamp(64, 1 << 16);
-        Ok(Self { pool, bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes), load: Load::default() })
+        Ok(Self {
+            pool,
+            bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes),
+            load: Load::default(),
+        })
     }
 
     /// What a reference stands for; the bytes from memory where they are there.

@@ -84,7 +84,8 @@ impl Collection for SqliteCatalog {
     async fn sweep_blobs(&self, digests: &[Digest], horizon: Horizon) -> Result<SweptBlobs> {
         let digests = digests.to_vec();
         // Durable before the objects go: a row must never come back to one that is gone.
-        self.write_behind(Durability::Full, again!(|db| with digests => ops::sweep(db, &digests, horizon))).await
+        self.write_behind(Durability::Full, again!(|db| with digests => ops::sweep(db, &digests, horizon)))
+            .await
     }
 
     async fn doomed_objects(&self, limit: u32) -> Result<Vec<DoomedObject>> {
@@ -152,7 +153,8 @@ impl Collection for SqliteCatalog {
 
     async fn save_report(&self, report: &str) -> Result<()> {
         let report = report.to_owned();
-        self.write_behind(Durability::Process, again!(|db| with report => ops::save_report(db, &report))).await
+        self.write_behind(Durability::Process, again!(|db| with report => ops::save_report(db, &report)))
+            .await
     }
 
     async fn last_report(&self) -> Result<Option<String>> {

@@ -38,6 +38,7 @@ mod leadership;
 mod lock;
 mod operations;
 mod quotas;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -191,8 +191,7 @@ impl Catalog for SqliteCatalog {
     ) -> Result<ManifestDelete> {
         let writing = self.cache.writing(repo, Some(digest), &[]);
         let (repo, digest) = (repo.clone(), digest.clone());
-        let delete =
-            again!(|db| with repo, digest, fixed => ops::manifests::delete(db, &repo, &digest, &fixed, burial));
+        let delete = again!(|db| with repo, digest, fixed => ops::manifests::delete(db, &repo, &digest, &fixed, burial));
         let after = move |deleted: Option<&ManifestDelete>| match deleted {
             Some(ManifestDelete::Deleted(tags)) => writing.forget_tags(tags),
             Some(ManifestDelete::Absent | ManifestDelete::TagFixed(_)) | None => drop(writing),

@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod body;
 mod connection;
+mod control;
 mod file;
 mod framing;
 mod gate;
@@ -29,9 +30,10 @@ mod tls;
 
 pub use crate::config::Limits;
 pub use body::{BodyCut, BodyFault, BodyTooSlow, Draining};
+pub use control::{Control, Folder};
 pub use file::file_body;
 pub use gate::raise_descriptor_limit;
-pub use origin::{Origin, Peer, client_address, external_base};
+pub use origin::{Origin, Peer, client_address, external_base, public_base};
 pub use outlet::Outlet;
 pub use service::Cut;
 pub use shutdown::{Shutdown, notify};

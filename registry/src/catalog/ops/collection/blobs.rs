@@ -2,7 +2,7 @@
 
 use berth_oci::Digest;
 
-use super::{Columns, CollectionStatements, Result, Statements, json, parsed, statements};
+use super::{CollectionStatements, Columns, Result, Statements, json, parsed, statements};
 use crate::catalog::{DoomedObject, Horizon, ObjectKey, Stretch, SweptBlobs, ops::unsigned};
 
 /// Behind every digest in byte order.
@@ -18,7 +18,8 @@ pub(crate) async fn collectable(
     let end = db.row(statements::BLOB_STRETCH, &[after.into(), i64::from(window).into()]).await?;
     let next = end.map(|row| row.text(0)).transpose()?;
     let last = next.as_deref().unwrap_or(LAST);
-    let rows = db.rows(statements::COLLECTABLE_BLOBS, &[after.into(), last.into(), horizon.now.into()]).await?;
+    let rows =
+        db.rows(statements::COLLECTABLE_BLOBS, &[after.into(), last.into(), horizon.now.into()]).await?;
     let found = rows.iter().map(|row| parsed(&row.text(0)?)).collect::<Result<_>>()?;
     Ok(Stretch { found, next })
 }

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 
-use super::{Columns, CollectionStatements, Result, Statements, json, parsed, statements};
+use super::{CollectionStatements, Columns, Result, Statements, json, parsed, statements};
 use crate::{
     catalog::{
         Deleted, Horizon, Undeleted,
@@ -121,7 +121,8 @@ pub(crate) async fn undelete<D: CollectionStatements>(
             ManifestReference::Digest(_) => Undeleted::Unknown,
         });
     }
-    let lost = buried.iter().flat_map(|one| &one.needs).find(|(digest, there)| !there && !coming.contains(digest));
+    let lost =
+        buried.iter().flat_map(|one| &one.needs).find(|(digest, there)| !there && !coming.contains(digest));
     if let Some((lost, _)) = lost {
         return Ok(Undeleted::Incomplete(lost.clone()));
     }
@@ -135,7 +136,12 @@ pub(crate) async fn undelete<D: CollectionStatements>(
 }
 
 /// A deleted manifest with all deleted ones that it holds: children, referrers, and theirs.
-async fn dig(db: &mut impl Statements, repo: &RepoName, top: &Digest, horizon: Horizon) -> Result<Vec<Buried>> {
+async fn dig(
+    db: &mut impl Statements,
+    repo: &RepoName,
+    top: &Digest,
+    horizon: Horizon,
+) -> Result<Vec<Buried>> {
     let mut found = Vec::new();
     let mut seen = HashSet::from([top.clone()]);
     let mut ahead = VecDeque::from([top.clone()]);
@@ -184,7 +190,8 @@ async fn tags_to_set(
         return Ok(vec![tag.clone()]);
     }
     let mut free = Vec::new();
-    for row in db.rows(statements::BURIED_TAGS_OF, &[repo.into(), top.into(), horizon.deleted.into()]).await? {
+    for row in db.rows(statements::BURIED_TAGS_OF, &[repo.into(), top.into(), horizon.deleted.into()]).await?
+    {
         let tag: Tag = parsed(&row.text(0)?)?;
         if db.row(sql::MANIFEST_BY_TAG, &[repo.into(), (&tag).into()]).await?.is_none() {
             free.push(tag);

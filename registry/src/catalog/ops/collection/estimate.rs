@@ -3,8 +3,11 @@
 
 use berth_oci::{RepoName, Tag};
 
-use super::{Columns, CollectionStatements, Result, condemned, json, numbers, statements};
-use crate::catalog::{Estimate, Horizon, ManifestId, ops::{corrupt, unsigned}};
+use super::{CollectionStatements, Columns, Result, condemned, json, numbers, statements};
+use crate::catalog::{
+    Estimate, Horizon, ManifestId,
+    ops::{corrupt, unsigned},
+};
 
 const WINDOW: u32 = 2000;
 const BATCH: usize = 500;

@@ -2,7 +2,7 @@
 
 use berth_oci::{RepoName, Tag};
 
-use super::{Columns, CollectionStatements, Result, Statements, json, numbers, parsed, statements, stretch};
+use super::{CollectionStatements, Columns, Result, Statements, json, numbers, parsed, statements, stretch};
 use crate::{
     catalog::{Burial, Horizon, ManifestId, Released, RemovedManifest, Stretch, TagAge, ops::unsigned},
     clock::Timestamp,

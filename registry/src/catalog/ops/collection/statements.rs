@@ -47,7 +47,8 @@ pub(crate) const RELEASED: &str =
     "SELECT manifest, bury FROM released_manifests WHERE manifest > $1 ORDER BY manifest LIMIT $2";
 
 /// The last of a stretch of blobs; none when fewer are left.
-pub(crate) const BLOB_STRETCH: &str = "SELECT digest FROM blobs WHERE digest > $1 ORDER BY digest LIMIT 1 OFFSET $2";
+pub(crate) const BLOB_STRETCH: &str =
+    "SELECT digest FROM blobs WHERE digest > $1 ORDER BY digest LIMIT 1 OFFSET $2";
 pub(crate) const COLLECTABLE_BLOBS: &str = "SELECT b.digest FROM blobs b \
      WHERE b.digest > $1 AND b.digest <= $2 AND b.lease_until < $3 AND ( \
      EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = b.digest AND NOT EXISTS ( \
