@@ -8,6 +8,7 @@
 mod cell;
 mod check;
 mod client;
+mod collection;
 mod disk;
 mod drain;
 mod error;
@@ -24,6 +25,9 @@ mod steps;
 pub use cell::Cell;
 pub use check::{Expect, check};
 pub use client::{Client, Pushed, Way};
+pub use collection::{
+    delete_in_mid_pull, head_then_manifest, kill_in_mid_collection, push_beside_collection,
+};
 pub use disk::{catalog_disk_full, data_disk_full, failing_syncs};
 pub use drain::uploads_resume;
 pub use error::{FaultError, Result};

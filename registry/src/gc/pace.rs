@@ -43,8 +43,8 @@ impl Pace {
     }
 
     /// Rows for the next transaction.
+    #[expect(clippy::cast_possible_truncation, reason = "from SMALLEST to LARGEST")]
     pub(super) fn batch(&self) -> u32 {
-        // From SMALLEST to LARGEST, so nothing is lost.
         self.rows.round() as u32
     }
 

@@ -356,11 +356,17 @@ async fn f1_a_collection_that_dies_at_any_step_leaves_only_work_to_repeat() {
 struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    fn roll(&mut self, sides: u32) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % sides
+        u32::try_from(self.0 % u64::from(sides)).unwrap()
+    }
+}
+
+impl Dice {
+    fn one_of<const N: usize>(&mut self, names: [&'static str; N]) -> &'static str {
+        names[self.roll(u32::try_from(N).unwrap()) as usize]
     }
 }
 
@@ -375,7 +381,7 @@ struct Model {
 
 impl Model {
     async fn act(&mut self, place: &Place, collector: &Collector, dice: &mut Dice) {
-        let of = ["a", "b", "c"][dice.roll(3) as usize].to_owned();
+        let of = dice.one_of(["a", "b", "c"]).to_owned();
         let name = format!("t{}", dice.roll(4));
         let content = format!("content {}", dice.roll(6));
         let now = place.clock.now();
@@ -403,7 +409,7 @@ impl Model {
             }
             5 => {
                 let digest = Digest::of(Algorithm::Sha256, content.as_bytes());
-                let from = repo(["a", "b", "c"][dice.roll(3) as usize]);
+                let from = repo(dice.one_of(["a", "b", "c"]));
                 let mounted = place
                     .catalog
                     .mount_blob(Some(&from), &repo(&of), &digest, now, place.lease())
@@ -470,7 +476,7 @@ async fn whatever_is_pushed_mounted_deleted_and_brought_back_beside_collection_t
             ran.unwrap();
             model.holds(&place, &format!("seed {seed}, round {round}")).await;
             let minutes = dice.roll(90);
-            place.clock.forward(Duration::from_secs(60 * minutes));
+            place.clock.forward(Duration::from_secs(60) * minutes);
         }
         for (of, name) in model.tags.keys() {
             assert!(place.delete_tag(of, name).await);
