@@ -21,6 +21,9 @@ fn main() -> ExitCode {
         Command::Gc(args) => return cli::gc::gc(args),
         Command::Retention { command } => return cli::gc::retention(command),
         Command::Undelete(args) => return cli::gc::undelete(args),
+        Command::Check(args) => return cli::check::run(args),
+        Command::Import(args) => return cli::import::run(args),
+        Command::Migrate(args) => return cli::migrate::run(&args),
         Command::Recover(args) => return cli::recover::run(&args),
         Command::Config { command: cli::Config::Check(source) } => return check(&source.into()),
         Command::Config { command: cli::Config::Print { source, defaults } } => {
@@ -30,6 +33,10 @@ fn main() -> ExitCode {
                 Err(faults) => return fail(&faults, CONFIG),
             }
         }
+        Command::Audit(options) => return cli::audit::run(options),
+        Command::User { command } => return cli::user::run(command),
+        Command::Robot { command } => return cli::robot::run(command),
+        Command::Policy { command } => return cli::policy::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "berth-registry", &mut script);

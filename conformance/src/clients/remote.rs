@@ -133,11 +133,17 @@ impl Remote {
         Ok(Ok(self.runtime.block_on(response.bytes()).map_err(unexpected)?.to_vec()))
     }
 
-    /// Pushes a blob in one request; the status of the answer.
+    /// Pushes a blob; the status of the last answer.
     pub fn push_blob(&self, repository: &str, bytes: &[u8]) -> Result<u16> {
-        let path = format!("{repository}/blobs/uploads/?digest={}", digest_of(bytes));
-        let request = self.client.post(format!("{}/v2/{path}", self.base)).body(bytes.to_vec());
-        let response = self.runtime.block_on(request.send()).map_err(unexpected)?;
+        let started = self.client.post(format!("{}/v2/{repository}/blobs/uploads/", self.base)).send();
+        let started = self.runtime.block_on(started).map_err(unexpected)?;
+        let location = started.headers().get("location").and_then(|value| value.to_str().ok());
+        let location = location.unwrap_or_default().to_owned();
+        let location = if location.starts_with('/') { format!("{}{location}", self.base) } else { location };
+        let joined = if location.contains('?') { '&' } else { '?' };
+        let url = format!("{location}{joined}digest={}", digest_of(bytes));
+        let request = self.client.put(url).header("content-type", "application/octet-stream");
+        let response = self.runtime.block_on(request.body(bytes.to_vec()).send()).map_err(unexpected)?;
         Ok(response.status().as_u16())
     }
 

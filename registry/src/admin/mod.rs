@@ -26,12 +26,21 @@ pub enum AdminError {
     /// The registry's catalog or storage cannot be opened.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// What somebody typed or handed in cannot be used.
+    #[error("{0}")]
+    Input(String),
     /// The registry said no: its status and its sentence.
     #[error("{1}")]
     Refused(StatusCode, String),
     /// It could not be asked, or its answer not be read.
     #[error("the registry cannot be asked: {0}")]
     Unreachable(#[source] BoxError),
+    /// What a command looked for is there; it has been printed.
+    #[error("{0}")]
+    Found(String),
+    /// What it answered cannot be printed.
+    #[error("standard output: {0}")]
+    Output(#[source] std::io::Error),
 }
 
 /// A registry to give commands to.

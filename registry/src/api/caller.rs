@@ -4,7 +4,7 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::{Error, Result};
+use super::{Error, Result, recorded::Known};
 use crate::{
     app::Services,
     auth::{Principal, Subject},
@@ -32,6 +32,12 @@ impl Caller {
     pub fn policy(&self) -> &Policy {
         self.0.policy()
     }
+
+    /// Whether they may administer the registry as a whole.
+    #[must_use]
+    pub fn may_administer(&self) -> bool {
+        self.policy().decide(self.principal(), Verb::Admin, None).allowed
+    }
 }
 
 impl Administrator {
@@ -47,6 +53,10 @@ impl FromRequestParts<Services> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self> {
         let caller = services.gate.identify(parts).await.map_err(refused)?;
+        if let Some(Known(known)) = parts.extensions.get() {
+            // Whoever it was at the first look it is at the second.
+            known.get_or_init(|| caller.principal().clone());
+        }
         caller.enter(parts).map_err(refused)?;
         Ok(Self(caller))
     }
@@ -58,7 +68,7 @@ impl FromRequestParts<Services> for Administrator {
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self> {
         let caller = Caller::from_request_parts(parts, services).await?;
         let principal = caller.principal();
-        if !caller.policy().decide(principal, Verb::Admin, None).allowed {
+        if !caller.may_administer() {
             let why = "only administrators may do this".to_owned();
             return Err(refused(caller.0.refuse(parts, "", why)));
         }

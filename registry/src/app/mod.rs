@@ -3,6 +3,7 @@
 mod background;
 mod collection;
 mod greet;
+mod identities;
 mod services;
 mod upkeep;
 
@@ -18,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use self::background::{Periodic, Round};
 use self::greet::greet;
 use crate::{
+    auth::HtpasswdError,
     blobs::Blobs,
     catalog::{BoxError, Catalog, OpenError},
     config::Config,
@@ -33,6 +35,9 @@ use crate::{
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
+/// How often old entries of the audit log are looked for, and how many are dropped at a time.
+const FORGET: Duration = Duration::from_hours(1);
+const FORGET_BATCH: u32 = 2000;
 /// How soon a replica takes over rules that were changed on another.
 const FOLLOW: Duration = Duration::from_secs(2);
 
@@ -56,6 +61,15 @@ pub enum StartError {
         /// What happened.
         error: io::Error,
     },
+    /// The password file cannot be used.
+    #[error("auth.htpasswd: {0}")]
+    Htpasswd(#[from] HtpasswdError),
+    /// Authentication is on, and nobody has a password to log in with.
+    #[error(
+        "auth.enabled: nobody could log in as an administrator, and there is no default password. Make the first one \
+         with `berth-registry user add NAME --admin` (with the same --config and BERTH_DATA), then start again"
+    )]
+    NobodyToLogIn,
     /// A rule of the policy is wrong.
     #[error("policy.rules: {0}")]
     Policy(#[source] RuleFaults),
@@ -74,7 +88,11 @@ impl StartError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Catalog(OpenError::Locked(_)) => 75,
-            Self::Catalog(OpenError::Address(_)) | Self::Tls(_) | Self::Policy(_) => 78,
+            Self::Catalog(OpenError::Address(_))
+            | Self::Tls(_)
+            | Self::Htpasswd(_)
+            | Self::NobodyToLogIn
+            | Self::Policy(_) => 78,
             Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
             | Self::Storage(_)
             | Self::Listen { .. }
@@ -101,6 +119,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     serve::raise_descriptor_limit();
     let shutdown = Shutdown::on_signals()?;
     let services = Services::open(config).await?;
+    identities::check_administrators(&services).await?;
     let (config, metrics, origin) =
         (services.config.clone(), services.metrics.clone(), services.origin.clone());
     let health = Health::new(probes(&services.catalog, &services.store), shutdown.stop.clone());
@@ -128,7 +147,8 @@ async fn start(config: Config) -> Result<(), StartError> {
     if let Some(tls) = tls {
         tokio::spawn(watch(tls, shutdown.stop.clone()));
     }
-    let mut tasks = background::start(periodic(&services), &services.catalog, &shutdown.stop);
+    let mut tasks =
+        background::start(periodic(&services), &services.catalog, &services.metrics, &shutdown.stop);
     tasks.extend(control(&config, router.clone(), &shutdown));
     tasks.extend(beside);
     greet(&config, &listeners);
@@ -150,12 +170,32 @@ async fn start(config: Config) -> Result<(), StartError> {
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
     let mut tasks = vec![purge(services.blobs.clone())];
+    if services.config.audit.enabled {
+        tasks.push(forget(services));
+    }
+    tasks.extend(upkeep::tasks(services));
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }
     tasks.extend(upkeep::tasks(services));
     tasks.extend(collection::task(services));
     tasks
+}
+
+/// Drops what the audit log has kept for long enough.
+fn forget(services: &Services) -> Periodic {
+    let (catalog, clock) = (services.catalog.clone(), services.clock.clone());
+    let keep = services.config.audit.keep;
+    let round: Round = Arc::new(move |stop| {
+        let (catalog, before) = (catalog.clone(), clock.now() - keep);
+        Box::pin(async move {
+            while !stop.is_cancelled()
+                && catalog.drop_audit(before, FORGET_BATCH).await? == u64::from(FORGET_BATCH)
+            {}
+            Ok(())
+        })
+    });
+    Periodic { name: "the end of old entries of the audit log", every: FORGET, alone: true, round }
 }
 
 /// Takes over rules that were changed on other replicas. While the catalog does not answer, those that are known

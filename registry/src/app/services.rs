@@ -2,13 +2,14 @@
 
 use std::{io, sync::Arc};
 
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 use tokio_util::sync::CancellationToken;
 
-use super::{Collection, StartError};
+use super::{Collection, StartError, identities};
 use crate::{
     api,
-    auth::Nobody,
+    audit::Log,
+    auth::Logins,
     blobs::{self, Blobs},
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
     clock::{Clock, SystemClock},
@@ -42,8 +43,12 @@ pub struct Services {
     pub manifests: Manifests,
     /// Who may do what.
     pub policy: Policy,
+    /// Names and secrets.
+    pub logins: Arc<Logins>,
     /// Where callers are looked at.
     pub gate: Gate,
+    /// Who did what.
+    pub audit: Log,
     /// Which address clients use.
     pub origin: Arc<Origin>,
     /// What is counted.
@@ -60,9 +65,8 @@ impl Services {
     /// # Errors
     /// When one of them cannot be opened.
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        let catalog = open_catalog(&config).await?;
+        let (catalog, clock) = open_catalog(&config).await?;
         let store = open_storage(&config).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
         let records = Records::new(catalog.clone(), store.clone());
         let rules = manifest_settings(&config);
@@ -76,6 +80,14 @@ impl Services {
         let metrics = Metrics::default();
         let collection = Collection::new(collector, &metrics);
         let policy = open_policy(&config, &*catalog).await?;
+        let audit = if config.audit.enabled {
+            Log::start(catalog.clone(), clock.clone())
+        } else {
+            Log::off(clock.clone())
+        };
+        let logins = identities::logins(&config, &catalog, &clock).await?;
+        let authenticate = identities::authenticate(&config, &logins, &origin);
+        let gate = Gate::new(authenticate, policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -84,8 +96,10 @@ impl Services {
             blobs,
             records,
             manifests,
-            gate: Gate::new(Arc::new(Nobody), policy.clone()),
+            logins,
+            gate,
             policy,
+            audit,
             origin,
             metrics,
             collection,
@@ -103,7 +117,11 @@ impl Services {
             self.gate.clone(),
             settings,
         );
-        http::router(api).merge(api::router(self.clone()))
+        let router = http::router(api).merge(api::router(self.clone()));
+        if self.config.auth.enabled || self.config.server.insecure_open {
+            return router;
+        }
+        router.layer(from_fn_with_state(self.origin.clone(), http::known_host))
     }
 
     /// Waits for writes under way and closes what is open.
@@ -114,22 +132,27 @@ impl Services {
         if let Err(error) = self.records.flush().await {
             tracing::warn!("Records that are written will be written again at the next start: {error}");
         }
+        self.audit.close().await;
         self.catalog.close().await;
     }
 }
 
-async fn open_catalog(config: &Config) -> Result<Arc<dyn Catalog>, OpenError> {
+/// The catalog, and the clock that goes with it: several replicas go by their database's.
+async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Clock>), OpenError> {
     match config.catalog.database() {
         Database::Sqlite => {
             let dir = config.catalog.dir.as_ref().unwrap_or(&config.data.dir);
-            Ok(Arc::new(SqliteCatalog::open(dir, SqliteOptions::default()).await?))
+            let catalog = SqliteCatalog::open(dir, SqliteOptions::default()).await?;
+            Ok((Arc::new(catalog), Arc::new(SystemClock)))
         }
         Database::Postgres(url) => {
             let options = PostgresOptions {
                 connections: config.catalog.max_connections,
                 ..PostgresOptions::new(url.reveal())
             };
-            Ok(Arc::new(PostgresCatalog::open(&options).await?))
+            let catalog = PostgresCatalog::open(&options).await?;
+            let clock = catalog.clock();
+            Ok((Arc::new(catalog), Arc::new(clock)))
         }
     }
 }

@@ -64,6 +64,9 @@ pub(super) trait Statements: Send {
     /// `$1` a repository's name, `$2` references as JSON: the children that are there, which nobody
     /// collects before the end of the transaction.
     const HOLD_CHILDREN: &'static str;
+    /// `$1` a digest: the manifest's body, and nobody else decides whether it goes before the end of the
+    /// transaction.
+    const LOCK_BODY: &'static str;
 
     /// Runs a statement and says how many rows it changed.
     fn execute(
@@ -138,6 +141,8 @@ macro_rules! over_references {
              AND m.digest IN (SELECT r.digest FROM (", $references, ") r WHERE r.kind = 1)",
             $hold
         );
+        const LOCK_BODY: &'static str =
+            concat!("SELECT digest FROM manifest_bodies WHERE digest = $1", $lock);
     };
 }
 

@@ -27,15 +27,16 @@ pub mod sqlite;
 #[cfg(test)]
 mod suite;
 mod tokens;
+pub mod transfer;
 mod upkeep;
 
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
 pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::*;
-pub use leadership::Leadership;
+pub use leadership::{Lead, Leadership};
 pub use model::*;
 pub use open::OpenError;
-pub use postgres::{PostgresCatalog, PostgresOptions};
+pub use postgres::{DatabaseClock, PostgresCatalog, PostgresOptions};
 pub use quotas::Quotas;
 pub use rules::{KeptRule, KeptRules, Rules};
 pub use sqlite::{SqliteCatalog, SqliteOptions};

@@ -179,6 +179,8 @@ pub enum ManifestPut {
     Stored {
         /// Whether the manifest is new to the repository.
         created: bool,
+        /// Tags that pointed at another manifest before, and at which.
+        moved: Vec<(Tag, Digest)>,
     },
     /// Nothing was stored, since these are missing (the first hundred).
     Missing(Vec<ManifestRef>),

@@ -36,7 +36,7 @@ fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 /// Reads `30s`, `24h`, `1h30m`, `250ms`.
-pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+pub fn parse_time(text: &str) -> Result<Duration, String> {
     sum(text, &TIMES)
         .map(Duration::from_millis)
         .ok_or_else(|| format!("{text:?} is not a time like \"30s\" or \"24h\""))

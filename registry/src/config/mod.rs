@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod audit;
 mod auth;
 mod catalog;
 mod cidr;
@@ -23,6 +24,7 @@ mod human;
 mod issuers;
 mod limits;
 mod policy;
+mod scrub;
 mod secret;
 mod section;
 mod server;
@@ -33,6 +35,7 @@ mod tests;
 mod tokens;
 mod value;
 
+pub use audit::Audit;
 pub use auth::Auth;
 pub use catalog::{Catalog, CatalogKind, Database};
 pub use cidr::Cidr;
@@ -40,10 +43,11 @@ pub use content::{Delete, Manifests, Tags, Uploads};
 pub use data::Data;
 pub use faults::Faults;
 pub use gc::{Gc, Retention, RetentionRule};
-pub use human::Size;
+pub use human::{Size, parse_time};
 pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
 pub use policy::Policy;
+pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{Backend, S3, Storage, StorageKind};
@@ -68,6 +72,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// `[policy]`
     pub policy: Policy,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[data]`
     pub data: Data,
     /// `[storage]`
@@ -86,6 +92,8 @@ pub struct Config {
     pub gc: Gc,
     /// `[retention]`
     pub retention: Retention,
+    /// `[scrub]`
+    pub scrub: Scrub,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -190,6 +198,7 @@ impl Config {
             &mut self.auth,
             &mut self.tokens,
             &mut self.policy,
+            &mut self.audit,
             &mut self.data,
             &mut self.storage,
             &mut self.catalog,
@@ -199,6 +208,7 @@ impl Config {
             &mut self.delete,
             &mut self.gc,
             &mut self.retention,
+            &mut self.scrub,
             &mut self.log,
             &mut self.metrics,
         ]

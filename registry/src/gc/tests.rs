@@ -472,7 +472,8 @@ async fn whatever_is_pushed_mounted_deleted_and_brought_back_beside_collection_t
                     tokio::task::yield_now().await;
                 }
             };
-            let (ran, ()) = tokio::join!(collector.run(&stop, &mut |_| ()), acting);
+            let mut unheard = |_: &Report| ();
+            let (ran, ()) = tokio::join!(collector.run(&stop, &mut unheard), acting);
             ran.unwrap();
             model.holds(&place, &format!("seed {seed}, round {round}")).await;
             let minutes = dice.roll(90);

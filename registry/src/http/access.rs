@@ -8,11 +8,16 @@ use std::{marker::PhantomData, sync::Arc};
 use berth_oci::{RepoName, Tag};
 use http::request::Parts;
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    serve::{Origin, Peer, client_address},
+};
 use crate::{
-    auth::{AuthError, Authenticate, Authority, Nobody, Principal, Refused, Subject},
+    audit::{Act, Entry, Log, Outcome, Scene},
+    auth::{AuthError, Authenticate, Authority, Nobody, Principal, Refused, Subject, claimed_name},
     catalog::IsFixed,
     policy::{self, Policy},
+    telemetry::RequestId,
 };
 
 /// What lists of repositories need, as a token's scope says it.
@@ -73,13 +78,45 @@ impl<V> Access<V> {
 pub struct Gate {
     authenticate: Arc<dyn Authenticate>,
     policy: Policy,
+    /// Where it is recorded what happened, and who is believed about addresses.
+    audit: Option<(Log, Arc<Origin>)>,
 }
 
 impl Gate {
     /// A gate at which these decide.
     #[must_use]
     pub fn new(authenticate: Arc<dyn Authenticate>, policy: Policy) -> Self {
-        Self { authenticate, policy }
+        Self { authenticate, policy, audit: None }
+    }
+
+    /// Records what callers do.
+    #[must_use]
+    pub fn recorded(mut self, log: Log, origin: Arc<Origin>) -> Self {
+        self.audit = Some((log, origin));
+        self
+    }
+
+    /// Records something that was done or that failed.
+    pub(crate) async fn record(
+        &self,
+        request: &Parts,
+        who: &Principal,
+        act: Act,
+        tell: impl FnOnce(&mut Entry),
+    ) {
+        let Some((log, origin)) = &self.audit else { return };
+        let mut entry = Entry::new(who, act, scene(request, origin));
+        tell(&mut entry);
+        log.record(entry).await;
+    }
+
+    /// Records a refusal.
+    fn refused(&self, request: &Parts, who: &Principal, act: Act, tell: impl FnOnce(&mut Entry)) {
+        let Some((log, origin)) = &self.audit else { return };
+        let mut entry = Entry::new(who, act, scene(request, origin));
+        entry.outcome = Outcome::Denied;
+        tell(&mut entry);
+        log.refused(entry);
     }
 
     /// Everybody may do everything.
@@ -102,6 +139,11 @@ impl Gate {
         match self.authenticate.identify(request).await {
             Ok(principal) => Ok(Caller { principal, gate: self.clone() }),
             Err(AuthError::Invalid(why)) => {
+                self.refused(request, &Principal::anonymous(), Act::Login, |entry| {
+                    entry.outcome = Outcome::Failed;
+                    entry.who = claimed_name(request).unwrap_or_default();
+                    entry.detail.clone_from(&why);
+                });
                 let challenge = self.authenticate.challenge(request, "", Refused::Invalid);
                 Err(ApiError::Unauthorized { challenge, why })
             }
@@ -139,6 +181,7 @@ impl Caller {
     pub fn admit<V: Verb>(&self, request: &Parts, repo: RepoName) -> Result<Access<V>, ApiError> {
         if !self.may(V::VERB, Some(&repo)) {
             let why = format!("{} of {repo} is not allowed", V::VERB.as_str());
+            self.denied(request, V::VERB, &repo, request.uri.path());
             return Err(self.refuse(request, &format!("repository:{repo}:{}", V::ACTIONS), why));
         }
         Ok(Access { repo, principal: self.principal.key(), verb: PhantomData })
@@ -173,6 +216,35 @@ impl Caller {
             return Err(refused);
         }
         Ok(())
+    }
+
+    /// Records that the caller may not do something. Not of anonymous callers that are about to be asked who they
+    /// are: every client begins so.
+    pub(crate) fn denied(&self, request: &Parts, verb: policy::Verb, repo: &RepoName, reference: &str) {
+        if self.principal.subject == Subject::Anonymous
+            && self.gate.authenticate.challenge(request, "", Refused::Anonymous).is_some()
+        {
+            return;
+        }
+        self.gate.refused(request, &self.principal, act(verb), |entry| {
+            entry.repository = repo.as_str().to_owned();
+            reference.clone_into(&mut entry.reference);
+        });
+    }
+
+    /// Records something that the caller has done.
+    pub(crate) async fn did(
+        &self,
+        request: &Parts,
+        act: Act,
+        repo: &RepoName,
+        tell: impl FnOnce(&mut Entry),
+    ) {
+        let tell = |entry: &mut Entry| {
+            entry.repository = repo.as_str().to_owned();
+            tell(entry);
+        };
+        self.gate.record(request, &self.principal, act, tell).await;
     }
 
     /// The answer for something that the caller may not do.
@@ -223,3 +295,26 @@ impl Caller {
         self.may(policy::Verb::Pull, None)
     }
 }
+
+fn act(verb: policy::Verb) -> Act {
+    match verb {
+        policy::Verb::Pull => Act::Pull,
+        policy::Verb::Push => Act::Push,
+        policy::Verb::Overwrite => Act::Overwrite,
+        policy::Verb::Delete => Act::Delete,
+        policy::Verb::Admin => Act::Admin,
+    }
+}
+
+/// Where a request came from.
+fn scene(request: &Parts, origin: &Origin) -> Scene {
+    let peer = request.extensions.get::<Peer>();
+    let id = request.extensions.get::<RequestId>();
+    Scene {
+        address: peer.map(|peer| client_address(peer, &request.headers, origin)),
+        request_id: id.map(|id| id.0.to_string()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ mod body;
 pub mod error;
 pub mod headers;
 pub mod health;
+mod host;
 mod lists;
 mod manifests;
 pub mod page;
@@ -25,6 +26,8 @@ use axum::{
     routing::any,
 };
 use http::{HeaderValue, Method, header, request::Parts};
+
+pub use host::known_host;
 
 use self::{
     access::{Delete, Gate, Pull, Push},
@@ -127,13 +130,14 @@ async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiErro
         }
         (Endpoint::Manifest(repo, reference, text), Method::DELETE) => {
             let access = caller.admit::<Delete>(&parts, repo)?;
-            manifests::delete(api, &caller, &access, manifests::to_read(reference, text)?).await
+            manifests::delete(api, &caller, &access, manifests::to_read(reference, text)?, &parts).await
         }
         (Endpoint::Blob(repo, digest), Method::GET | Method::HEAD) => {
             blobs::get(api, &caller.admit::<Pull>(&parts, repo)?, digest?, &parts).await
         }
         (Endpoint::Blob(repo, digest), Method::DELETE) => {
-            blobs::delete(api, &caller.admit::<Delete>(&parts, repo)?, digest?).await
+            let access = caller.admit::<Delete>(&parts, repo)?;
+            blobs::delete(api, &caller, &access, digest?, &parts).await
         }
         (Endpoint::Uploads(repo), Method::POST) => {
             uploads::start(api, &caller, &caller.admit::<Push>(&parts, repo)?, &parts, body).await

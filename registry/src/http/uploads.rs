@@ -14,6 +14,7 @@ use super::{
     page::query,
 };
 use crate::{
+    audit::{Act, Entry},
     blobs::{self, Chunk, Session, UploadError},
     catalog::{BoxError, UploadId},
 };
@@ -75,7 +76,15 @@ async fn mount(
         None => Some(to.clone()),
         Some(name) => Some(readable(name).unwrap_or_else(|| to.clone())),
     };
-    Ok(api.inner.blobs.mount(from.as_ref(), to, digest).await?.is_some())
+    let mounted = api.inner.blobs.mount(from.as_ref(), to, digest).await?.is_some();
+    if mounted {
+        let tell = |entry: &mut Entry| {
+            digest.as_str().clone_into(&mut entry.digest);
+            entry.detail = from.map(|from| format!("from: {from}")).unwrap_or_default();
+        };
+        caller.did(parts, Act::Mount, to, tell).await;
+    }
+    Ok(mounted)
 }
 
 /// `PATCH /v2/<name>/blobs/uploads/<id>`: 202, and how far the session is.

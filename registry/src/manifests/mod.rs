@@ -115,6 +115,10 @@ pub struct Stored {
     pub subject: Option<Digest>,
     /// It has layers of a type that the specification has deprecated.
     pub deprecated_layers: bool,
+    /// The tags that point at it now, of those that the push named.
+    pub tags: Vec<Tag>,
+    /// Which of them pointed at another manifest before, and at which.
+    pub moved: Vec<(Tag, Digest)>,
 }
 
 /// Reads and writes manifests.
@@ -177,11 +181,12 @@ impl Manifests {
         let deprecated_layers = manifest.layers.iter().any(|layer| layer.media_type.is_non_distributable());
         let new = NewManifest { tags, fixed, ..self.row(repo, &digest, &manifest) };
         match self.catalog.put_manifest(&new, self.clock.now(), self.lease()).await? {
-            ManifestPut::Stored { .. } => {
+            ManifestPut::Stored { moved, .. } => {
+                let set = new.tags.clone();
                 let tags = new.tags.into_iter().map(|tag| RecordName::Tag(repo.clone(), tag));
                 let manifest = RecordName::Manifest(repo.clone(), digest.clone());
                 self.records.settle(tags.chain([manifest])).await?;
-                Ok(Stored { digest, subject, deprecated_layers })
+                Ok(Stored { digest, subject, deprecated_layers, tags: set, moved })
             }
             ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
             ManifestPut::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {

@@ -83,6 +83,9 @@ impl ObjectBackend {
     /// requests, or failed.
     async fn delete_bulk(&self, keys: &[ObjectKey]) -> Option<Vec<Result<()>>> {
         let (store, _) = self.bulk.as_ref()?;
+        if keys.iter().any(key::is_foreign) {
+            return None;
+        }
         let paths = keys.iter().map(|key| self.path(key)).collect::<Result<Vec<_>>>().ok()?;
         let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
         let results: Vec<_> = store.delete_stream(paths).map_ok(drop).collect().await;
@@ -93,7 +96,8 @@ impl ObjectBackend {
     pub(super) fn path(&self, key: &ObjectKey) -> Result<Path> {
         let corrupt = || StorageError::Corrupt(format!("{:?} is no key", key.0));
         let components = key::components(key).ok_or_else(corrupt)?;
-        let mut path = Path::parse(&*self.prefix).map_err(|_| corrupt())?;
+        let root = if key::is_foreign(key) { "" } else { &*self.prefix };
+        let mut path = Path::parse(root).map_err(|_| corrupt())?;
         path.extend(components);
         Ok(path)
     }
@@ -169,6 +173,10 @@ impl BlobStore for ObjectBackend {
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {
+        if key::is_foreign(key) {
+            // Another registry's, which may still serve it.
+            return Ok(());
+        }
         gone_is_well(self.objects.delete(&self.path(key)?).await)
     }
 
@@ -214,6 +222,10 @@ impl BlobStore for ObjectBackend {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(object_error(error)),
         }
+    }
+
+    fn beside(&self, root: &str) -> Option<Arc<dyn BlobStore>> {
+        Some(Arc::new(Self { prefix: root.trim_matches('/').into(), ..self.clone() }))
     }
 
     async fn ping(&self) -> Result<()> {

@@ -1,8 +1,12 @@
 //! Work on the whole registry: looking whether catalog and storage agree, rebuilding a catalog,
 //! taking over another registry's tree. It knows neither the wire nor the configuration.
 
+pub mod check;
+pub mod import;
+pub mod read;
 pub mod recover;
 mod restore;
+pub mod scrub;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -13,6 +17,9 @@ use crate::{
     catalog::{BoxError, CatalogError},
     storage::StorageError,
 };
+
+/// A record has no more bytes: a manifest's 4 MiB, and ten thousand blobs.
+const LARGEST_RECORD: u64 = 16 << 20;
 
 /// Why such work ended early.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    Teller, UpkeepError,
+    LARGEST_RECORD, Teller, UpkeepError,
     restore::{Candidate, Outcome, Restore},
 };
 use crate::{
@@ -19,13 +19,11 @@ use crate::{
     clock::Timestamp,
     manifests::Manifests,
     records,
-    storage::{BlobStore, blob_digest, read_whole},
+    storage::{BlobStore, blob_digest, is_foreign, read_whole},
 };
 
 /// Records that are read and put back at a time.
 const ABREAST: usize = 32;
-/// A record has no more bytes: a manifest's 4 MiB, and ten thousand blobs.
-const LARGEST: u64 = 16 << 20;
 
 /// What was found, and what could not be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -155,7 +153,7 @@ impl Recovery<'_> {
 
     /// The record that an object holds; tells where it holds none.
     async fn record(&self, key: &ObjectKey) -> Result<Result<Record, String>, UpkeepError> {
-        let Some(bytes) = read_whole(&*self.store, key, LARGEST).await? else {
+        let Some(bytes) = read_whole(&*self.store, key, LARGEST_RECORD).await? else {
             return Ok(Err("it is gone".to_owned()));
         };
         Ok(records::read(&bytes).map_err(|error| error.to_string()))
@@ -244,7 +242,13 @@ impl Recovery<'_> {
             Err(error) => return Ok(End::Lost(error.to_string())),
         }
         for blob in &blobs {
-            if let Some(found) = objects.of(blob) {
+            let found = match objects.of(blob) {
+                None if is_foreign(&blob.key) && self.store.size(&blob.key).await? == Some(blob.size) => {
+                    Some(blob.clone())
+                }
+                found => found,
+            };
+            if let Some(found) = found {
                 restore.blob(&candidate.repo, &found).await?;
             }
         }

@@ -80,8 +80,14 @@ pub(crate) async fn put<D: Statements>(
     let mut tags: Vec<&Tag> = new.tags.iter().collect();
     tags.sort_unstable();
     tags.dedup();
+    let mut moved = Vec::new();
     for tag in tags {
         let fixed = new.fixed.contains(tag);
+        if !fixed {
+            let held = db.row(sql::MANIFEST_BY_TAG, &[(&new.repo).into(), tag.into()]).await?;
+            let held = held.map(|held| parsed::<Digest>(&held.text(0)?)).transpose()?;
+            moved.extend(held.filter(|held| *held != new.digest).map(|held| (tag.clone(), held)));
+        }
         let set = if fixed { sql::SET_FIXED_TAG } else { sql::SET_TAG };
         let changed = db.execute(set, &[repo.into(), tag.into(), id.into(), now.into()]).await?;
         if changed == 0 {
@@ -89,7 +95,7 @@ pub(crate) async fn put<D: Statements>(
             return Err(overtaken(tag));
         }
     }
-    Ok(ManifestPut::Stored { created })
+    Ok(ManifestPut::Stored { created, moved })
 }
 
 /// Keeps collection from what the manifest refers to: blobs by their leases, children by a lock.
@@ -262,6 +268,9 @@ pub(crate) async fn delete<D: CollectionStatements>(
     if db.execute(sql::DELETE_MANIFEST, &[id.into()]).await? == 0 {
         return Ok(ManifestDelete::Absent);
     }
+    // Of two who delete the last two manifests of a body at once, neither sees that the other's is gone
+    // before it is committed: so the second waits here for the first, and then looks.
+    db.row(D::LOCK_BODY, &[digest.into()]).await?;
     db.execute(sql::DROP_BODY_IF_LAST, &[digest.into()]).await?;
     Ok(ManifestDelete::Deleted(tags))
 }

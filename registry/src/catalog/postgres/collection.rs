@@ -103,10 +103,15 @@ impl Collection for PostgresCatalog {
 
     async fn estimate(&self, tags: &[(RepoName, Tag)], horizon: Horizon, forever: bool) -> Result<Estimate> {
         // What is supposed goes with the transaction, which is never committed.
-        let mut open = self.pool.begin().await?;
-        sqlx::raw_sql(PgConnection::SUPPOSE).execute(&mut *open).await?;
-        let estimate = ops::estimate(&mut *open, tags, horizon, forever).await;
+        let mut lent = self.pool.acquire().await?;
+        let mut open = sqlx::Connection::begin(lent.connection()?).await?;
+        let estimate = async {
+            sqlx::raw_sql(PgConnection::SUPPOSE).execute(&mut *open).await?;
+            ops::estimate(&mut *open, tags, horizon, forever).await
+        };
+        let estimate = estimate.await;
         open.rollback().await?;
+        lent.after(&estimate);
         estimate
     }
 

@@ -1,8 +1,14 @@
 //! Who did what.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
-use super::{SqliteCatalog, operations::repeatable, writer::Durability};
+use super::{
+    SqliteCatalog,
+    operations::{again, repeatable},
+    writer::Durability,
+};
 use crate::{
     catalog::{AuditLog, AuditPlace, AuditQuery, AuditRow, Result, ops},
     clock::Timestamp,
@@ -16,11 +22,8 @@ const ADD: &str = "INSERT INTO audit_log \
 #[async_trait]
 impl AuditLog for SqliteCatalog {
     async fn add_audit(&self, rows: &[AuditRow]) -> Result<()> {
-        let rows: std::sync::Arc<[AuditRow]> = rows.into();
-        let add = repeatable(move |db| {
-            let rows = rows.clone();
-            Box::pin(async move { ops::audit::add(db, ADD, &rows).await })
-        });
+        let rows: Arc<[AuditRow]> = rows.into();
+        let add = again!(|db| with rows => ops::audit::add(db, ADD, &rows));
         // The log is behind what it tells of by a moment anyway: no fsync of its own.
         self.writer.submit(Durability::Process, add, |_| ()).await
     }

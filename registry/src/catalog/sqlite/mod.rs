@@ -35,7 +35,7 @@ mod cache;
 mod claims;
 mod collection;
 mod leadership;
-mod lock;
+pub(super) mod lock;
 mod operations;
 mod quotas;
 mod rules;
@@ -46,7 +46,7 @@ mod upkeep;
 mod uploads;
 mod writer;
 
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step] = &[
     (1, "begin", include_str!("../migrations/sqlite/0001_begin.sql")),
     (2, "accounts", include_str!("../migrations/sqlite/0002_accounts.sql")),
     (3, "policy and audit", include_str!("../migrations/sqlite/0003_policy_and_audit.sql")),
@@ -83,6 +83,7 @@ pub struct SqliteCatalog {
     writer: Writer,
     cache: Arc<Cache>,
     claims: Arc<Claims>,
+    leads: leadership::Leads,
 }
 
 impl fmt::Debug for SqliteCatalog {
@@ -128,6 +129,7 @@ impl SqliteCatalog {
             writer: Writer::start(writer, connection, lock),
             cache: Arc::new(Cache::new(options.cache_bytes)),
             claims: Arc::default(),
+            leads: leadership::Leads::default(),
         })
     }
 

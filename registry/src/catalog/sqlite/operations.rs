@@ -98,7 +98,7 @@ impl Catalog for SqliteCatalog {
 
     async fn create_upload(&self, upload: &UploadRow) -> Result<()> {
         let upload = upload.clone();
-        let create = again!(|db| with upload => ops::uploads::create(db, &upload));
+        let create = again!(|db| with upload => ops::uploads::create(db, sql::ADD_UPLOAD, &upload));
         self.writer.submit(Durability::Process, create, |_| ()).await
     }
 
@@ -141,7 +141,7 @@ impl Catalog for SqliteCatalog {
 
     async fn delete_upload(&self, repo: &RepoName, id: UploadId) -> Result<Option<UploadRow>> {
         let (repo, claims) = (repo.clone(), Arc::clone(&self.claims));
-        let delete = again!(|db| with repo => ops::uploads::delete(db, &repo, id));
+        let delete = again!(|db| with repo => ops::uploads::delete(db, sql::DELETE_UPLOAD, &repo, id));
         let after = move |deleted: Option<&Option<UploadRow>>| {
             if let Some(Some(_)) = deleted {
                 claims.forget(id);

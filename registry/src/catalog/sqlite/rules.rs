@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{SqliteCatalog, operations::repeatable};
+use super::{
+    SqliteCatalog,
+    operations::{again, repeatable},
+};
 use crate::catalog::{KeptRule, KeptRules, Result, Rules, ops};
 
 #[async_trait]
@@ -17,19 +20,11 @@ impl Rules for SqliteCatalog {
 
     async fn add_rule(&self, rule: &KeptRule) -> Result<bool> {
         let rule = rule.clone();
-        let add = repeatable(move |db| {
-            let rule = rule.clone();
-            Box::pin(async move { ops::rules::add(db, &rule).await })
-        });
-        self.write(add).await
+        self.write(again!(|db| with rule => ops::rules::add(db, &rule))).await
     }
 
     async fn remove_rule(&self, name: &str) -> Result<bool> {
         let name = name.to_owned();
-        let remove = repeatable(move |db| {
-            let name = name.clone();
-            Box::pin(async move { ops::rules::remove(db, &name).await })
-        });
-        self.write(remove).await
+        self.write(again!(|db| with name => ops::rules::remove(db, &name))).await
     }
 }

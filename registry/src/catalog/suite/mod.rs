@@ -10,12 +10,15 @@ use super::*;
 use crate::clock::Timestamp;
 
 mod accounts;
+mod audit;
 mod blobs;
 mod collection;
+mod leadership;
 mod lists;
 mod manifests;
 pub(super) mod postgres_server;
 mod references;
+mod rules;
 mod tags;
 mod tokens;
 mod uploads;
@@ -29,6 +32,12 @@ pub(super) const LEASE: Lease = Lease { now: NOW, length: HOUR };
 
 /// Deleted for good.
 pub(super) const GONE: Burial = Burial { now: NOW, keep: false };
+/// Leads change hands soon.
+pub(super) const QUICK: postgres::Pace = postgres::Pace {
+    beat: Duration::from_millis(50),
+    patience: Duration::from_secs(1),
+    handover: Duration::from_millis(100),
+};
 
 /// A fresh catalog, and a way to look behind it.
 pub(super) struct Fixture {
@@ -52,7 +61,8 @@ impl Fixture {
     /// `None` where PostgreSQL is not installed.
     pub(super) async fn postgres() -> Option<Self> {
         let url = postgres_server::database().await?;
-        let catalog = PostgresCatalog::open(&PostgresOptions::new(url.as_str())).await.unwrap();
+        let options = PostgresOptions { pace: QUICK, ..PostgresOptions::new(url.as_str()) };
+        let catalog = PostgresCatalog::open(&options).await.unwrap();
         Some(Self { catalog: Arc::new(catalog), behind: Behind::Postgres(url) })
     }
 
@@ -72,7 +82,7 @@ impl Fixture {
     }
 
     /// Makes a blob visible.
-    async fn blob(&self, repo: &str, n: u64) -> Committed {
+    pub(super) async fn blob(&self, repo: &str, n: u64) -> Committed {
         self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap()
     }
 
@@ -168,6 +178,16 @@ async fn check(fixture: Option<Fixture>, body: impl AsyncFnOnce(&Fixture)) {
 }
 
 contract! {
+    rules {
+        rules_come_back_by_name_and_each_change_has_a_version
+        a_rule_of_a_name_that_is_taken_changes_nothing
+    }
+    audit {
+        entries_come_back_whole_and_the_latest_first
+        entries_are_found_by_repository_subject_kind_and_time
+        pages_of_entries_go_on_where_they_ended
+        old_entries_are_dropped_the_oldest_first
+    }
     accounts {
         a_user_comes_back_as_it_was_added_and_changed
         administrators_are_counted_unless_shut_out
@@ -209,6 +229,10 @@ contract! {
         references_count_only_in_their_own_repository
         r17_ten_thousand_references_are_stored
         r17_the_depth_of_indexes_is_that_of_the_deepest_child
+    }
+    leadership {
+        a_task_is_led_by_one_at_a_time_and_each_task_by_its_own
+        of_many_who_ask_at_once_one_leads
     }
     lists {
         repositories_come_in_byte_order_with_something_in_them

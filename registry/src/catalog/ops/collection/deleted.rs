@@ -38,7 +38,7 @@ pub(crate) async fn expire<D: CollectionStatements>(db: &mut D, horizon: Horizon
     let digests = rows.iter().map(|row| row.text(1)).collect::<Result<Vec<_>>>()?;
     if !ids.is_empty() {
         db.execute(D::EXPIRE_MANIFESTS, &[(&json(&ids)?).into()]).await?;
-        db.execute(D::DROP_BODIES, &[(&json(&digests)?).into()]).await?;
+        super::manifests::drop_bodies(db, &json(&digests)?).await?;
     }
     // When a manifest lost a tag long ago makes no difference any more.
     let forgotten = horizon.untagged.unwrap_or(horizon.released).min(horizon.released);

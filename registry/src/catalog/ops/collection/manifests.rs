@@ -123,8 +123,15 @@ async fn drop_manifests<D: CollectionStatements>(
 ) -> Result<()> {
     db.execute(D::REMOVE_MANIFESTS, &[(&json(rows)?).into()]).await?;
     let digests: Vec<_> = gone.iter().map(|manifest| &manifest.digest).collect();
-    db.execute(D::DROP_BODIES, &[(&json(&digests)?).into()]).await?;
-    Ok(())
+    drop_bodies(db, &json(&digests)?).await
+}
+
+/// Drops those of these bodies that nothing needs any more.
+pub(super) async fn drop_bodies<D: CollectionStatements>(db: &mut D, digests: &String) -> Result<()> {
+    if D::LOCKS {
+        db.rows(D::LOCK_BODIES, &[digests.into()]).await?;
+    }
+    db.execute(D::DROP_BODIES, &[digests.into()]).await.map(drop)
 }
 
 async fn release<D: CollectionStatements>(db: &mut D, ids: &[ManifestId], going: Going) -> Result<()> {

@@ -147,6 +147,9 @@ pub(crate) trait CollectionStatements: Statements {
     const BURY_TAGS: &'static str;
     /// `$1` ids.
     const REMOVE_MANIFESTS: &'static str;
+    /// `$1` digests: bodies, locked: of two who remove the last two manifests of one, the second waits
+    /// for the first and then looks.
+    const LOCK_BODIES: &'static str;
     /// `$1` digests.
     const DROP_BODIES: &'static str;
     /// `$1` ids, `$2` whether they are retention's.
@@ -183,7 +186,7 @@ pub(crate) trait CollectionStatements: Statements {
 }
 
 macro_rules! statements {
-    ($connection:ty, $ids:literal, $texts:literal, $pairs:literal, $dated:literal, $skip:literal, $suppose:literal) => {
+    ($connection:ty, $ids:literal, $texts:literal, $pairs:literal, $dated:literal, $lock:literal, $skip:literal, $suppose:literal) => {
         impl CollectionStatements for $connection {
             const LOCK_MANIFESTS: &'static str = concat!(
                 "SELECT id FROM manifests WHERE id IN (", $ids, ") ORDER BY id", $skip
@@ -221,6 +224,9 @@ macro_rules! statements {
                  DO UPDATE SET digest = excluded.digest, deleted_at = excluded.deleted_at"
             );
             const REMOVE_MANIFESTS: &'static str = concat!("DELETE FROM manifests WHERE id IN (", $ids, ")");
+            const LOCK_BODIES: &'static str = concat!(
+                "SELECT digest FROM manifest_bodies WHERE digest IN (", $texts, ") ORDER BY digest", $lock
+            );
             const DROP_BODIES: &'static str = concat!(
                 "DELETE FROM manifest_bodies WHERE digest IN (", $texts, ") \
                  AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.digest = manifest_bodies.digest) \
@@ -305,6 +311,7 @@ statements!(
     "SELECT value ->> 0 AS name, value ->> 1 AS other FROM json_each($1)",
     "SELECT value ->> 0 AS name, value ->> 1 AS number FROM json_each($1)",
     "",
+    "",
     "PRAGMA temp_store = MEMORY; \
      CREATE TEMP TABLE gone_tags (repo_id INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (repo_id, name)) WITHOUT ROWID; \
      CREATE TEMP TABLE gone_manifests (id INTEGER NOT NULL PRIMARY KEY); \
@@ -323,6 +330,7 @@ statements!(
     "SELECT value FROM jsonb_array_elements_text($1::jsonb)",
     "SELECT value ->> 0 AS name, value ->> 1 AS other FROM jsonb_array_elements($1::jsonb)",
     "SELECT value ->> 0 AS name, (value ->> 1)::bigint AS number FROM jsonb_array_elements($1::jsonb)",
+    " FOR UPDATE",
     // Whoever uses a row now has a reason for it to stay; the next round will see.
     " FOR UPDATE SKIP LOCKED",
     "CREATE TEMP TABLE gone_tags (repo_id BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, PRIMARY KEY (repo_id, name)); \

@@ -160,7 +160,7 @@ async fn batch(catalog: &Arc<SqliteCatalog>, ruin: &'static str) -> (Vec<bool>, 
             let run = repeatable(move |db| {
                 let session = session.clone();
                 Box::pin(async move {
-                    ops::uploads::create(db, &session).await?;
+                    ops::uploads::create(db, crate::catalog::sql::ADD_UPLOAD, &session).await?;
                     if n == 1 { raw(db, ruin).await } else { Ok(()) }
                 })
             });

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+mod faults;
+mod leadership;
+mod transactions;
+
 use super::*;
 use crate::catalog::{
     CatalogError,
@@ -73,6 +77,22 @@ async fn f11_a_database_that_is_down_is_unavailable_and_nothing_is_absent() {
 }
 
 #[tokio::test]
+async fn of_several_servers_the_one_that_takes_writes_is_used() {
+    let Some(url) = postgres_server::database().await else { return };
+    // A server that is not there, and one that takes no writes: both are passed over.
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let (place, query) = url.split_once('?').unwrap();
+    let socket = query.split('&').find_map(|word| word.strip_prefix("host=")).unwrap();
+    let list = format!("{place}?host=127.0.0.1,{socket}&port={closed},5432&user=berth");
+    let catalog = replica(&list).await;
+    catalog.put_manifest(&manifest("a", 1, &["latest"]), NOW, LEASE).await.unwrap();
+    catalog.close().await;
+    let read_only = format!("{list}&options=-c%20default_transaction_read_only%3Don");
+    let refused = PostgresCatalog::open(&PostgresOptions::new(read_only)).await.unwrap_err();
+    assert!(refused.to_string().contains("takes no writes"), "{refused}");
+}
+
+#[tokio::test]
 async fn an_address_that_leads_nowhere_is_named_without_its_password() {
     let open = async |url: &str| PostgresCatalog::open(&PostgresOptions::new(url)).await.unwrap_err();
     let unreadable = open("postgres://ada:sesame@host:port/").await;
@@ -84,4 +104,6 @@ async fn an_address_that_leads_nowhere_is_named_without_its_password() {
     }
     let options = PostgresOptions::new("postgres://ada:sesame@host/");
     assert!(!format!("{options:?}").contains("sesame"));
+    let address = address::Address::parse("postgres://ada:sesame@one,two/").unwrap();
+    assert!(!format!("{address:?}").contains("sesame"));
 }
