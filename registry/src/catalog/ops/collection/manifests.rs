@@ -177,7 +177,7 @@ pub(crate) async fn collect_released<D: CollectionStatements>(
             continue;
         }
         // Untagged manifests are kept now: there is nothing to look at again.
-        let cutoff = going.map_or(Timestamp(i64::MIN), |going| going.cutoff);
+        let cutoff = going.map_or(Timestamp(i64::MAX), |going| going.cutoff);
         if let Some(going) = going {
             removed.extend(remove(db, ids.clone(), going, most).await?);
         }
