@@ -126,7 +126,9 @@ fn collect(host: &str) -> Result<Value> {
     runtime.block_on(async {
         let failed = |error: reqwest::Error| HarnessError::Unexpected(format!("the collection: {error}"));
         let client = reqwest::Client::builder().no_proxy().build().map_err(failed)?;
-        let answer = client.post(format!("http://{host}/api/v1/gc")).send().await.map_err(failed)?;
+        let request =
+            client.post(format!("http://{host}/api/v1/gc")).header("Content-Type", "application/json");
+        let answer = request.body("{}").send().await.map_err(failed)?;
         let lines = answer.error_for_status().map_err(failed)?.text().await.map_err(failed)?;
         let last: Value = serde_json::from_str(lines.lines().last().unwrap_or_default()).unwrap_or_default();
         Ok(last["report"].clone())

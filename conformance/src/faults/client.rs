@@ -176,7 +176,8 @@ impl Client {
 
     /// Runs a collection to its end. Its report; null when another was going on.
     pub async fn collect(&self) -> Result<serde_json::Value> {
-        let answer = self.http.post(self.url("/api/v1/gc")).body("{}").send().await?;
+        let request = self.http.post(self.url("/api/v1/gc")).header(header::CONTENT_TYPE, "application/json");
+        let answer = request.body("{}").send().await?;
         if answer.status() == StatusCode::CONFLICT {
             return Ok(serde_json::Value::Null);
         }

@@ -33,6 +33,13 @@ pub struct Horizon {
     pub deleted: Timestamp,
 }
 
+impl Horizon {
+    /// Whether what retention lets go of now can be brought back.
+    pub(super) fn keeps_deleted(&self) -> bool {
+        self.deleted < self.now
+    }
+}
+
 /// What one look at a stretch of a table found, and where the next stretch begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch<T, At> {
@@ -130,7 +137,7 @@ pub struct Estimate {
     pub manifests: u64,
     /// Blobs that would go.
     pub blobs: u64,
-    /// Bytes of these blobs, and of the bodies of these manifests.
+    /// Bytes of these blobs: what storage has free then.
     pub bytes: u64,
 }
 

@@ -20,7 +20,9 @@ const FREED_NOW: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(b.size), 0) AS BIGIN
      WHERE b.digest > $1 AND b.digest <= $2 AND b.lease_until < $3 \
      AND NOT EXISTS (SELECT 1 FROM blob_links l JOIN manifest_refs r ON r.child = l.digest \
          AND r.repo_id = l.repo_id WHERE l.digest = b.digest) \
-     AND NOT EXISTS (SELECT 1 FROM deleted_refs d WHERE d.child = b.digest)";
+     AND NOT EXISTS (SELECT 1 FROM deleted_refs d WHERE d.child = b.digest) \
+     AND NOT EXISTS (SELECT 1 FROM all_refs a JOIN gone_manifests g ON g.id = a.parent \
+         WHERE a.child = b.digest AND g.kept = 1)";
 /// Blobs of a stretch that nothing would need in the end, and that what would be gone did need.
 const FREED_IN_THE_END: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM blobs b \
      WHERE b.digest > $1 AND b.digest <= $2 AND b.lease_until < $3 \
@@ -35,6 +37,7 @@ pub(crate) async fn estimate<D: CollectionStatements>(
     mut horizon: Horizon,
     forever: bool,
 ) -> Result<Estimate> {
+    let keeps = horizon.keeps_deleted() && !forever;
     if forever {
         horizon.released = crate::clock::Timestamp(i64::MAX);
         horizon.now = horizon.released;
@@ -51,14 +54,14 @@ pub(crate) async fn estimate<D: CollectionStatements>(
             let ids = numbers(&rows)?;
             let Some(&last) = ids.last() else { break };
             after = last;
-            suppose(db, ids, Some(horizon.released), true, &mut found).await?;
+            suppose(db, ids, Some(horizon.released), true, keeps, &mut found).await?;
         }
     }
     if !forever {
         let mut after = -1;
         loop {
             let stretch = super::collectable_manifests(db, after, WINDOW, horizon).await?;
-            suppose(db, stretch.found, horizon.untagged, false, &mut found).await?;
+            suppose(db, stretch.found, horizon.untagged, false, keeps, &mut found).await?;
             match stretch.next {
                 Some(next) => after = next,
                 None => break,
@@ -75,6 +78,7 @@ async fn suppose<D: CollectionStatements>(
     ids: Vec<ManifestId>,
     cutoff: Option<crate::clock::Timestamp>,
     is_released: bool,
+    keeps: bool,
     found: &mut Estimate,
 ) -> Result<()> {
     let Some(cutoff) = cutoff else { return Ok(()) };
@@ -85,9 +89,10 @@ async fn suppose<D: CollectionStatements>(
         let rows: Vec<_> = gone.iter().map(|(id, _)| *id).collect();
         let rows = json(&rows)?;
         let held = numbers(&db.rows(D::HELD, &[(&rows).into()]).await?)?;
-        db.execute(D::SUPPOSE_MANIFESTS, &[(&rows).into()]).await?;
+        // What can be brought back goes on to need its blobs.
+        let kept = i64::from(is_released && keeps);
+        db.execute(D::SUPPOSE_MANIFESTS, &[(&rows).into(), kept.into()]).await?;
         found.manifests += gone.len() as u64;
-        found.bytes += gone.iter().map(|(_, manifest)| manifest.size).sum::<u64>();
         let gone: std::collections::HashSet<_> = gone.into_iter().map(|(id, _)| id).collect();
         ahead = later;
         ahead.extend(held.into_iter().filter(|id| !gone.contains(id)));

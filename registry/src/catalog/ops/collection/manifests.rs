@@ -32,19 +32,25 @@ pub(crate) async fn collectable(
 pub(crate) struct Going {
     /// What was pushed or lost a tag since stays.
     cutoff: Timestamp,
-    /// When retention let go of them: they can be brought back.
+    /// Retention let go of them.
+    is_released: bool,
+    /// When, if they can be brought back.
     bury: Option<Timestamp>,
 }
 
 impl Going {
     /// By their age.
     pub(crate) fn untagged(horizon: Horizon) -> Option<Self> {
-        horizon.untagged.map(|cutoff| Self { cutoff, bury: None })
+        horizon.untagged.map(|cutoff| Self { cutoff, is_released: false, bury: None })
     }
 
     /// Since retention let go of them.
     pub(crate) fn released(horizon: Horizon) -> Self {
-        Self { cutoff: horizon.released, bury: Some(horizon.now) }
+        Self {
+            cutoff: horizon.released,
+            is_released: true,
+            bury: horizon.keeps_deleted().then_some(horizon.now),
+        }
     }
 }
 
@@ -97,7 +103,7 @@ async fn remove<D: CollectionStatements>(
         if D::LOCKS {
             ids = numbers(&db.rows(D::LOCK_MANIFESTS, &[(&json(&ids)?).into()]).await?)?;
         }
-        let gone = condemned(db, &ids, going.cutoff, going.bury.is_some()).await?;
+        let gone = condemned(db, &ids, going.cutoff, going.is_released).await?;
         if gone.is_empty() {
             // What is only too young to go is looked at again.
             release(db, &ids, going).await?;
@@ -137,7 +143,7 @@ pub(super) async fn drop_bodies<D: CollectionStatements>(db: &mut D, digests: &S
 async fn release<D: CollectionStatements>(db: &mut D, ids: &[ManifestId], going: Going) -> Result<()> {
     if !ids.is_empty() {
         let ids = json(ids)?;
-        let values = [(&ids).into(), i64::from(going.bury.is_some()).into()];
+        let values = [(&ids).into(), i64::from(going.is_released).into()];
         db.execute(D::RELEASE, &values).await?;
     }
     Ok(())

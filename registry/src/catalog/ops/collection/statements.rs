@@ -181,7 +181,7 @@ pub(crate) trait CollectionStatements: Statements {
     const SUPPOSE: &'static str;
     /// `$1` pairs of repository and tag.
     const SUPPOSE_TAGS: &'static str;
-    /// `$1` ids.
+    /// `$1` ids, `$2` whether they can be brought back.
     const SUPPOSE_MANIFESTS: &'static str;
 }
 
@@ -297,7 +297,7 @@ macro_rules! statements {
                  JOIN repositories n ON n.name = p.name WHERE true ON CONFLICT DO NOTHING"
             );
             const SUPPOSE_MANIFESTS: &'static str = concat!(
-                "INSERT INTO gone_manifests (id) SELECT w.id FROM (", $ids, ") AS w \
+                "INSERT INTO gone_manifests (id, kept) SELECT w.id, $2 FROM (", $ids, ") AS w \
                  WHERE true ON CONFLICT DO NOTHING"
             );
         }
@@ -314,7 +314,7 @@ statements!(
     "",
     "PRAGMA temp_store = MEMORY; \
      CREATE TEMP TABLE gone_tags (repo_id INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (repo_id, name)) WITHOUT ROWID; \
-     CREATE TEMP TABLE gone_manifests (id INTEGER NOT NULL PRIMARY KEY); \
+     CREATE TEMP TABLE gone_manifests (id INTEGER NOT NULL PRIMARY KEY, kept INTEGER NOT NULL); \
      CREATE TEMP VIEW all_refs AS SELECT * FROM main.manifest_refs; \
      CREATE TEMP VIEW all_tags AS SELECT * FROM main.tags; \
      CREATE TEMP VIEW tags AS SELECT * FROM main.tags AS o \
@@ -334,7 +334,7 @@ statements!(
     // Whoever uses a row now has a reason for it to stay; the next round will see.
     " FOR UPDATE SKIP LOCKED",
     "CREATE TEMP TABLE gone_tags (repo_id BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, PRIMARY KEY (repo_id, name)); \
-     CREATE TEMP TABLE gone_manifests (id BIGINT NOT NULL PRIMARY KEY); \
+     CREATE TEMP TABLE gone_manifests (id BIGINT NOT NULL PRIMARY KEY, kept BIGINT NOT NULL); \
      CREATE TEMP VIEW all_refs AS SELECT * FROM manifest_refs; \
      CREATE TEMP VIEW all_tags AS SELECT * FROM tags; \
      CREATE TEMP VIEW tags AS SELECT * FROM tags AS o \

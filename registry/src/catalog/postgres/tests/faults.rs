@@ -131,7 +131,8 @@ async fn f12_a_commit_whose_reply_is_lost_is_answered_as_it_was() {
     // A manifest that goes.
     catalog.put_manifest(&manifest("a", 1, &["x"]), NOW, LEASE).await.unwrap();
     wire.cut_next();
-    let gone = catalog.delete_manifest(&name("a"), &digest(1), Arc::new(|_| false), suite::GONE).await.unwrap();
+    let gone =
+        catalog.delete_manifest(&name("a"), &digest(1), Arc::new(|_| false), suite::GONE).await.unwrap();
     assert_eq!(gone, ManifestDelete::Deleted(vec![suite::tag("x")]));
     assert!(wire.was_cut());
 
