@@ -1,5 +1,21 @@
 //! One binary for every integration test of this crate.
 
+#[path = "it/auth_accounts.rs"]
+mod auth_accounts;
+#[path = "it/auth_bench.rs"]
+mod auth_bench;
+#[path = "it/auth_clients.rs"]
+mod auth_clients;
+#[path = "it/auth_guarded.rs"]
+mod auth_guarded;
+#[path = "it/auth_issuers.rs"]
+mod auth_issuers;
+#[path = "it/auth_policy.rs"]
+mod auth_policy;
+#[path = "it/auth_tokens.rs"]
+mod auth_tokens;
+#[path = "it/auth_tokens_clients.rs"]
+mod auth_tokens_clients;
 #[path = "it/clients_berth.rs"]
 mod clients_berth;
 #[path = "it/clients_containerd.rs"]
@@ -26,6 +42,10 @@ mod faults_disk;
 mod faults_kill;
 #[path = "it/faults_limits.rs"]
 mod faults_limits;
+#[path = "it/limits_quotas.rs"]
+mod limits_quotas;
+#[path = "it/limits_rates.rs"]
+mod limits_rates;
 #[path = "it/meta.rs"]
 mod meta;
 #[path = "it/recover.rs"]
@@ -36,8 +56,7 @@ mod recover_check;
 mod recover_import;
 #[path = "it/recover_migrate.rs"]
 mod recover_migrate;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/suites_berth.rs"]
 mod suites_berth;
-
-/// What a test on PostgreSQL and S3 needs.
-const OUTSIDE_TOOLS: &[&str] = &["initdb", "postgres", "psql", "s3s-fs", "setpriv"];

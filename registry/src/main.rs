@@ -6,9 +6,10 @@ use std::{
 };
 
 use berth_registry::{
-    app,
+    app::{self, StartError},
     cli::{self, Cli, Command},
     config::{Config, Overrides},
+    http::serve::{Tls, TlsFiles},
 };
 use clap::Parser;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Retention { command } => return cli::gc::retention(command),
         Command::Undelete(args) => return cli::gc::undelete(args),
         Command::Check(args) => return cli::check::run(args),
+        Command::Doctor(args) => return cli::doctor::run(&args),
         Command::Import(args) => return cli::import::run(args),
         Command::Migrate(args) => return cli::migrate::run(&args),
         Command::Recover(args) => return cli::recover::run(&args),
@@ -37,12 +39,15 @@ fn main() -> ExitCode {
         Command::User { command } => return cli::user::run(command),
         Command::Robot { command } => return cli::robot::run(command),
         Command::Policy { command } => return cli::policy::run(command),
+        Command::Token { command } => return cli::token::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "berth-registry", &mut script);
             io::stdout().write_all(&script)
         }
-        Command::Man => clap_mangen::Man::new(cli::command()).render(&mut io::stdout()),
+        Command::Quota { command } => return cli::quota::quota(command),
+        Command::Usage(usage) => return cli::quota::usage(usage),
+        Command::Man { output } => cli::man::write(output.as_deref()),
     };
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error, 1),
@@ -62,8 +67,15 @@ fn run(overrides: &Overrides) -> ExitCode {
 }
 
 fn check(overrides: &Overrides) -> ExitCode {
-    match Config::load(overrides) {
-        Ok(_) => ExitCode::SUCCESS,
+    let config = Config::load(overrides);
+    let files = config.map(|config| config.tls.files().map(|files| (files, config.tls.client_ca)));
+    match files {
+        Ok(None) => ExitCode::SUCCESS,
+        // Read as a start would read them.
+        Ok(Some(((cert, key), client_ca))) => match Tls::load(TlsFiles { cert, key, client_ca }) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) => fail(&StartError::Tls(error), CONFIG),
+        },
         Err(faults) => fail(&faults, CONFIG),
     }
 }

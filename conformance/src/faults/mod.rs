@@ -8,7 +8,9 @@
 mod cell;
 mod check;
 mod client;
+mod clocks;
 mod collection;
+mod database;
 mod disk;
 mod drain;
 mod error;
@@ -18,16 +20,21 @@ mod power;
 mod pusher;
 mod race;
 mod recorder;
+mod replies;
+mod rolling;
 mod shim;
 mod soak;
 mod steps;
+mod tags;
 
 pub use cell::Cell;
 pub use check::{Expect, check};
-pub use client::{Client, Pushed, Way};
+pub use client::{Asked, Client, Pushed, Way};
+pub use clocks::clocks_apart;
 pub use collection::{
     delete_in_mid_pull, head_then_manifest, kill_in_mid_collection, push_beside_collection,
 };
+pub use database::{database_frozen, database_restarts};
 pub use disk::{catalog_disk_full, data_disk_full, failing_syncs};
 pub use drain::uploads_resume;
 pub use error::{FaultError, Result};
@@ -37,7 +44,10 @@ pub use power::{Database, PowerOptions, power_loss};
 pub use pusher::{Pusher, Taste};
 pub use race::one_blob_by_many;
 pub use recorder::{Recorder, RecorderArgs};
+pub use replies::lost_replies;
+pub use rolling::rolling_restarts;
 pub use shim::{Action, Shim};
 pub use soak::{SoakArgs, soak};
+pub use tags::tag_races;
 
 pub(crate) use recorder::record;

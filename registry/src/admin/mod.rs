@@ -152,6 +152,11 @@ impl Admin {
     }
 }
 
+/// Whether a server runs on this data directory. One that belongs to another user counts.
+pub async fn is_running(data: &Path) -> bool {
+    !matches!(running(data).await, Ok(None))
+}
+
 /// The way to the server that runs on this data directory, if one does.
 async fn running(data: &Path) -> Result<Option<Way>, AdminError> {
     let Ok(folder) = Folder::open(data) else { return Ok(None) };

@@ -10,10 +10,14 @@ mod groups;
 mod import;
 pub mod input;
 mod lines;
+mod openapi;
 mod policy;
+mod quotas;
 mod recorded;
+mod repositories;
 mod robots;
 mod sites;
+mod tokens;
 mod users;
 
 use axum::{
@@ -33,6 +37,7 @@ pub fn router(services: Services) -> Router {
     Router::new()
         .route("/api/v1", get(version))
         .merge(audit::routes())
+        .merge(openapi::routes())
         .merge(policy::routes())
         .merge(users::routes())
         .merge(groups::routes())
@@ -40,6 +45,9 @@ pub fn router(services: Services) -> Router {
         .merge(gc::routes())
         .route("/api/v1/check", post(check::check))
         .route("/api/v1/import", post(import::import))
+        .merge(quotas::router())
+        .merge(tokens::routes())
+        .merge(repositories::routes())
         .route("/api/v1/{*rest}", any(unknown))
         .layer(from_fn_with_state(services.clone(), recorded::recorded))
         .layer(from_fn_with_state(services.clone(), sites::same_site))
@@ -51,5 +59,12 @@ async fn version() -> Json<Value> {
 }
 
 async fn unknown() -> Error {
+    no_endpoint()
+}
+
+fn no_endpoint() -> Error {
     Error::Unknown("there is no such endpoint; GET /api/v1/openapi.json lists them".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    catalog::{BoxError, Catalog, Lead},
+    catalog::{BoxError, Catalog, Lead, Leadership},
     telemetry::Metrics,
 };
 
@@ -75,13 +75,12 @@ pub(super) fn start(
     let tally = Tally::new(metrics);
     let run = |task: Periodic| {
         let runner = Runner { task, tally: tally.clone(), failed: 0 };
-        let (catalog, stop) = (catalog.clone(), stop.clone());
+        let (leads, stop): (Arc<dyn Leadership>, _) = (catalog.clone(), stop.clone());
         tokio::spawn(async move {
-            if runner.task.alone {
-                runner.compete(catalog, stop).await;
-            } else {
-                let mut runner = runner;
-                runner.rounds(&stop).await;
+            let mut runner = runner;
+            match runner.task.alone {
+                true => runner.compete(leads, stop).await,
+                false => runner.rounds(&stop).await,
             }
         })
     };
@@ -101,10 +100,10 @@ impl Runner {
     }
 
     /// Does the task whenever it is this replica's to do.
-    async fn compete(mut self, catalog: Arc<dyn Catalog>, stop: CancellationToken) {
+    async fn compete(&mut self, leads: Arc<dyn Leadership>, stop: CancellationToken) {
         let name = self.task.name;
         self.tally.leads.get_or_create(&self.label()).set(0);
-        while let Some(answer) = stop.run_until_cancelled(catalog.lead(name)).await {
+        while let Some(answer) = stop.run_until_cancelled(leads.lead(name)).await {
             match answer {
                 Ok(Some(lead)) => {
                     tracing::debug!(task = name, "This replica does the {name} now");
@@ -171,6 +170,113 @@ impl Runner {
                     tracing::debug!(task = name, "The {name} failed {} times: {error}", self.failed);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::catalog::{Leading, Result};
+
+    /// Gives a lead to whoever asks while nobody has it.
+    #[derive(Default)]
+    struct Leads(Mutex<Option<Leading>>);
+
+    #[async_trait]
+    impl Leadership for Leads {
+        async fn lead(&self, _task: &'static str) -> Result<Option<Lead>> {
+            let mut held = self.0.lock().unwrap();
+            if held.as_ref().is_some_and(|held| !held.given_up.is_cancelled()) {
+                return Ok(None);
+            }
+            let (lead, end) = Lead::new();
+            *held = Some(end);
+            Ok(Some(lead))
+        }
+    }
+
+    fn runner(round: Round) -> Runner {
+        let task = Periodic { name: "sweep", every: Duration::from_millis(20), alone: true, round };
+        Runner { task, tally: Tally::new(&Metrics::default()), failed: 0 }
+    }
+
+    async fn comes_true(what: impl Fn() -> bool) {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_round_that_fails_or_panics_is_counted_and_the_next_comes_in_its_time() {
+        let rounds = Arc::new(AtomicUsize::new(0));
+        let counted = rounds.clone();
+        let mut runner = runner(Arc::new(move |_| {
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async move {
+                match number {
+                    0 => panic!("a bug"),
+                    1 => Err("a fault".into()),
+                    _ => Ok(()),
+                }
+            })
+        }));
+        let (stop, label, tally) = (CancellationToken::new(), runner.label(), runner.tally.clone());
+        let begun = std::time::Instant::now();
+        tokio::join!(runner.rounds(&stop), async {
+            comes_true(|| rounds.load(Ordering::SeqCst) == 3).await;
+            stop.cancel();
+        });
+        assert!(begun.elapsed() >= runner.task.every * 2, "{:?}", begun.elapsed());
+        assert_eq!(tally.rounds.get_or_create(&label).get(), 3);
+        assert_eq!(tally.failures.get_or_create(&label).get(), 2);
+        assert_eq!(runner.failed, 0);
+    }
+
+    #[tokio::test]
+    async fn a_round_ends_when_its_lead_is_lost_whether_it_listens_or_not() {
+        for listens in [true, false] {
+            let (leads, begun, running) =
+                (Arc::new(Leads::default()), Arc::new(AtomicUsize::new(0)), Arc::new(()));
+            let (counted, held) = (begun.clone(), running.clone());
+            let mut runner = runner(Arc::new(move |token: CancellationToken| {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let held = held.clone();
+                Box::pin(async move {
+                    let _held = held;
+                    match listens {
+                        true => token.cancelled().await,
+                        false => pending().await,
+                    }
+                    Ok(())
+                })
+            }));
+            let (stop, label, tally) = (CancellationToken::new(), runner.label(), runner.tally.clone());
+            let leading = || tally.leads.get_or_create(&label).get();
+            let idle = Arc::strong_count(&running);
+            tokio::join!(runner.compete(leads.clone(), stop.clone()), async {
+                comes_true(|| begun.load(Ordering::SeqCst) > 0).await;
+                assert_eq!(leading(), 1);
+                leads.0.lock().unwrap().as_ref().unwrap().lost.cancel();
+                let lost = std::time::Instant::now();
+                comes_true(|| leading() == 0).await;
+                assert!(lost.elapsed() < Lead::STOP * 2, "{:?}", lost.elapsed());
+                assert_eq!(Arc::strong_count(&running), idle, "a round goes on without its lead");
+                // And it is this replica's turn again when nobody else has it.
+                comes_true(|| leading() == 1).await;
+                stop.cancel();
+                leads.0.lock().unwrap().as_ref().unwrap().lost.cancel();
+            });
         }
     }
 }

@@ -7,11 +7,15 @@ use std::{
 
 use super::{Services, StartError};
 use crate::{
-    auth::{AddressOf, Authenticate, Callers, Logins, Nobody, Sources},
+    auth::{
+        AddressOf, Authenticate, Bearer, Callers, Logins, Nobody, Sources,
+        tokens::{self, Parties, RealmOf, Tokens},
+    },
     catalog::{Catalog, OpenError},
     clock::Clock,
     config::Config,
-    http::serve::{Origin, Peer, client_address},
+    http::serve::{Origin, Peer, client_address, public_base},
+    policy::Policy,
 };
 
 /// Names and secrets. They are kept where authentication is off, too, so that they can be there before it is on.
@@ -27,18 +31,62 @@ pub(super) async fn logins(
     Ok(Arc::new(logins.map_err(std::io::Error::other)??))
 }
 
+/// Tokens, where callers have to say who they are. From here on `logins` take tokens as passwords, too.
+pub(super) async fn tokens(
+    config: &Config,
+    catalog: &Arc<dyn Catalog>,
+    clock: &Arc<dyn Clock>,
+    origin: &Arc<Origin>,
+    policy: &Policy,
+    logins: &Arc<Logins>,
+) -> Result<Option<Arc<Tokens>>, StartError> {
+    if !config.auth.enabled {
+        return Ok(None);
+    }
+    let parties = Parties {
+        catalog: catalog.clone(),
+        clock: clock.clone(),
+        policy: policy.clone(),
+        standing: Arc::new(Arc::downgrade(logins)),
+        realm: realm(origin.clone()),
+    };
+    let settings = tokens::Settings {
+        enabled: config.tokens.enabled,
+        service: config.auth.service.clone(),
+        life: config.tokens.life,
+        leeway: config.tokens.leeway,
+        refresh_life: config.tokens.refresh_life,
+        algorithm: config.tokens.algorithm.into(),
+        rotation: config.tokens.rotation,
+        token_servers: config.auth.token_servers(),
+        federations: config.auth.federations(),
+    };
+    let tokens = Arc::new(Tokens::open(settings, parties).await?);
+    logins.federate(tokens.clone());
+    Ok(Some(tokens))
+}
+
+fn realm(origin: Arc<Origin>) -> RealmOf {
+    RealmOf::new(move |request| {
+        let peer = request.extensions.get::<Peer>()?;
+        Some(format!("{}/token", public_base(peer, request, &origin)?))
+    })
+}
+
 /// Everything that may say who a request comes from.
 pub(super) fn authenticate(
     config: &Config,
     logins: &Arc<Logins>,
+    tokens: Option<&Arc<Tokens>>,
     origin: &Arc<Origin>,
 ) -> Arc<dyn Authenticate> {
     if !config.auth.enabled {
         return Arc::new(Nobody);
     }
+    let bearer = tokens.filter(|tokens| tokens.takes_any());
     Arc::new(Callers {
         passwords: logins.clone(),
-        bearer: None,
+        bearer: bearer.map(|tokens| tokens.clone() as Arc<dyn Bearer>),
         address: address_of(origin.clone()),
         realm: config.auth.service.clone(),
     })

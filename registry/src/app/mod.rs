@@ -11,7 +11,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 pub use collection::Collection;
-pub use services::Services;
+pub use services::{Services, open_storage};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -19,13 +19,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use self::background::{Periodic, Round};
 use self::greet::greet;
 use crate::{
-    auth::HtpasswdError,
+    auth::{
+        HtpasswdError,
+        tokens::{TokenError, Tokens},
+    },
     blobs::Blobs,
     catalog::{BoxError, Catalog, OpenError},
     config::Config,
     http::{
         health::{self, Health, Probe},
-        serve::{self, Control, Options, Shutdown, Tls, TlsError},
+        serve::{self, Control, Options, Shutdown, Tls, TlsError, TlsFiles},
     },
     policy::{Live, Policy, RuleFaults},
     storage::{BlobStore, StorageError},
@@ -38,6 +41,8 @@ const PURGE_BATCH: u32 = 100;
 /// How often old entries of the audit log are looked for, and how many are dropped at a time.
 const FORGET: Duration = Duration::from_hours(1);
 const FORGET_BATCH: u32 = 2000;
+/// How often the ledger of what namespaces hold is added up.
+const FOLD: Duration = Duration::from_secs(2);
 /// How soon a replica takes over rules that were changed on another.
 const FOLLOW: Duration = Duration::from_secs(2);
 
@@ -73,6 +78,9 @@ pub enum StartError {
     /// A rule of the policy is wrong.
     #[error("policy.rules: {0}")]
     Policy(#[source] RuleFaults),
+    /// The keys of tokens cannot be used, or an outside issuer not be set up.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     /// Logging cannot begin.
     #[error("logging cannot begin: {0}")]
     Log(#[source] BoxError),
@@ -91,11 +99,13 @@ impl StartError {
             Self::Catalog(OpenError::Address(_))
             | Self::Tls(_)
             | Self::Htpasswd(_)
+            | Self::Tokens(TokenError::Issuer { .. })
             | Self::NobodyToLogIn
             | Self::Policy(_) => 78,
             Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
             | Self::Storage(_)
             | Self::Listen { .. }
+            | Self::Tokens(TokenError::Catalog(_) | TokenError::Key(_))
             | Self::Log(_)
             | Self::Process(_) => 1,
         }
@@ -120,6 +130,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     let shutdown = Shutdown::on_signals()?;
     let services = Services::open(config).await?;
     identities::check_administrators(&services).await?;
+    services.keep_quotas();
     let (config, metrics, origin) =
         (services.config.clone(), services.metrics.clone(), services.origin.clone());
     let health = Health::new(probes(&services.catalog, &services.store), shutdown.stop.clone());
@@ -132,7 +143,10 @@ async fn start(config: Config) -> Result<(), StartError> {
     let router = router.layer(CatchPanicLayer::new()).layer(requests);
     let tls = match config.tls.files() {
         None => None,
-        Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+        Some((cert, key)) => {
+            let client_ca = config.tls.client_ca.clone();
+            Some(Arc::new(Tls::load(TlsFiles { cert, key, client_ca })?))
+        }
     };
     let listeners = listen(&config.server.listen).await?;
     let options = Options {
@@ -169,13 +183,16 @@ async fn start(config: Config) -> Result<(), StartError> {
 
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
-    let mut tasks = vec![purge(services.blobs.clone())];
+    let mut tasks = vec![purge(services.blobs.clone()), fold(services.catalog.clone())];
     if services.config.audit.enabled {
         tasks.push(forget(services));
     }
     tasks.extend(upkeep::tasks(services));
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
+    }
+    if let Some(tokens) = &services.tokens {
+        tasks.push(tend(tokens.clone()));
     }
     tasks.extend(upkeep::tasks(services));
     tasks.extend(collection::task(services));
@@ -196,6 +213,16 @@ fn forget(services: &Services) -> Periodic {
         })
     });
     Periodic { name: "the end of old entries of the audit log", every: FORGET, alone: true, round }
+}
+
+/// Reads and rotates the keys of tokens, and forgets what has expired.
+fn tend(tokens: Arc<Tokens>) -> Periodic {
+    let round: Round = Arc::new(move |_stop| {
+        let tokens = tokens.clone();
+        Box::pin(async move { Ok(tokens.tend().await?) })
+    });
+    // Every replica has keys to read; of those that would add one, the catalog lets one.
+    Periodic { name: "the keys of tokens", every: Tokens::TEND, alone: false, round }
 }
 
 /// Takes over rules that were changed on other replicas. While the catalog does not answer, those that are known
@@ -267,6 +294,18 @@ async fn watch(tls: Arc<Tls>, stop: CancellationToken) {
     if let Err(error) = tls.watch(stop).await {
         tracing::error!("Changes of the TLS certificate will not be seen: {error}");
     }
+}
+
+/// Adds up what pushes have noted of the bytes that namespaces hold.
+fn fold(catalog: Arc<dyn Catalog>) -> Periodic {
+    let round: Round = Arc::new(move |stop| {
+        let catalog = catalog.clone();
+        Box::pin(async move {
+            while !stop.is_cancelled() && catalog.fold().await? > 0 {}
+            Ok(())
+        })
+    });
+    Periodic { name: "fold of the ledger", every: FOLD, alone: true, round }
 }
 
 /// Throws expired uploads away, every few minutes.

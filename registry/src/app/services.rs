@@ -9,13 +9,21 @@ use super::{Collection, StartError, identities};
 use crate::{
     api,
     audit::Log,
-    auth::Logins,
+    auth::{Authenticate, Logins, tokens::Tokens},
     blobs::{self, Blobs},
-    catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
+    catalog::{
+        Catalog, NamespaceRules, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions,
+    },
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
     gc::{self, Collector},
-    http::{self, Api, access::Gate, serve::Origin},
+    http::{
+        self, Api,
+        access::{Gate, Recorded},
+        serve::Origin,
+        token::TokenServer,
+    },
+    limits::Rates,
     manifests::{self, Manifests},
     policy::{Live, Policy},
     records::Records,
@@ -45,6 +53,10 @@ pub struct Services {
     pub policy: Policy,
     /// Names and secrets.
     pub logins: Arc<Logins>,
+    /// Tokens, where callers have to say who they are.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Everything that may say who a request comes from.
+    pub authenticate: Arc<dyn Authenticate>,
     /// Where callers are looked at.
     pub gate: Gate,
     /// Who did what.
@@ -86,8 +98,11 @@ impl Services {
             Log::off(clock.clone())
         };
         let logins = identities::logins(&config, &catalog, &clock).await?;
-        let authenticate = identities::authenticate(&config, &logins, &origin);
-        let gate = Gate::new(authenticate, policy.clone()).recorded(audit.clone(), origin.clone());
+        let tokens = identities::tokens(&config, &catalog, &clock, &origin, &policy, &logins).await?;
+        let inner = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
+        let authenticate: Arc<dyn Authenticate> =
+            Arc::new(Recorded { inner, log: audit.clone(), origin: origin.clone() });
+        let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -97,6 +112,8 @@ impl Services {
             records,
             manifests,
             logins,
+            tokens,
+            authenticate,
             gate,
             policy,
             audit,
@@ -107,9 +124,10 @@ impl Services {
         })
     }
 
-    /// `/v2/` and `/api/v1/`.
+    /// `/v2/` and `/api/v1/`, and `/token` where tokens are issued.
     pub fn router(&self) -> Router {
-        let settings = http_settings(&self.config, &self.origin);
+        let mut settings = http_settings(&self.config, &self.origin);
+        settings.rates = Rates::new(&self.config.rates.settings(), self.clock.clone()).map(Arc::new);
         let api = Api::new(
             self.catalog.clone(),
             self.blobs.clone(),
@@ -117,11 +135,25 @@ impl Services {
             self.gate.clone(),
             settings,
         );
-        let router = http::router(api).merge(api::router(self.clone()));
+        let mut router = http::router(api).merge(api::router(self.clone()));
+        if let Some(tokens) = self.tokens.clone().filter(|tokens| tokens.issues()) {
+            let authenticate = self.authenticate.clone();
+            router = router.merge(http::token::router(TokenServer { tokens, authenticate }));
+        }
         if self.config.auth.enabled || self.config.server.insecure_open {
             return router;
         }
         router.layer(from_fn_with_state(self.origin.clone(), http::known_host))
+    }
+
+    /// Has the catalog keep the configured quotas from now on. A server does; a command that restores what
+    /// was there once must not be stopped by a limit.
+    pub fn keep_quotas(&self) {
+        let rules = self.config.quotas.rules();
+        self.catalog.govern(NamespaceRules {
+            limit_of: Arc::new(move |namespace| rules.limit_of(namespace)),
+            max_repositories: self.config.caps.repositories_per_namespace,
+        });
     }
 
     /// Waits for writes under way and closes what is open.
@@ -157,7 +189,11 @@ async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Cloc
     }
 }
 
-async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError> {
+/// Opens the storage of a configuration.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError> {
     match config.storage.backend() {
         Backend::Filesystem => {
             let (root, reserve) = (config.data.dir.join("storage"), config.storage.reserve.0);
@@ -198,6 +234,7 @@ fn blob_settings(config: &Config) -> blobs::Settings {
         min_chunk_bytes: config.uploads.min_chunk.map_or(0, |size| size.0),
         max_uploads: config.uploads.max_sessions,
         lease: config.gc.lease,
+        max_uploads_per_user: config.caps.sessions_per_user,
         ..blobs::Settings::default()
     }
 }
@@ -210,6 +247,10 @@ fn manifest_settings(config: &Config) -> manifests::Settings {
         immutable: Immutable::new(config.tags.immutable.clone()),
         blob_lease: config.gc.lease,
         undelete: !config.gc.undelete.is_zero(),
+        most: manifests::PerRepository {
+            manifests: config.caps.manifests_per_repository,
+            tags: config.caps.tags_per_repository,
+        },
     }
 }
 
@@ -230,5 +271,6 @@ fn http_settings(config: &Config, origin: &Arc<Origin>) -> http::Settings {
         max_manifest_bytes: usize::try_from(config.manifests.max_size.0).unwrap_or(usize::MAX),
         deletes: config.delete.enabled,
         origin: origin.clone(),
+        rates: None,
     }
 }

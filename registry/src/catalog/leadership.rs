@@ -10,7 +10,7 @@ use super::Result;
 /// Tasks that are one's alone, by their names. Part of every catalog, since what replicas share is
 /// what decides between them.
 #[async_trait]
-pub trait Leadership {
+pub trait Leadership: Send + Sync {
     /// Gives `task` to the caller, unless somebody has it, in this replica or another. Asking is
     /// cheap; who wants to be next asks again after a moment.
     ///
@@ -35,11 +35,11 @@ impl fmt::Debug for Lead {
 
 /// The other end of a [`Lead`].
 #[derive(Clone, Debug)]
-pub(super) struct Leading {
+pub(crate) struct Leading {
     /// To be cancelled when the lead is lost.
-    pub(super) lost: CancellationToken,
+    pub(crate) lost: CancellationToken,
     /// Cancelled when the lead was dropped.
-    pub(super) given_up: CancellationToken,
+    pub(crate) given_up: CancellationToken,
 }
 
 impl Lead {
@@ -47,7 +47,7 @@ impl Lead {
     pub const STOP: std::time::Duration = std::time::Duration::from_secs(1);
 
     /// A lead and its other end.
-    pub(super) fn new() -> (Self, Leading) {
+    pub(crate) fn new() -> (Self, Leading) {
         let (lost, given_up) = (CancellationToken::new(), CancellationToken::new());
         let lead = Self { lost: lost.clone(), _given_up: given_up.clone().drop_guard() };
         (lead, Leading { lost, given_up })

@@ -3,14 +3,18 @@
 mod ask;
 pub mod audit;
 pub mod check;
+pub mod doctor;
 pub mod gc;
 pub mod import;
+pub mod man;
 pub mod migrate;
 mod offline;
 mod password;
 pub mod policy;
+pub mod quota;
 pub mod recover;
 pub mod robot;
+pub mod token;
 pub mod user;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -22,6 +26,7 @@ pub use ask::ask;
 pub use audit::Audit;
 pub use policy::Policy;
 pub use robot::Robot;
+pub use token::Token;
 pub use user::User;
 
 use crate::config::Overrides;
@@ -79,12 +84,6 @@ pub enum Command {
     /// With all they refer to and what refers to them, for as long as gc.undelete says.
     #[command(verbatim_doc_comment)]
     Undelete(gc::Undelete),
-    /// Show who did what: pushes, deletes, moved tags, failed logins, refusals, changes by administrators
-    ///
-    ///     berth-registry audit --since 1h
-    ///     berth-registry audit --repo team/app --verb overwrite --json
-    #[command(verbatim_doc_comment)]
-    Audit(Audit),
     /// Add, change and list users and groups
     User {
         /// Which of it
@@ -97,6 +96,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Robot,
     },
+    /// Show who did what: pushes, deletes, moved tags, failed logins, refusals, changes by administrators
+    ///
+    ///     berth-registry audit --since 1h
+    ///     berth-registry audit --repo team/app --verb overwrite --json
+    #[command(verbatim_doc_comment)]
+    Audit(Audit),
     /// Show, change and explain the rules of who may do what
     Policy {
         /// Which of it
@@ -110,6 +115,12 @@ pub enum Command {
     ///     berth-registry check --read-data 1/7     # each day of the week another seventh
     #[command(verbatim_doc_comment)]
     Check(check::Check),
+    /// Make, show and end refresh tokens; show and change the keys that tokens are signed with
+    Token {
+        /// Which of it
+        #[command(subcommand)]
+        command: Token,
+    },
     /// Rebuild a lost catalog from storage
     ///
     /// Reads the records that lie beside the blobs and puts manifests, tags and blobs back into an
@@ -119,6 +130,12 @@ pub enum Command {
     /// Ends with 1 when something could not be brought back; it is named.
     #[command(verbatim_doc_comment)]
     Recover(recover::Recover),
+    /// Look whether the registry can run here as it is configured
+    ///
+    /// Folder, disk, catalog, storage, clocks, limits, ports, certificate: a line for each. Ends with
+    /// 1 when something does not work.
+    #[command(verbatim_doc_comment)]
+    Doctor(doctor::Doctor),
     /// Take over what another registry (Distribution, docker-registry) has stored
     ///
     /// Its tree is only read, and it may go on serving: a second run picks up what has come since.
@@ -147,11 +164,28 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Write the manual page to standard output
+    /// Say what namespaces may hold, and see what they do
     ///
-    ///     berth-registry man > /usr/local/share/man/man1/berth-registry.1
+    /// A namespace is the first part of repositories' names: team of team/app. All that its repositories hold
+    /// counts once.
     #[command(verbatim_doc_comment)]
-    Man,
+    Quota {
+        /// What to do
+        #[command(subcommand)]
+        command: quota::Quota,
+    },
+    /// See what the repositories of a namespace hold, and what deleting each would free
+    Usage(quota::Usage),
+    /// Write manual pages: one to standard output, or all of them into a folder
+    ///
+    ///     berth-registry man > berth-registry.1
+    ///     berth-registry man --output /usr/local/share/man/man1
+    #[command(verbatim_doc_comment)]
+    Man {
+        /// A folder for the pages of all commands
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Where the configuration comes from.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Source;
 use crate::{
+    admin,
     app::{Services, StartError},
     catalog::OpenError,
     config::Config,
@@ -38,6 +39,9 @@ where
         Err(error) => return fail(&error, 1),
     };
     runtime.block_on(async {
+        if admin::is_running(&config.data.dir).await {
+            return fail(&"a registry runs on this data directory; this command needs it to be stopped", 75);
+        }
         let services = match Services::open(config).await {
             Ok(services) => services,
             Err(error @ StartError::Catalog(OpenError::Locked(_))) => {

@@ -36,6 +36,9 @@ fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 /// Reads `30s`, `24h`, `1h30m`, `250ms`.
+///
+/// # Errors
+/// A sentence that says what is expected.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     sum(text, &TIMES)
         .map(Duration::from_millis)

@@ -1,5 +1,8 @@
 //! `[[auth.issuers]]` and `[[auth.federation]]`: who else is believed.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jsonwebtoken::Algorithm;
@@ -309,7 +312,7 @@ impl FederationEntry {
             let patterns = self.claims.get(*claim).map(OneOrMore::list).unwrap_or_default();
             !patterns.is_empty() && patterns.iter().all(|pattern| !pattern.contains(['*', '?', '[', '{']))
         };
-        if !immutable.is_empty() && !immutable.iter().any(|claim| pinned(&claim)) {
+        if !immutable.is_empty() && !immutable.iter().any(pinned) {
             let sentence = format!(
                 "must hold one of {} without wildcards: names of repositories and owners can be taken over, these not",
                 immutable.join(", ")

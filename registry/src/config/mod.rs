@@ -24,6 +24,7 @@ mod human;
 mod issuers;
 mod limits;
 mod policy;
+mod quotas;
 mod scrub;
 mod secret;
 mod section;
@@ -47,6 +48,7 @@ pub use human::{Size, parse_time};
 pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
 pub use policy::Policy;
+pub use quotas::{Caps, Quotas, Rates};
 pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
@@ -94,6 +96,12 @@ pub struct Config {
     pub retention: Retention,
     /// `[scrub]`
     pub scrub: Scrub,
+    /// `[limits]`
+    pub caps: Caps,
+    /// `[limits.rate]`
+    pub rates: Rates,
+    /// `[quotas]`
+    pub quotas: Quotas,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -209,6 +217,9 @@ impl Config {
             &mut self.gc,
             &mut self.retention,
             &mut self.scrub,
+            &mut self.caps,
+            &mut self.rates,
+            &mut self.quotas,
             &mut self.log,
             &mut self.metrics,
         ]

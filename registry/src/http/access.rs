@@ -5,6 +5,7 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
+use async_trait::async_trait;
 use berth_oci::{RepoName, Tag};
 use http::request::Parts;
 
@@ -139,17 +140,42 @@ impl Gate {
         match self.authenticate.identify(request).await {
             Ok(principal) => Ok(Caller { principal, gate: self.clone() }),
             Err(AuthError::Invalid(why)) => {
-                self.refused(request, &Principal::anonymous(), Act::Login, |entry| {
-                    entry.outcome = Outcome::Failed;
-                    entry.who = claimed_name(request).unwrap_or_default();
-                    entry.detail.clone_from(&why);
-                });
                 let challenge = self.authenticate.challenge(request, "", Refused::Invalid);
                 Err(ApiError::Unauthorized { challenge, why })
             }
             Err(AuthError::TooMany { retry_after }) => Err(ApiError::Throttled { retry_after }),
             Err(AuthError::Catalog(error)) => Err(ApiError::Catalog(error)),
         }
+    }
+}
+
+/// Has failed logins written down, wherever somebody is identified: here and at the token server.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Who finds out.
+    pub inner: Arc<dyn Authenticate>,
+    /// Where it is written.
+    pub log: Log,
+    /// Which proxies are believed about addresses.
+    pub origin: Arc<Origin>,
+}
+
+#[async_trait]
+impl Authenticate for Recorded {
+    async fn identify(&self, request: &Parts) -> Result<Principal, AuthError> {
+        let found = self.inner.identify(request).await;
+        if let Err(AuthError::Invalid(why)) = &found {
+            let mut entry = Entry::new(&Principal::anonymous(), Act::Login, scene(request, &self.origin));
+            entry.outcome = Outcome::Failed;
+            entry.who = claimed_name(request).unwrap_or_default();
+            entry.detail.clone_from(why);
+            self.log.refused(entry);
+        }
+        found
+    }
+
+    fn challenge(&self, request: &Parts, scope: &str, refused: Refused) -> Option<String> {
+        self.inner.challenge(request, scope, refused)
     }
 }
 

@@ -24,6 +24,7 @@ impl From<BlobError> for ApiError {
         match error {
             BlobError::Catalog(error) => Self::Catalog(error),
             BlobError::Storage(error) => Self::Storage(error),
+            BlobError::Refused(refusal) => Self::Refused(refusal),
         }
     }
 }

@@ -187,6 +187,8 @@ fn put_error(error: PutError) -> ApiError {
         PutError::Missing(missing) => ApiError::ManifestReferencesMissing(missing),
         PutError::TooDeep(limit) => ApiError::ManifestTooDeep(limit),
         PutError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
+        PutError::Refused(refusal) => ApiError::Refused(refusal),
+        PutError::RepositoryFull { what, limit } => ApiError::RepositoryFull { what, limit },
         PutError::Kept(tag) => ApiError::Denied(format!("overwrite of tag {tag} is not allowed")),
         PutError::Catalog(e) => ApiError::Catalog(e),
         PutError::Storage(e) => ApiError::Storage(e),

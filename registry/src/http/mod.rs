@@ -33,9 +33,14 @@ use self::{
     access::{Delete, Gate, Pull, Push},
     error::ApiError,
     path::Endpoint,
-    serve::{Origin, Peer, external_base},
+    serve::{Origin, Peer, client_address, external_base},
 };
-use crate::{blobs::Blobs, catalog::Catalog, manifests::Manifests};
+use crate::{
+    blobs::Blobs,
+    catalog::Catalog,
+    limits::{Rates, Work},
+    manifests::Manifests,
+};
 
 /// What the configuration says about the HTTP surface.
 #[derive(Clone, Debug)]
@@ -46,6 +51,8 @@ pub struct Settings {
     pub deletes: bool,
     /// Which address clients use, and which proxies are believed about it.
     pub origin: Arc<Origin>,
+    /// How many requests users and addresses may make, where that is limited.
+    pub rates: Option<Arc<Rates>>,
 }
 
 /// Everything that handlers use.
@@ -104,9 +111,30 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     response
 }
 
+/// What a request counts as for those who may make so many; `None` for what counts as nothing.
+fn work(endpoint: &Endpoint, method: &Method) -> Option<Work> {
+    match (endpoint, method) {
+        (Endpoint::Manifest(..), &Method::GET) => Some(Work::Pull),
+        (Endpoint::Manifest(..), &Method::PUT | &Method::DELETE)
+        | (Endpoint::Blob(..), &Method::DELETE)
+        | (Endpoint::Uploads(_), &Method::POST) => Some(Work::Push),
+        _ => None,
+    }
+}
+
 async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiError> {
     let endpoint = path::parse(parts.uri.path())?;
+    // The address before its credentials are looked at, which may cost more than all the rest.
+    let work = api.inner.settings.rates.as_deref().zip(work(&endpoint, &parts.method));
+    if let Some((rates, work)) = work
+        && let Some(peer) = parts.extensions.get::<Peer>()
+    {
+        rates.address(work, client_address(peer, &parts.headers, &api.inner.settings.origin))?;
+    }
     let caller = api.inner.gate.identify(&parts).await?;
+    if let Some((rates, work)) = work {
+        rates.user(work, &caller.principal().subject)?;
+    }
     let method = parts.method.clone();
     match (endpoint, method) {
         (Endpoint::Base, Method::GET | Method::HEAD) => {

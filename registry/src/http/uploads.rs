@@ -200,7 +200,13 @@ fn api_error(error: UploadError, session: Option<&Session>) -> ApiError {
         )),
         UploadError::TooLarge(limit) => ApiError::BlobTooLarge(limit),
         UploadError::Digest { expected, actual } => ApiError::DigestMismatch { expected, actual },
-        UploadError::TooMany => ApiError::TooMany("open uploads"),
+        UploadError::TooMany { limit, own: true } => ApiError::TooMany(format!(
+            "you have {limit} uploads open (limits.sessions_per_user); finish or cancel some, or wait until they expire"
+        )),
+        UploadError::TooMany { limit, own: false } => {
+            ApiError::TooMany(format!("{limit} uploads are open (uploads.max_sessions); try again later"))
+        }
+        UploadError::Refused(refusal) => ApiError::Refused(refusal),
         UploadError::Body(error) => match error.downcast::<axum::Error>() {
             Ok(error) => body_error(*error),
             Err(error) => ApiError::BodyBroken(error.to_string()),

@@ -9,10 +9,15 @@ use berth_oci::{
 };
 use bytes::Bytes;
 
+mod caps;
+
+use caps::Caps;
+pub use caps::PerRepository;
+
 use crate::{
     catalog::{
         Burial, Catalog, CatalogError, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow,
-        NewManifest, RecordName, RefKind,
+        NewManifest, RecordName, RefKind, Refusal,
     },
     clock::Clock,
     records::{RecordError, Records},
@@ -35,6 +40,8 @@ pub struct Settings {
     pub blob_lease: Duration,
     /// What is deleted can be brought back for a while.
     pub undelete: bool,
+    /// How many manifests and tags a repository may have.
+    pub most: PerRepository,
 }
 
 /// Why a manifest was not stored.
@@ -60,6 +67,17 @@ pub enum PutError {
     /// A tag that must not move points elsewhere.
     #[error("tag {0} is immutable")]
     Immutable(Tag),
+    /// The namespace's limits say no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The repository has as many of something as it may have.
+    #[error("the repository has {limit} {what}, and may have no more")]
+    RepositoryFull {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: u32,
+    },
     /// A tag points elsewhere that the caller may not move.
     #[error("tag {0} may not be moved")]
     Kept(Tag),
@@ -128,6 +146,7 @@ pub struct Manifests {
     clock: Arc<dyn Clock>,
     records: Records,
     settings: Arc<Settings>,
+    caps: Arc<Caps>,
 }
 
 impl Manifests {
@@ -139,7 +158,8 @@ impl Manifests {
         records: Records,
         settings: Settings,
     ) -> Self {
-        Self { catalog, clock, records, settings: Arc::new(settings) }
+        let caps = Arc::new(Caps::new(settings.most));
+        Self { catalog, clock, records, settings: Arc::new(settings), caps }
     }
 
     fn lease(&self) -> Lease {
@@ -175,6 +195,7 @@ impl Manifests {
                 (Digest::of(berth_oci::Algorithm::Sha256, &body), tags)
             }
         };
+        self.caps.admit(&self.catalog, repo, &digest, &tags).await?;
         let fixed = |tag: &&Tag| self.settings.immutable.covers(repo, tag) || kept(tag);
         let fixed = tags.iter().filter(fixed).cloned().collect();
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
@@ -189,6 +210,7 @@ impl Manifests {
                 Ok(Stored { digest, subject, deprecated_layers, tags: set, moved })
             }
             ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
+            ManifestPut::Refused(refusal) => Err(PutError::Refused(refusal)),
             ManifestPut::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {
                 Err(PutError::Immutable(tag))
             }

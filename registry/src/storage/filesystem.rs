@@ -165,21 +165,47 @@ impl Root {
         Ok(true)
     }
 
+    /// Writes a whole small file. A new one is made under its own name: then the system has one
+    /// change to make durable and not two, and whoever reads such a file can tell whether it is whole.
+    /// One that is there is replaced at once.
     fn put(&self, key: &ObjectKey, bytes: &[u8]) -> Result<()> {
         let to = self.path(key)?;
+        self.make_parents(&to).map_err(storage_error)?;
+        let new = private_file().create_new(true).open(&to);
+        match new {
+            Ok(file) => written(file, bytes)
+                .and_then(|()| to.parent().map_or(Ok(()), sync_dir))
+                .map_err(|error| give_up(&to, error)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.replace(&to, bytes),
+            Err(error) => {
+                // Somebody has removed folders that were there.
+                self.durable_folders().clear();
+                Err(storage_error(error))
+            }
+        }
+    }
+
+    fn replace(&self, to: &Path, bytes: &[u8]) -> Result<()> {
         let name = self.names.fetch_add(1, Ordering::Relaxed);
         let from = self.path.join("uploads").join(format!("put-{}-{name}", std::process::id()));
-        let written = (|| {
-            let mut file = private_file().create(true).truncate(true).open(&from)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            self.publish(&from, &to)
+        let replaced = (|| {
+            written(private_file().create(true).truncate(true).open(&from)?, bytes)?;
+            self.publish(&from, to)
         })();
-        written.map_err(|error| {
-            remove(&from).ok(); // Best effort: the write's error is the one to report.
-            storage_error(error)
-        })
+        replaced.map_err(|error| give_up(&from, error))
     }
+}
+
+/// Writes a file and makes its content durable.
+fn written(mut file: File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Removes what was to be written, as far as that can be done: the write's error is the one to report.
+fn give_up(path: &Path, error: io::Error) -> StorageError {
+    remove(path).ok();
+    storage_error(error)
 }
 
 /// Options for a file that nobody else may read.

@@ -173,11 +173,12 @@ impl BlobStore for ObjectBackend {
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {
+        let path = self.path(key)?;
         if key::is_foreign(key) {
             // Another registry's, which may still serve it.
             return Ok(());
         }
-        gone_is_well(self.objects.delete(&self.path(key)?).await)
+        gone_is_well(self.objects.delete(&path).await)
     }
 
     async fn delete_many(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {

@@ -76,7 +76,11 @@ impl<'a> Restore<'a> {
         }
         let BlobRow { digest, size, key } = blob.clone();
         let new = NewBlob { repo: repo.clone(), digest, size, key, upload: None };
-        self.catalog.commit_blob(&new, self.lease.now, self.lease).await?;
+        // Only where a server runs beside, which keeps its quotas; manifests then lack it, and say so.
+        if let Err(refusal) = self.catalog.commit_blob(&new, self.lease.now, self.lease).await? {
+            tracing::warn!("Blob {} stays out of {repo}: {refusal}", blob.digest);
+            return Ok(());
+        }
         self.linked.lock().unwrap_or_else(PoisonError::into_inner).insert(link);
         Ok(())
     }
@@ -125,6 +129,7 @@ impl<'a> Restore<'a> {
                 ManifestPut::TagFixed(tag) => {
                     return Ok(Outcome::Refused(format!("tag {tag} must not move")));
                 }
+                ManifestPut::Refused(refusal) => return Ok(Outcome::Refused(refusal.to_string())),
             }
         }
     }

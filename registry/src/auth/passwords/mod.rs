@@ -10,6 +10,7 @@ mod hash;
 mod htpasswd;
 mod recent;
 pub mod secret;
+mod standing;
 mod throttle;
 mod turns;
 
@@ -31,7 +32,7 @@ use self::{
     throttle::Throttle,
     turns::Turns,
 };
-use super::{AuthError, FederatedLogin, Passwords, Principal, Subject};
+use super::{AuthError, FederatedLogin, Passwords, Principal, Subject, tokens::may_be_password};
 use crate::{
     catalog::{Catalog, RobotRow, UserRow},
     clock::{Clock, Timestamp},
@@ -312,7 +313,7 @@ impl Logins {
     /// Whom an outside issuer vouches for, where the secret looks like what they sign.
     async fn outside(&self, name: &str, secret: &str, from: IpAddr) -> Result<Option<Principal>, AuthError> {
         let Some(federated) = self.federated.get() else { return Ok(None) };
-        if secret.len() > LONGEST_TOKEN || !secret.starts_with("ey") || secret.split('.').count() != 3 {
+        if secret.len() > LONGEST_TOKEN || !may_be_password(secret) {
             return Ok(None);
         }
         self.throttled(name, from)?;

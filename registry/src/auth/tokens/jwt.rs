@@ -2,7 +2,7 @@
 //! name, and whatever else it brings (keys, certificates, addresses) is not read.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -42,7 +42,7 @@ struct Body {
 
 /// Three parts in URL-safe base64 with a JSON object in the first: what no password looks like.
 pub(super) fn looks_like_one(text: &str) -> bool {
-    text.starts_with("eyJ") && text.len() <= MAX_TOKEN && text.split('.').count() == 3
+    text.starts_with("ey") && text.len() <= MAX_TOKEN && text.split('.').count() == 3
 }
 
 /// Reads what chooses the key.
@@ -83,7 +83,10 @@ pub(super) fn verify(
     validation.required_spec_claims.clear();
     match jsonwebtoken::decode(token, key, &validation) {
         Ok(data) => Ok(data.claims),
-        Err(_) => Err(bad("the token's signature does not fit")),
+        Err(error) => Err(bad(match error.kind() {
+            ErrorKind::Json(_) | ErrorKind::Utf8(_) => "the token's claims cannot be read",
+            _ => "the token's signature does not fit",
+        })),
     }
 }
 

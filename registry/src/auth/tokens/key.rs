@@ -69,7 +69,8 @@ pub(super) fn generate(
         SigningAlgorithm::Es256 => {
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
         }
-        SigningAlgorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()),
+        // The first version of PKCS #8: what signs knows no other for these keys.
+        SigningAlgorithm::EdDsa => Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()),
     };
     let private = made.map_err(|_| "no key could be made")?.as_ref().to_vec();
     let mut row = SigningKeyRow {

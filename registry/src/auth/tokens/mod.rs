@@ -74,7 +74,9 @@ pub enum TokenError {
 /// The address of this registry's token server as the client of a request can reach it; `None` where its `Host` is
 /// none.
 #[derive(Clone)]
-pub struct RealmOf(Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>);
+pub struct RealmOf(Arc<FindRealm>);
+
+type FindRealm = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
 impl RealmOf {
     /// Asks `function`.
@@ -260,12 +262,24 @@ impl Tokens {
         self.settings.enabled
     }
 
+    /// Whether any tokens are taken: ours, or those of other token servers.
+    #[must_use]
+    pub fn takes_any(&self) -> bool {
+        self.settings.enabled || !self.token_servers.is_empty()
+    }
+
     /// Signs claims with the key of the hour.
     fn sign(&self, claims: &impl serde::Serialize) -> Result<String, TokenError> {
         let key = self.keyring.signing().ok_or_else(|| TokenError::Key("there is none".into()))?;
         let header = Header { kid: Some(key.kid.clone()), ..Header::new(key.algorithm) };
         jsonwebtoken::encode(&header, claims, &key.signs).map_err(|error| TokenError::Key(error.into()))
     }
+}
+
+/// Whether a password looks like a token that [`Tokens`] may know: one that a platform signed, or a refresh token.
+#[must_use]
+pub fn may_be_password(secret: &str) -> bool {
+    refresh::looks_like_one(secret) || jwt::looks_like_one(secret)
 }
 
 impl From<TokenError> for AuthError {

@@ -4,12 +4,17 @@ use berth_oci::{Digest, ManifestReference, MediaType, RepoName, Tag};
 use bytes::Bytes;
 
 use super::{
-    Columns, Result, Statements, Value, blobs::renewed_before, collection::statements::CollectionStatements,
-    corrupt, ensure_repository, overtaken, parsed, sql,
+    Columns, Result, Statements, Value,
+    blobs::renewed_before,
+    collection::statements::CollectionStatements,
+    corrupt, overtaken, parsed,
+    quotas::{self, Content, QuotaStatements},
+    sql,
 };
 use crate::{
     catalog::{
-        Burial, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind,
+        Burial, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NamespaceRules,
+        NewManifest, RefKind,
     },
     clock::Timestamp,
 };
@@ -45,11 +50,12 @@ fn as_json(references: &[ManifestRef]) -> Result<String> {
 ///
 /// What the manifest refers to is held before it is looked for: whatever is there then, collection
 /// leaves alone until the references say why it must.
-pub(crate) async fn put<D: Statements>(
+pub(crate) async fn put<D: QuotaStatements>(
     db: &mut D,
     new: &NewManifest,
     now: Timestamp,
     lease: Lease,
+    rules: Option<&NamespaceRules>,
 ) -> Result<ManifestPut> {
     let references = as_json(&new.references)?;
     hold(db, new, &references, lease).await?;
@@ -71,8 +77,19 @@ pub(crate) async fn put<D: Statements>(
             return Ok(ManifestPut::TagFixed(tag.clone()));
         }
     }
-    let repo = ensure_repository(db, &new.repo).await?;
+    let content = Content::manifest(&new.digest, new.body.len());
+    let admission = match quotas::admit(db, rules, &new.repo, content).await? {
+        Ok(admission) => admission,
+        Err(refusal) => return Ok(ManifestPut::Refused(refusal)),
+    };
+    let repo = match quotas::repository(db, rules, &new.repo).await? {
+        Ok(repo) => repo,
+        Err(refusal) => return Ok(ManifestPut::Refused(refusal)),
+    };
     let (id, created) = insert_or_touch(db, repo, new, depth, now).await?;
+    if created {
+        admission.confirm(db).await?;
+    }
     if created && !new.references.is_empty() {
         db.execute(D::ADD_REFERENCES, &[id.into(), (&references).into()]).await?;
     }

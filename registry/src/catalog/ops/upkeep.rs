@@ -3,7 +3,9 @@
 use berth_oci::{Digest, MediaType, RepoName, Tag};
 use bytes::Bytes;
 
-use super::{Columns, Result, Statements, Value, corrupt, manifests, parsed, unsigned};
+use super::{
+    Columns, Result, Statements, Value, corrupt, manifests, parsed, quotas::QuotaStatements, unsigned,
+};
 use crate::{
     catalog::{
         BlobRow, Dangling, Lease, ManifestPut, ManifestRecord, ObjectKey, Place, Record, RecordName,
@@ -304,7 +306,7 @@ pub(crate) async fn is_empty(db: &mut impl Statements) -> Result<bool> {
 
 /// See [`crate::catalog::Upkeep::restore`].
 pub(crate) async fn restore(
-    db: &mut impl Statements,
+    db: &mut impl QuotaStatements,
     restored: &Restored,
     lease: Lease,
 ) -> Result<Restoration> {
@@ -328,7 +330,8 @@ pub(crate) async fn restore(
         Some(row) => Timestamp(row.int(0)?.max(restored.pushed_at.0)),
         None => restored.pushed_at,
     };
-    let put = manifests::put(db, &restored.manifest, pushed_at, lease).await?;
+    // What was there once comes back whatever the limits of its namespace are.
+    let put = manifests::put(db, &restored.manifest, pushed_at, lease, None).await?;
     if matches!(put, ManifestPut::Stored { .. }) {
         for (tag, since) in set {
             manifests::set_tag(db, repo, &restored.manifest.digest, tag, since).await?;

@@ -8,8 +8,8 @@
 //!
 //! A measurement is off by half of what the question took at most; one that took longer than
 //! [`LONGEST`] is thrown away. With the drift of a bad quartz in ten seconds that is half a second
-//! between two replicas, where the shortest time that means anything, a claim's, is thirty and is
-//! renewed every ten.
+//! between two replicas, where the shortest time that means anything, a claim's, is fifteen and
+//! is renewed every five.
 
 use std::{
     sync::{

@@ -7,6 +7,7 @@
 
 use std::{fmt, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 use bytes::Bytes;
@@ -17,8 +18,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     BlobRow, Burial, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
-    NewBlob, NewManifest, OpenError, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow,
-    WriterId,
+    NamespaceRules, NewBlob, NewManifest, OpenError, Referrers, ReferrersLimit, Refusal, Result, UploadId,
+    UploadProgress, UploadRow, WriterId,
     database::Statements,
     load::Load,
     open::{Step, migrate},
@@ -108,6 +109,7 @@ pub struct PostgresCatalog {
     pool: Pool,
     bodies: Cache<Digest, Bytes, ByBytes>,
     load: Load,
+    rules: ArcSwapOption<NamespaceRules>,
     session: Session,
     clock: DatabaseClock,
     _measuring: AbortOnDropHandle<()>,
@@ -136,6 +138,7 @@ impl PostgresCatalog {
         Ok(Self {
             bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes),
             load: Load::default(),
+            rules: ArcSwapOption::empty(),
             session: Session::new(address, options.pace),
             _measuring: clock.keep(pool.clone()),
             clock,
@@ -189,8 +192,14 @@ impl Catalog for PostgresCatalog {
         }
     }
 
-    async fn commit_blob(&self, blob: &NewBlob, now: Timestamp, lease: Lease) -> Result<Committed> {
-        transact_again!(self, |db| ops::blobs::commit(db, blob, now, lease))
+    async fn commit_blob(
+        &self,
+        blob: &NewBlob,
+        now: Timestamp,
+        lease: Lease,
+    ) -> Result<Result<Committed, Refusal>> {
+        let rules = self.rules.load_full();
+        transact_again!(self, |db| ops::blobs::commit(db, blob, now, lease, rules.as_deref()))
     }
 
     async fn mount_blob(
@@ -200,8 +209,9 @@ impl Catalog for PostgresCatalog {
         digest: &Digest,
         _now: Timestamp,
         lease: Lease,
-    ) -> Result<Option<BlobRow>> {
-        transact_again!(self, |db| ops::blobs::mount(db, from, to, digest, lease))
+    ) -> Result<Result<Option<BlobRow>, Refusal>> {
+        let rules = self.rules.load_full();
+        transact_again!(self, |db| ops::blobs::mount(db, from, to, digest, lease, rules.as_deref()))
     }
 
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {

@@ -28,9 +28,10 @@ impl PostgresCatalog {
         now: Timestamp,
         lease: Lease,
     ) -> Result<ManifestPut> {
+        let rules = self.rules.load_full();
         let mut said = None;
         let outcome = transact!(self, |db| async {
-            let outcome = ops::manifests::put(db, manifest, now, lease).await?;
+            let outcome = ops::manifests::put(db, manifest, now, lease, rules.as_deref()).await?;
             said = Some(outcome.clone());
             Ok(outcome)
         });
@@ -40,7 +41,7 @@ impl PostgresCatalog {
                 if read!(self, |db| db.row(sql::PUSHED_AT, &values))?.is_some() {
                     return Ok(said);
                 }
-                transact!(self, |db| ops::manifests::put(db, manifest, now, lease))
+                transact!(self, |db| ops::manifests::put(db, manifest, now, lease, rules.as_deref()))
             }
             (outcome, _) => outcome,
         }

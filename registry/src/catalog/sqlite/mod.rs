@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use sqlx::{
     ConnectOptions, Sqlite, SqliteConnection, SqlitePool,
@@ -25,7 +26,7 @@ use self::{
     writer::{Durability, Writer},
 };
 use super::{
-    OpenError, Result,
+    NamespaceRules, OpenError, Result,
     open::{Step, migrate},
 };
 
@@ -83,6 +84,7 @@ pub struct SqliteCatalog {
     writer: Writer,
     cache: Arc<Cache>,
     claims: Arc<Claims>,
+    rules: ArcSwapOption<NamespaceRules>,
     leads: leadership::Leads,
 }
 
@@ -129,6 +131,7 @@ impl SqliteCatalog {
             writer: Writer::start(writer, connection, lock),
             cache: Arc::new(Cache::new(options.cache_bytes)),
             claims: Arc::default(),
+            rules: ArcSwapOption::empty(),
             leads: leadership::Leads::default(),
         })
     }

@@ -17,10 +17,12 @@ mod leadership;
 mod lists;
 mod manifests;
 pub(super) mod postgres_server;
+mod quotas;
 mod references;
 mod rules;
 mod tags;
 mod tokens;
+mod upkeep;
 mod uploads;
 
 pub(super) use uploads::new_session;
@@ -32,6 +34,23 @@ pub(super) const LEASE: Lease = Lease { now: NOW, length: HOUR };
 
 /// Deleted for good.
 pub(super) const GONE: Burial = Burial { now: NOW, keep: false };
+/// Rows of a catalog that knows no quotas yet, with a body as the database writes it: `team` holds 10 bytes of a
+/// blob in two repositories, and 3 of a manifest.
+macro_rules! before_quotas {
+    ($body:literal) => {
+        concat!(
+            "INSERT INTO repositories (name) VALUES ('team/a'), ('team/b'), ('other'); \
+             INSERT INTO blobs (digest, size, object_key, lease_until, created_at) \
+                 VALUES ('sha256:b', 10, 'key', 0, 0); \
+             INSERT INTO blob_links (repo_id, digest) SELECT id, 'sha256:b' FROM repositories; \
+             INSERT INTO manifest_bodies (digest, body) VALUES ('sha256:m', ",
+            $body,
+            "); INSERT INTO manifests (repo_id, digest, media_type, size, annotations, depth, pushed_at) \
+                 SELECT id, 'sha256:m', 'a/b', 3, '{}', 0, 0 FROM repositories WHERE name = 'team/a'"
+        )
+    };
+}
+pub(super) use before_quotas;
 /// Leads change hands soon.
 pub(super) const QUICK: postgres::Pace = postgres::Pace {
     beat: Duration::from_millis(50),
@@ -83,7 +102,7 @@ impl Fixture {
 
     /// Makes a blob visible.
     pub(super) async fn blob(&self, repo: &str, n: u64) -> Committed {
-        self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap()
+        self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap().unwrap()
     }
 
     async fn sees_blob(&self, repo: &str, n: u64) -> bool {
@@ -250,6 +269,20 @@ contract! {
         r22_a_fixed_tag_that_was_set_in_between_keeps_its_manifest
         r22_of_ten_first_pushes_of_a_fixed_tag_one_is_stored
     }
+    quotas {
+        a_content_counts_once_in_its_namespace_until_its_last_link_goes
+        what_does_not_fit_is_refused_to_the_byte_and_leaves_nothing
+        a_limit_that_is_set_goes_before_the_configured_one
+        of_many_pushes_at_once_as_many_are_taken_as_fit
+        a_content_that_comes_and_goes_beside_a_full_quota_never_exceeds_it
+        what_is_kept_is_what_a_fresh_count_finds_whatever_was_done
+        a_recount_finds_and_mends_what_was_changed_past_the_registry
+        a_namespace_has_no_more_repositories_than_it_may
+        a_repository_knows_what_it_shares
+        namespaces_come_in_byte_order_page_by_page
+        r33_sessions_of_one_user_are_counted_up_to_a_bound
+        manifests_and_tags_are_counted_up_to_a_bound
+    }
     tokens {
         a_key_takes_over_from_the_youngest_and_retires_the_others
         a_key_is_not_added_when_another_was_added_since
@@ -283,6 +316,17 @@ contract! {
         objects_that_no_row_and_no_session_names_are_orphans
         a_repository_without_anything_is_forgotten
         f15_pushes_beside_a_collection_are_never_torn
+    }
+    upkeep {
+        changes_are_noted_until_storage_was_told
+        f13_deletes_are_noted_by_whichever_way_they_come
+        a_record_says_where_blobs_are_and_follows_them
+        f20_a_blob_out_of_service_is_as_if_it_was_not_there
+        everything_is_walked_once
+        references_that_lead_nowhere_are_found
+        f13_what_is_restored_has_its_times_and_takes_no_newer_tag
+        a_damaged_body_is_mended
+        progress_is_kept
     }
     uploads {
         a_session_comes_back_as_it_was_saved

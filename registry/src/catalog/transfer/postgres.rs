@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::time::{Instant, sleep};
 
-use super::{Cell, Kind, Move, Result, Side, Table, Tables, TransferError};
+use super::{Cell, Kind, Move, Result, Side, Tables, TransferError};
 use crate::catalog::{OpenError, open::migrate, postgres::STEPS};
 
 /// Connections of a registry that has just ended are there for a moment.
@@ -58,7 +58,7 @@ impl Side for Postgres {
                 "bytea" => Kind::Bytes,
                 other => return Err(TransferError::Shape(format!("{name}.{column} is a {other}"))),
             };
-            tables.entry(name).or_insert_with(Table::default).columns.insert(column, kind);
+            tables.entry(name).or_default().columns.insert(column, kind);
         }
         let parents = "SELECT child.relname::text, parent.relname::text FROM pg_constraint c \
              JOIN pg_class child ON child.oid = c.conrelid JOIN pg_class parent ON parent.oid = c.confrelid \

@@ -52,7 +52,7 @@ async fn a_table_that_one_side_lacks_stops_the_move() {
 async fn fill(catalog: &dyn Catalog) {
     for n in 0..300 {
         let blob = new_blob("a/b", n);
-        catalog.commit_blob(&blob, NOW, LEASE).await.unwrap();
+        catalog.commit_blob(&blob, NOW, LEASE).await.unwrap().unwrap();
         let mut row = manifest("a/b", 1000 + n, &[&format!("v{n}")]);
         row.references = vec![reference(n, crate::catalog::RefKind::Blob)];
         catalog.put_manifest(&row, NOW, LEASE).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_catalog_goes_to_postgresql_and_back_whole() {
                 .await
                 .unwrap()
         );
-        assert_eq!(catalog.last_unrecorded().await.unwrap(), before + 3);
+        assert!(catalog.last_unrecorded().await.unwrap() >= before + 3);
         catalog.close().await;
     }
 }

@@ -37,7 +37,7 @@ pub use origin::{Origin, Peer, client_address, external_base, public_base};
 pub use outlet::Outlet;
 pub use service::Cut;
 pub use shutdown::{Shutdown, notify};
-pub use tls::{Tls, TlsError, install_crypto_provider};
+pub use tls::{Tls, TlsError, TlsFiles, install_crypto_provider};
 
 /// How long handlers have after the drain to save what they hold.
 const SAVE: Duration = Duration::from_secs(5);

@@ -48,6 +48,33 @@ fn faults_of_the_configuration_exit_78_all_at_once() {
 }
 
 #[test]
+fn config_check_reads_the_certificate_and_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    let check = || {
+        program()
+            .args(["config", "check"])
+            .env("BERTH_SERVER__TLS__CERT", &cert)
+            .env("BERTH_SERVER__TLS__KEY", &key)
+            .output()
+            .unwrap()
+    };
+    let refused = check();
+    assert_eq!(refused.status.code(), Some(78), "{}", message(&refused));
+    assert!(message(&refused).contains("server.tls: "), "{}", message(&refused));
+    assert!(message(&refused).contains("tls.crt"), "{}", message(&refused));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(&key, other.serialize_pem()).unwrap();
+    let refused = check();
+    assert_eq!(refused.status.code(), Some(78), "a key of another certificate: {}", message(&refused));
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let fine = check();
+    assert_eq!(fine.status.code(), Some(0), "{}", message(&fine));
+}
+
+#[test]
 fn a_certificate_that_is_none_exits_78() {
     let data = tempfile::tempdir().unwrap();
     let refused = program()
@@ -99,6 +126,11 @@ fn wrong_usage_exits_2_and_what_was_printed_can_be_used() {
 #[test]
 fn the_examples_in_config_are_valid() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("config");
+    let files = tempfile::tempdir().unwrap();
+    let (cert, key) = (files.path().join("tls.crt"), files.path().join("tls.key"));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -106,8 +138,13 @@ fn the_examples_in_config_are_valid() {
             let mut check = program();
             check.args(["config", "check", "--config"]).arg(&path);
             // Secrets are in no file.
-            if std::fs::read_to_string(&path).unwrap().contains("kind = \"postgres\"") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            if text.contains("kind = \"postgres\"") {
                 check.env("BERTH_CATALOG__URL", "postgres://berth:secret@db/berth");
+            }
+            // The certificate that a file names is on the machine that it is for.
+            if text.contains("[server.tls]") {
+                check.env("BERTH_SERVER__TLS__CERT", &cert).env("BERTH_SERVER__TLS__KEY", &key);
             }
             let checked = check.output().unwrap();
             assert!(checked.status.success(), "{}", message(&checked));

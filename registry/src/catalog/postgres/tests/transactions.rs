@@ -63,7 +63,7 @@ async fn commits_of_content_wait_for_the_disk_and_those_of_sessions_alone_do_not
     catalog.create_upload(&second).await.unwrap();
     assert_eq!(witnessed(&mut db).await, lazy);
     let blob = NewBlob { upload: Some(second.id), ..new_blob("a", 1) };
-    catalog.commit_blob(&blob, NOW, LEASE).await.unwrap();
+    catalog.commit_blob(&blob, NOW, LEASE).await.unwrap().unwrap();
     let seen = witnessed(&mut db).await;
     assert!(seen.iter().any(|(what, _)| what == "uploads"), "{seen:?}");
     assert!(seen.len() == 3 && seen.iter().all(|(_, waits)| waits == "on"), "{seen:?}");

@@ -229,3 +229,17 @@ async fn the_log_does_not_grow_for_ever() {
     assert!(log < 30_000_000, "{log} bytes after 40 MB of manifests");
     catalog.close().await;
 }
+
+#[tokio::test]
+async fn what_was_there_before_quotas_is_counted_by_the_migration() {
+    let data = tempfile::tempdir().unwrap();
+    let file = SqliteConnectOptions::new().filename(data.path().join("catalog.db")).create_if_missing(true);
+    let mut db = file.connect().await.unwrap();
+    migrate(&mut db, &STEPS[..4]).await.unwrap();
+    sqlx::raw_sql(suite::before_quotas!("x'7b207d'")).execute(&mut db).await.unwrap();
+    sqlx::Connection::close(db).await.unwrap();
+    let catalog = open(data.path()).await;
+    let counted = crate::catalog::Quotas::recount(&catalog, &"team".parse().unwrap(), false).await.unwrap();
+    assert!(counted.is_right() && counted.counted == 13, "{counted:?}");
+    catalog.close().await;
+}
