@@ -34,6 +34,8 @@ mod clients_podman;
 mod clients_skopeo;
 #[path = "it/fake.rs"]
 mod fake;
+#[path = "it/faults_collection.rs"]
+mod faults_collection;
 #[path = "it/faults_disk.rs"]
 mod faults_disk;
 #[path = "it/faults_kill.rs"]

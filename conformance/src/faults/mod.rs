@@ -9,6 +9,7 @@ mod cell;
 mod check;
 mod client;
 mod clocks;
+mod collection;
 mod database;
 mod disk;
 mod drain;
@@ -30,6 +31,9 @@ pub use cell::Cell;
 pub use check::{Expect, check};
 pub use client::{Asked, Client, Pushed, Way};
 pub use clocks::clocks_apart;
+pub use collection::{
+    delete_in_mid_pull, head_then_manifest, kill_in_mid_collection, push_beside_collection,
+};
 pub use database::{database_frozen, database_restarts};
 pub use disk::{catalog_disk_full, data_disk_full, failing_syncs};
 pub use drain::uploads_resume;

@@ -1,6 +1,7 @@
 //! Builds everything from the configuration and connects it, or refuses to start.
 
 mod background;
+mod collection;
 mod greet;
 mod identities;
 mod services;
@@ -9,6 +10,7 @@ mod upkeep;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+pub use collection::Collection;
 pub use services::{Services, open_storage};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -193,6 +195,7 @@ fn periodic(services: &Services) -> Vec<Periodic> {
         tasks.push(tend(tokens.clone()));
     }
     tasks.extend(upkeep::tasks(services));
+    tasks.extend(collection::task(services));
     tasks
 }
 

@@ -3,8 +3,9 @@
 use std::{io, sync::Arc};
 
 use axum::{Router, middleware::from_fn_with_state};
+use tokio_util::sync::CancellationToken;
 
-use super::{StartError, identities};
+use super::{Collection, StartError, identities};
 use crate::{
     api,
     audit::Log,
@@ -15,6 +16,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config::{Backend, Config, Database},
+    gc::{self, Collector},
     http::{
         self, Api,
         access::{Gate, Recorded},
@@ -63,6 +65,10 @@ pub struct Services {
     pub origin: Arc<Origin>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Removes what nothing needs.
+    pub collection: Collection,
+    /// Cancelled when everything is closed.
+    pub stop: CancellationToken,
 }
 
 impl Services {
@@ -81,6 +87,10 @@ impl Services {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
+        let settings = gc_settings(&config);
+        let collector = Collector::new(catalog.clone(), store.clone(), clock.clone(), settings);
+        let metrics = Metrics::default();
+        let collection = Collection::new(collector, &metrics);
         let policy = open_policy(&config, &*catalog).await?;
         let audit = if config.audit.enabled {
             Log::start(catalog.clone(), clock.clone())
@@ -108,7 +118,9 @@ impl Services {
             policy,
             audit,
             origin,
-            metrics: Metrics::default(),
+            metrics,
+            collection,
+            stop: CancellationToken::new(),
         })
     }
 
@@ -146,7 +158,9 @@ impl Services {
 
     /// Waits for writes under way and closes what is open.
     pub async fn close(&self) {
+        self.stop.cancel();
         self.blobs.settled().await;
+        self.collection.collector.settled().await;
         if let Err(error) = self.records.flush().await {
             tracing::warn!("Records that are written will be written again at the next start: {error}");
         }
@@ -219,6 +233,7 @@ fn blob_settings(config: &Config) -> blobs::Settings {
         max_blob_bytes: config.uploads.max_blob_size.map(|size| size.0),
         min_chunk_bytes: config.uploads.min_chunk.map_or(0, |size| size.0),
         max_uploads: config.uploads.max_sessions,
+        lease: config.gc.lease,
         max_uploads_per_user: config.caps.sessions_per_user,
         ..blobs::Settings::default()
     }
@@ -230,11 +245,24 @@ fn manifest_settings(config: &Config) -> manifests::Settings {
         sparse_images: config.manifests.sparse_images,
         max_depth: berth_oci::manifest::MAX_INDEX_DEPTH,
         immutable: Immutable::new(config.tags.immutable.clone()),
-        blob_lease: blobs::Settings::default().lease,
+        blob_lease: config.gc.lease,
+        undelete: !config.gc.undelete.is_zero(),
         most: manifests::PerRepository {
             manifests: config.caps.manifests_per_repository,
             tags: config.caps.tags_per_repository,
         },
+    }
+}
+
+fn gc_settings(config: &Config) -> gc::Settings {
+    gc::Settings {
+        grace: config.gc.grace,
+        untagged: config.gc.untagged,
+        lease: config.gc.lease,
+        clock_skew: config.gc.clock_skew,
+        undelete: config.gc.undelete,
+        rules: config.retention.rules(),
+        immutable: Immutable::new(config.tags.immutable.clone()),
     }
 }
 

@@ -56,6 +56,23 @@ impl Key<'_> {
     }
 }
 
+impl Key<'_> {
+    /// The upload that made an object under `blobs` or `uploads`, by its name. `None` for any other name:
+    /// that one is not ours.
+    #[must_use]
+    pub fn upload_of(key: &ObjectKey) -> Option<UploadId> {
+        let mut parts = components(key)?;
+        let name = match (parts.next()?, parts.next()?, parts.next(), parts.next(), parts.next()) {
+            ("blobs", id, None, ..) => id,
+            ("blobs", "sha256" | "sha512", Some(_), Some(file), None) => file.split_once('.')?.1,
+            ("uploads", id, None, ..) => id,
+            ("uploads", id, Some(tail), None, _) if tail.starts_with("tail-") => id,
+            _ => return None,
+        };
+        name.parse().ok().map(UploadId)
+    }
+}
+
 /// The digest that the name of a folder's blob holds, if that is what `key` is.
 #[must_use]
 pub fn blob_digest(key: &ObjectKey) -> Option<Digest> {
@@ -131,6 +148,19 @@ mod tests {
             assert_eq!(key.object().0, name);
             let is_blob = matches!(key, Key::Blob(..));
             assert_eq!(blob_digest(&key.object()), is_blob.then(|| digest.clone()), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_object_tells_which_upload_made_it() {
+        let digest = Digest::from_hash(Algorithm::Sha512, &[0xab; 64]);
+        let id = UploadId(Uuid::from_u128(7));
+        for key in [Key::Blob(&digest, id), Key::Object(id), Key::Staging(id), Key::Tail(id, Uuid::nil())] {
+            assert_eq!(Key::upload_of(&key.object()), Some(id), "{key:?}");
+        }
+        let manifest = Key::Manifest(&"a/b".parse().unwrap(), &digest).object().0;
+        for other in [manifest.as_str(), "uploads/probe", "blobs/readme", "blobs/sha256/ab", "x", ""] {
+            assert_eq!(Key::upload_of(&ObjectKey(other.to_owned())), None, "{other}");
         }
     }
 

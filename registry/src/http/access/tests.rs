@@ -94,6 +94,7 @@ async fn server(rules: Vec<Rule>, deletes: bool, immutable: &[&str]) -> Server {
         max_depth: 20,
         immutable: Immutable::new(immutable.iter().map(|tag| (*tag).to_owned()).collect()),
         blob_lease: std::time::Duration::from_secs(3600),
+        undelete: true,
         most: manifests::PerRepository::default(),
     };
     let records = Records::new(catalog.clone(), store);

@@ -54,6 +54,7 @@ async fn server(min_chunk_bytes: u64) -> Server {
         max_depth: 20,
         immutable: Default::default(),
         blob_lease: std::time::Duration::from_secs(3600),
+        undelete: true,
         most: manifests::PerRepository::default(),
     };
     let manifests = Manifests::new(catalog.clone(), clock, records, rules);
