@@ -3,6 +3,7 @@
 mod background;
 mod greet;
 mod services;
+mod storage;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,6 +26,8 @@ use crate::{
     telemetry::{self, Metrics, Requests},
 };
 
+/// How often bytes are looked for that no upload can go on with: it lists all that is staged.
+const SWEEP: Duration = Duration::from_hours(1);
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
@@ -138,7 +141,7 @@ async fn start(config: Config) -> Result<(), StartError> {
 
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
-    vec![purge(services.blobs.clone())]
+    vec![purge(services.blobs.clone()), sweep(services.blobs.clone())]
 }
 
 fn probes(catalog: &Arc<dyn Catalog>, store: &Arc<dyn BlobStore>) -> Vec<(&'static str, Probe)> {
@@ -182,6 +185,23 @@ async fn watch(tls: Arc<Tls>, stop: CancellationToken) {
     if let Err(error) = tls.watch(stop).await {
         tracing::error!("Changes of the TLS certificate will not be seen: {error}");
     }
+}
+
+/// Throws away what interrupted uploads left and no row names.
+fn sweep(blobs: Blobs) -> Periodic {
+    let round: Round = Arc::new(move |stop| {
+        let blobs = blobs.clone();
+        Box::pin(async move {
+            // What was found is left for the next round when it is stopped.
+            if let Some(purged) = stop.run_until_cancelled(blobs.purge_interrupted()).await.transpose()?
+                && purged > 0
+            {
+                tracing::info!(purged, "{purged} leftovers of interrupted uploads were thrown away");
+            }
+            Ok(())
+        })
+    });
+    Periodic { name: "purge of interrupted uploads", every: SWEEP, alone: true, round }
 }
 
 /// Throws expired uploads away, every few minutes.

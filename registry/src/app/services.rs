@@ -1,19 +1,24 @@
 //! What the server and the commands beside it are built from.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use axum::Router;
 
-use super::StartError;
+use super::{StartError, storage};
 use crate::{
     api,
     blobs::{self, Blobs},
     catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
     clock::{Clock, SystemClock},
-    config::{Backend, Config, Database},
-    http::{self, Api, access::Gate, serve::Origin},
+    config::{Config, Database, Redirect},
+    http::{
+        self, Api,
+        access::Gate,
+        redirect::{Redirects, Rule},
+        serve::Origin,
+    },
     manifests::{self, Manifests},
-    storage::{BlobStore, Filesystem, S3Options, s3},
+    storage::BlobStore,
     tags::Immutable,
     telemetry::Metrics,
 };
@@ -48,9 +53,15 @@ impl Services {
     /// When one of them cannot be opened.
     pub async fn open(config: Config) -> Result<Self, StartError> {
         let catalog = open_catalog(&config).await?;
-        let store = open_storage(&config).await?;
+        let store = storage::open(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
+        let metrics = Metrics::default();
+        metrics.register(
+            "storage_wrong_bytes",
+            "Answers that were broken off since storage sent other bytes than those of the blob",
+            blobs.wrong_bytes(),
+        );
         let manifests = Manifests::new(catalog.clone(), clock.clone(), manifest_settings(&config));
         let origin = Arc::new(Origin {
             external_url: config.server.external_url.clone(),
@@ -65,7 +76,7 @@ impl Services {
             manifests,
             gate: Gate::open(),
             origin,
-            metrics: Metrics::default(),
+            metrics,
         })
     }
 
@@ -105,28 +116,6 @@ async fn open_catalog(config: &Config) -> Result<Arc<dyn Catalog>, OpenError> {
     }
 }
 
-async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError> {
-    match config.storage.backend() {
-        Backend::Filesystem => {
-            let (root, reserve) = (config.data.dir.join("storage"), config.storage.reserve.0);
-            // It makes and syncs folders, which blocks.
-            let open = tokio::task::spawn_blocking(move || Filesystem::open(root, reserve));
-            Ok(Arc::new(open.await.map_err(io::Error::other)??))
-        }
-        Backend::S3(bucket) => Ok(Arc::new(s3(&S3Options {
-            endpoint: bucket.endpoint.clone(),
-            region: bucket.region.clone(),
-            bucket: bucket.bucket.clone(),
-            prefix: bucket.prefix.clone(),
-            credentials: bucket
-                .credentials
-                .as_ref()
-                .map(|(id, secret)| (id.reveal().to_owned(), secret.reveal().to_owned())),
-            virtual_hosted_style: bucket.virtual_host_style,
-        })?)),
-    }
-}
-
 fn blob_settings(config: &Config) -> blobs::Settings {
     blobs::Settings {
         upload_expiry: config.uploads.expiry,
@@ -152,5 +141,19 @@ fn http_settings(config: &Config, origin: &Arc<Origin>) -> http::Settings {
         max_manifest_bytes: usize::try_from(config.manifests.max_size.0).unwrap_or(usize::MAX),
         deletes: config.delete.enabled,
         origin: origin.clone(),
+        redirects: redirects(config),
     }
+}
+
+fn redirects(config: &Config) -> Redirects {
+    let rules = match config.storage.redirect {
+        Redirect::Never => Vec::new(),
+        Redirect::Always => vec![Rule::default()],
+        Redirect::Rules => {
+            // Checked when the configuration was read.
+            let rules = config.storage.redirects.0.iter().filter_map(|rule| rule.parsed().ok());
+            rules.map(|(networks, size)| Rule { networks, min_size: size.0 }).collect()
+        }
+    };
+    Redirects { rules, life: config.storage.redirect_life }
 }

@@ -39,7 +39,10 @@ pub use human::Size;
 pub use limits::Limits;
 pub use secret::Secret;
 pub use server::{Server, Tls};
-pub use storage::{Backend, S3, Storage, StorageKind};
+pub use storage::{
+    Azure, AzureIdentity, Backend, Bucket, Encryption as StorageEncryption, Gcs, Redirect, RedirectRule, S3,
+    S3Identity, Storage, StorageKind,
+};
 pub use telemetry::{Log, LogFormat, Metrics};
 pub use value::{MaybeAddress, Tables};
 

@@ -10,6 +10,7 @@ mod lists;
 mod manifests;
 pub mod page;
 pub mod path;
+pub mod redirect;
 mod referrers;
 pub mod serve;
 mod uploads;
@@ -29,6 +30,7 @@ use self::{
     access::{Delete, Gate, Pull, Push},
     error::ApiError,
     path::Endpoint,
+    redirect::Redirects,
     serve::{Origin, Peer, external_base},
 };
 use crate::{blobs::Blobs, catalog::Catalog, manifests::Manifests};
@@ -42,6 +44,8 @@ pub struct Settings {
     pub deletes: bool,
     /// Which address clients use, and which proxies are believed about it.
     pub origin: Arc<Origin>,
+    /// Who fetches blobs from the bucket itself.
+    pub redirects: Redirects,
 }
 
 /// Everything that handlers use.

@@ -265,16 +265,10 @@ pub(super) async fn run(store: &dyn BlobStore) {
 }
 
 mod tests {
-    use std::{
-        fs,
-        net::TcpStream,
-        os::unix::fs::PermissionsExt,
-        path::{Path, PathBuf},
-        process::{Child, Command, Stdio},
-        time::{Duration, Instant},
-    };
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
     use super::*;
+    use crate::storage::testing::{Azurite, S3Server};
 
     #[tokio::test]
     async fn filesystem_keeps_the_contract() {
@@ -297,6 +291,22 @@ mod tests {
         run(&s3(&server.options("")).unwrap()).await;
         run(&s3(&server.options("some/prefix")).unwrap()).await;
         assert!(server.root.path().join("berth/some/prefix").is_dir());
+    }
+
+    #[tokio::test]
+    async fn gcs_keeps_the_contract_on_a_double_of_its_xml_interface() {
+        let Some(server) = S3Server::start() else { return };
+        let double = server.as_gcs();
+        run(&gcs(&double.options("")).unwrap()).await;
+        run(&gcs(&double.options("some/prefix")).unwrap()).await;
+        assert!(server.root.path().join("berth/some/prefix").is_dir());
+    }
+
+    #[tokio::test]
+    async fn azure_keeps_the_contract() {
+        let Some(server) = Azurite::start().await else { return };
+        run(&azure(&server.options("")).unwrap()).await;
+        run(&azure(&server.options("some/prefix")).unwrap()).await;
     }
 
     #[tokio::test]
@@ -351,67 +361,5 @@ mod tests {
             }
         }
         found
-    }
-
-    /// An S3 server whose buckets are the folders of a temporary one.
-    struct S3Server {
-        child: Child,
-        port: u16,
-        root: tempfile::TempDir,
-    }
-
-    impl Drop for S3Server {
-        fn drop(&mut self) {
-            self.child.kill().ok();
-            self.child.wait().ok();
-        }
-    }
-
-    fn s3_program() -> Option<PathBuf> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let tools = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/berth/tools/bin"));
-        let found = tools.into_iter().chain(std::env::split_paths(&path)).map(|dir| dir.join("s3s-fs"));
-        let found = found.into_iter().find(|program| program.is_file());
-        if found.is_none() {
-            let must = ["CI", "BERTH_REQUIRE_ALL"].iter().any(|name| std::env::var_os(name).is_some());
-            assert!(!must, "s3s-fs is not installed");
-            println!("SKIP: s3s-fs is not installed");
-        }
-        found
-    }
-
-    impl S3Server {
-        fn start() -> Option<Self> {
-            let program = s3_program()?;
-            let root = tempfile::tempdir().unwrap();
-            fs::create_dir(root.path().join("berth")).unwrap();
-            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let child = Command::new(program)
-                .args(["--host", "127.0.0.1", "--port", &port.to_string()])
-                .args(["--access-key", "test", "--secret-key", "secret"])
-                .arg(root.path())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let server = Self { child, port, root };
-            let patience = Instant::now() + Duration::from_secs(10);
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
-                assert!(Instant::now() < patience, "s3s-fs does not listen");
-                std::thread::yield_now();
-            }
-            Some(server)
-        }
-
-        fn options(&self, prefix: &str) -> S3Options {
-            S3Options {
-                endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
-                region: "us-east-1".to_owned(),
-                bucket: "berth".to_owned(),
-                prefix: prefix.to_owned(),
-                credentials: Some(("test".to_owned(), "secret".to_owned())),
-                virtual_hosted_style: false,
-            }
-        }
     }
 }

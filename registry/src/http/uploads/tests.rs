@@ -55,7 +55,12 @@ async fn server(min_chunk_bytes: u64) -> Server {
         blob_lease: std::time::Duration::from_secs(3600),
     };
     let manifests = Manifests::new(catalog.clone(), clock, rules);
-    let settings = Settings { max_manifest_bytes: 4 << 20, deletes: true, origin: Arc::default() };
+    let settings = Settings {
+        max_manifest_bytes: 4 << 20,
+        deletes: true,
+        origin: Arc::default(),
+        redirects: crate::http::Redirects::default(),
+    };
     let router = router(Api::new(catalog, blobs, manifests, Gate::open(), settings));
     Server { router, _folder: folder }
 }
