@@ -24,6 +24,8 @@ mod faults_disk;
 mod faults_kill;
 #[path = "it/faults_limits.rs"]
 mod faults_limits;
+#[path = "it/faults_storage.rs"]
+mod faults_storage;
 #[path = "it/meta.rs"]
 mod meta;
 #[path = "it/suites_berth.rs"]

@@ -5,8 +5,9 @@ use std::{io::Write, process::ExitCode, time::Instant};
 use clap::Args;
 
 use super::{
-    Database, FaultError, PowerOptions, Result, catalog_disk_full, data_disk_full, failing_syncs,
-    kill_at_each_call, kill_in_mid_push, one_blob_by_many, power_loss, uploads_resume,
+    Database, FaultError, PowerOptions, Result, bucket_flips_bits, bucket_goes_wrong, catalog_disk_full,
+    data_disk_full, failing_syncs, kill_at_each_call, kill_in_mid_push, one_blob_by_many, power_loss,
+    uploads_resume,
 };
 use crate::harness::Stack;
 
@@ -37,6 +38,8 @@ const SCENARIOS: &[Scenario] = &[
     ("F4 fsync answers EIO", 1, |_| failing_syncs()),
     ("F5 disk full on data", 4, data_disk_full),
     ("F6 disk full on the catalog", 50, catalog_disk_full),
+    ("F8 the bucket goes wrong", 1000, bucket_goes_wrong),
+    ("F9 the bucket flips bits", 1000, bucket_flips_bits),
     ("F14 one blob by many, embedded", 200, |rounds| one_blob_by_many(Stack::Embedded, rounds, 50, 5)),
     ("F14 one blob by many, outside", 200, |rounds| one_blob_by_many(Stack::outside()?, rounds, 50, 5)),
     ("F21 uploads resume, embedded", 100, |rounds| uploads_resume(Stack::Embedded, rounds)),

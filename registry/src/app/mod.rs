@@ -5,7 +5,15 @@ mod greet;
 mod services;
 mod storage;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 pub use services::Services;
 use tokio::net::TcpListener;
@@ -26,8 +34,8 @@ use crate::{
     telemetry::{self, Metrics, Requests},
 };
 
-/// How often bytes are looked for that no upload can go on with: it lists all that is staged.
-const SWEEP: Duration = Duration::from_hours(1);
+/// Each so many rounds, bytes are looked for that no upload can go on with: it lists all that is staged.
+const SWEEP: u32 = 12;
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
@@ -141,7 +149,7 @@ async fn start(config: Config) -> Result<(), StartError> {
 
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
-    vec![purge(services.blobs.clone()), sweep(services.blobs.clone())]
+    vec![purge(services.blobs.clone())]
 }
 
 fn probes(catalog: &Arc<dyn Catalog>, store: &Arc<dyn BlobStore>) -> Vec<(&'static str, Probe)> {
@@ -187,27 +195,11 @@ async fn watch(tls: Arc<Tls>, stop: CancellationToken) {
     }
 }
 
-/// Throws away what interrupted uploads left and no row names.
-fn sweep(blobs: Blobs) -> Periodic {
-    let round: Round = Arc::new(move |stop| {
-        let blobs = blobs.clone();
-        Box::pin(async move {
-            // What was found is left for the next round when it is stopped.
-            if let Some(purged) = stop.run_until_cancelled(blobs.purge_interrupted()).await.transpose()?
-                && purged > 0
-            {
-                tracing::info!(purged, "{purged} leftovers of interrupted uploads were thrown away");
-            }
-            Ok(())
-        })
-    });
-    Periodic { name: "purge of interrupted uploads", every: SWEEP, alone: true, round }
-}
-
-/// Throws expired uploads away, every few minutes.
+/// Throws expired uploads away, every few minutes, and now and then what interrupted ones left.
 fn purge(blobs: Blobs) -> Periodic {
+    let rounds = Arc::new(AtomicU32::new(0));
     let round: Round = Arc::new(move |stop| {
-        let blobs = blobs.clone();
+        let (blobs, rounds) = (blobs.clone(), rounds.clone());
         Box::pin(async move {
             while !stop.is_cancelled() {
                 let purged = blobs.purge_expired(PURGE_BATCH).await?;
@@ -217,6 +209,13 @@ fn purge(blobs: Blobs) -> Periodic {
                 if purged < PURGE_BATCH {
                     break;
                 }
+            }
+            // After those that expired, whose rows still named what they had.
+            if rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP)
+                && let Some(purged) = stop.run_until_cancelled(blobs.purge_interrupted()).await.transpose()?
+                && purged > 0
+            {
+                tracing::info!(purged, "{purged} leftovers of interrupted uploads were thrown away");
             }
             Ok(())
         })

@@ -3,24 +3,34 @@
 //! S3 and the XML interface of Google's storage have the same one (ListMultipartUploads). Azure has none; it throws blocks that
 //! belong to no blob away by itself after a week.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode, header};
 use object_store::{
     ClientOptions, MultipartId,
-    client::{HttpClient, HttpConnector, HttpRequestBody, ReqwestConnector},
+    client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector},
+    gcp::GcpCredentialProvider,
     path::Path,
     signer::{SignedUrlOptions, Signer},
 };
 use serde::Deserialize;
+use tracing::warn;
+use url::form_urlencoded;
 
 use super::{
     Result,
     object::object_error,
     patience::{Patience, unavailable},
 };
-use crate::clock::Timestamp;
+use crate::{catalog::BoxError, clock::Timestamp};
 
 /// A multipart upload that has not ended.
 #[derive(Clone, Debug)]
@@ -42,12 +52,46 @@ const LIFE: Duration = Duration::from_secs(60);
 /// So many are taken at a time; the next round takes the next.
 const MOST: usize = 10_000;
 
-/// Asks by signed requests.
+/// How a request says who asks.
 #[derive(Debug)]
-pub(super) struct Signed {
-    signer: Arc<dyn Signer>,
+pub(super) enum Asker {
+    /// By a signature in its address. The signer must be the store under the address that this server uses.
+    Signer(Arc<dyn Signer>),
+    /// By a token; the bucket's address.
+    Bearer(GcpCredentialProvider, String),
+}
+
+impl Asker {
+    async fn request(&self, query: &[(&str, &str)]) -> object_store::Result<HttpRequest> {
+        let request = match self {
+            Self::Signer(signer) => {
+                let options = SignedUrlOptions::new().with_query(query.iter().copied());
+                let url = signer.signed_url_opts(Method::GET, &Path::default(), LIFE, &options).await?;
+                Request::get(url.as_str())
+            }
+            Self::Bearer(credentials, bucket) => {
+                let token = credentials.get_credential().await?;
+                let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+                let request = Request::get(format!("{bucket}?{query}"));
+                request.header(header::AUTHORIZATION, format!("Bearer {}", token.bearer))
+            }
+        };
+        request.body(HttpRequestBody::empty()).map_err(|error| refused(error.into()))
+    }
+}
+
+fn refused(source: BoxError) -> object_store::Error {
+    object_store::Error::Generic { store: "storage", source }
+}
+
+/// Asks the store.
+#[derive(Debug)]
+pub(super) struct Lister {
+    asker: Asker,
     http: HttpClient,
     patience: Patience,
+    // Whether it was said that the server does not list.
+    said: AtomicBool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,11 +113,11 @@ struct Upload {
     initiated: String,
 }
 
-impl Signed {
-    /// Signs as `signer` does, which must be the store under the address that this server uses.
-    pub(super) fn new(signer: Arc<dyn Signer>, options: &ClientOptions, patience: Patience) -> Result<Self> {
+impl Lister {
+    /// Asks as `asker`, over a client with these options.
+    pub(super) fn new(asker: Asker, options: &ClientOptions, patience: Patience) -> Result<Self> {
         let http = ReqwestConnector::default().connect(options).map_err(object_error)?;
-        Ok(Self { signer, http, patience })
+        Ok(Self { asker, http, patience, said: AtomicBool::new(false) })
     }
 
     /// The next page; `None` when the server does not know the question.
@@ -82,23 +126,21 @@ impl Signed {
         if let Some((key, upload)) = markers {
             query.extend([("key-marker", key), ("upload-id-marker", upload)]);
         }
-        let options = SignedUrlOptions::new().with_query(query);
-        let ask = || async {
-            let url = self.signer.signed_url_opts(Method::GET, &Path::default(), LIFE, &options).await?;
-            let refused = |source| object_store::Error::Generic { store: "storage", source };
-            let request = Request::get(url.as_str()).body(HttpRequestBody::empty());
-            let answer = self.http.execute(request.map_err(|e| refused(e.into()))?).await;
-            let answer = answer.map_err(|e| refused(e.into()))?;
+        let ask = async || {
+            let answer = self.http.execute(self.asker.request(&query).await?).await;
+            let answer = answer.map_err(|error| refused(error.into()))?;
             let status = answer.status();
-            if status.is_server_error() && status != http::StatusCode::NOT_IMPLEMENTED {
+            if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
                 return Err(refused(format!("{status}").into()));
             }
-            Ok((status, answer.into_body().bytes().await.map_err(|e| refused(e.into()))?))
+            Ok((status, answer.into_body().bytes().await.map_err(|error| refused(error.into()))?))
         };
         let (status, body) = self.patience.ask(0, ask).await.map_err(object_error)?;
-        match status.as_u16() {
-            200 => read(&body).map(Some),
-            400 | 404 | 405 | 501 => Ok(None),
+        match status {
+            StatusCode::OK => read(&body).map(Some),
+            StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+                Ok(None)
+            }
             _ => Err(unavailable(format!("the server does not list multipart uploads: {status}"))),
         }
     }
@@ -110,13 +152,21 @@ fn read(body: &[u8]) -> Result<Page> {
 }
 
 #[async_trait]
-impl Begun for Signed {
+impl Begun for Lister {
     async fn list(&self, below: &Path) -> Result<Option<Vec<Multipart>>> {
         let (mut found, mut markers) = (Vec::new(), None);
         loop {
             let after =
                 markers.as_ref().map(|(key, upload): &(String, String)| (key.as_str(), upload.as_str()));
-            let Some(page) = self.page(below, after).await? else { return Ok(None) };
+            let Some(page) = self.page(below, after).await? else {
+                if !self.said.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        "The bucket's server does not list multipart uploads: give the bucket a rule that ends those \
+                         which nobody completes"
+                    );
+                }
+                return Ok(None);
+            };
             for Upload { key, upload_id, initiated } in page.uploads {
                 // What is not below the folder is none of ours, whatever the server makes of the prefix.
                 let Some(path) = Path::parse(&key).ok().filter(|path| path.prefix_matches(below)) else {

@@ -64,6 +64,9 @@ impl Connection {
                 options = options.with_root_certificate(certificate);
             }
         }
+        // Tests leave the machine under no name.
+        #[cfg(test)]
+        let options = options.with_dns_resolver(std::sync::Arc::new(super::testing::Loopback));
         Ok(options)
     }
 

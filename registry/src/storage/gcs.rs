@@ -4,7 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use object_store::gcp::GoogleCloudStorageBuilder;
 
-use super::{Connection, ObjectBackend, Result, begun::Signed, object::object_error};
+use super::{
+    Connection, ObjectBackend, Result,
+    begun::{Asker, Lister},
+    object::object_error,
+};
 
 /// Where a bucket is and who may use it.
 #[derive(Clone, Debug)]
@@ -51,7 +55,11 @@ pub fn gcs(options: &GcsOptions) -> Result<ObjectBackend> {
             Arc::new(signer.build().map_err(object_error)?)
         }
     };
-    let begun = Signed::new(store.clone(), &connection.reading()?, connection.patience())?;
+    let base = options.endpoint.as_deref().unwrap_or("https://storage.googleapis.com");
+    let address = format!("{}/{}/", base.trim_end_matches('/'), options.bucket);
+    // By the token, since the machine's identity may not be allowed to sign.
+    let asker = Asker::Bearer(store.credentials().clone(), address);
+    let begun = Lister::new(asker, &connection.reading()?, connection.patience())?;
     let bucket =
         ObjectBackend::new(store, parts, &connection.prefix).with_signer(signer).with_begun(Arc::new(begun));
     Ok(connection.equip(bucket))

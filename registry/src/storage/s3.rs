@@ -5,7 +5,11 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use url::Url;
 
-use super::{Connection, ObjectBackend, Result, StorageError, begun::Signed, object::object_error};
+use super::{
+    Connection, ObjectBackend, Result, StorageError,
+    begun::{Asker, Lister},
+    object::object_error,
+};
 
 /// Where a bucket is and who may use it.
 #[derive(Clone, Debug)]
@@ -110,7 +114,8 @@ pub fn s3(options: &S3Options) -> Result<ObjectBackend> {
             Arc::new(signer.map_err(object_error)?)
         }
     };
-    let begun = Signed::new(single.clone(), &connection.reading()?, connection.patience())?;
+    let asker = Asker::Signer(single.clone());
+    let begun = Lister::new(asker, &connection.reading()?, connection.patience())?;
     let bucket = ObjectBackend::new(single, parts, &connection.prefix)
         .with_bulk_delete(bulk, BULK)
         .with_signer(signer)
