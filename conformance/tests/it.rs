@@ -14,6 +14,8 @@ mod clients_large;
 mod clients_oras;
 #[path = "it/clients_podman.rs"]
 mod clients_podman;
+#[path = "it/clients_redirect.rs"]
+mod clients_redirect;
 #[path = "it/clients_skopeo.rs"]
 mod clients_skopeo;
 #[path = "it/fake.rs"]

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::{HarnessError, Result, S3};
+use super::stack::quoted;
+use super::{Berth, BerthBuilder, HarnessError, Result, S3};
 
 const MAX_HEAD: usize = 64 << 10;
 /// A connection that hangs is let go after so long, for its thread to end.
@@ -105,6 +106,25 @@ impl FaultProxy {
         Ok(Self { address, state, s3 })
     }
 
+    /// A registry whose bucket is behind the proxy, and whose catalog is in its folder.
+    #[must_use]
+    pub fn registry(&self) -> BerthBuilder {
+        Berth::builder()
+            .set("storage.kind", "\"s3\"")
+            .set("storage.bucket", &quoted(self.bucket()))
+            .set("storage.endpoint", &quoted(&self.url()))
+            .set("storage.access_key_id", &quoted(S3::ACCESS_KEY))
+            .set("storage.secret_access_key", &quoted(S3::SECRET_KEY))
+            .set("storage.allow_http", "true")
+    }
+
+    /// The same registry, which sends its clients straight to the bucket.
+    #[must_use]
+    pub fn redirecting(&self) -> BerthBuilder {
+        let public = quoted(&self.s3.url());
+        self.registry().set("storage.redirect", "\"always\"").set("storage.public_endpoint", &public)
+    }
+
     /// Chooses what is done to each request from now on, by its first line.
     pub fn choose(&self, choice: impl Fn(&str) -> Fault + Send + Sync + 'static) {
         *self.state.choice.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(choice);
@@ -142,6 +162,21 @@ impl FaultProxy {
     #[must_use]
     pub fn bucket_folder(&self) -> PathBuf {
         self.s3.bucket_folder(&self.state.bucket)
+    }
+
+    /// Makes the multipart uploads so much older.
+    pub fn age(&self, age: Duration) -> Result<()> {
+        for (key, id, made) in self.multiparts() {
+            let name = format!(
+                ".bucket-{}.object-{}.upload-{id}.metadata.json",
+                base64(self.bucket()),
+                base64(&key)
+            );
+            let aged = std::fs::File::options().write(true).open(self.state.root.join(name));
+            aged.and_then(|file| file.set_modified(made - age))
+                .map_err(HarnessError::file("a multipart upload"))?;
+        }
+        Ok(())
     }
 
     /// Multipart uploads of the bucket that were begun and have not ended: key, id, and when.

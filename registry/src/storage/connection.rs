@@ -12,7 +12,7 @@ pub struct Connection {
     /// What all keys begin with; empty for nothing.
     pub prefix: String,
     /// So long a request may take before the client hears that storage does not answer, and a second more for
-    /// each MiB that it sends. Bodies that flow have no limit.
+    /// each 2 MiB that it sends. Bodies that flow have no limit.
     pub timeout: Duration,
     /// Certificates in PEM that are trusted beside the system's.
     pub ca: Option<Vec<u8>>,

@@ -243,15 +243,11 @@ impl MultipartWriter {
         Ok(key)
     }
 
-    /// Throws away what a failed request leaves. Where storage does not even take that, nobody waits for it.
+    /// Throws away what a failed request leaves.
     async fn give_up(self: Box<Self>) {
         let id = self.id;
-        match tokio::time::timeout(FAREWELL, self.abandon()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(upload = %id, "Parts of upload {id} stay until the purge: {error}"),
-            Err(_elapsed) => {
-                warn!(upload = %id, "Parts of upload {id} stay until the purge: storage does not answer")
-            }
+        if let Err(error) = self.abandon().await {
+            warn!(upload = %id, "Parts of upload {id} stay until a purge: {error}");
         }
     }
 
@@ -328,7 +324,12 @@ impl StageWriter for MultipartWriter {
     async fn abandon(mut self: Box<Self>) -> Result<()> {
         // S3 keeps parts that arrive after an abort.
         self.running.shutdown().await;
-        self.backend.forget(self.id, &self.session).await
+        let forgotten = self.backend.forget(self.id, &self.session);
+        // Where storage hangs, nobody is kept waiting for what a purge does as well.
+        match tokio::time::timeout(FAREWELL, forgotten).await {
+            Ok(forgotten) => forgotten,
+            Err(_elapsed) => Err(StorageError::Unavailable("storage does not answer".into())),
+        }
     }
 }
 

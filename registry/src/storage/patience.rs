@@ -15,7 +15,7 @@ const TRIES: u32 = 3;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes that are given a second more.
-const PER_SECOND: u64 = 1 << 20;
+const PER_SECOND: u64 = 2 << 20;
 
 /// Bytes that a disk is given a second more for.
 const DISK: u64 = 16 << 20;

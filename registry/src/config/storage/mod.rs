@@ -204,8 +204,8 @@ impl Section for Storage {
         );
         keys.key(
             "timeout",
-            "After so long without an answer clients are told that storage is not there (503); a second more for each MiB\n\
-             that is sent to a bucket. Bodies that flow have no limit. The keys below are for buckets.",
+            "After so long without an answer clients are told that storage is not there (503); a second more for\n\
+             each 2 MiB that are sent to a bucket. Bodies that flow have no limit. The keys below are for buckets.",
             &mut self.timeout,
         );
         keys.key("bucket", "The bucket (for \"azure\" the container), as \"berth\".", &mut self.bucket);
