@@ -33,12 +33,13 @@ fn skopeo_and_podman_follow_to_the_bucket_and_get_back_what_was_pushed() {
     }
     let (_proxy, berth, read) = redirecting();
     let (skopeo, repository) = (Skopeo::new().unwrap(), new_repository("redirect"));
+    let flags = &["--all", "--preserve-digests"][..];
     let from = skopeo.scratch().join("from");
     let (layout, digest) = Layout::small_image(&from, &repository).unwrap();
     let image = format!("{}/{repository}:latest", berth.host());
-    skopeo.copy(&[], &format!("oci:{}:latest", from.display()), &format!("docker://{image}")).unwrap();
+    skopeo.copy(flags, &format!("oci:{}:latest", from.display()), &format!("docker://{image}")).unwrap();
     let to = skopeo.scratch().join("to");
-    skopeo.copy(&[], &format!("docker://{image}"), &format!("oci:{}:latest", to.display())).unwrap();
+    skopeo.copy(flags, &format!("docker://{image}"), &format!("oci:{}:latest", to.display())).unwrap();
     let back = Layout::open(&to);
     assert_eq!(back.only().unwrap(), digest);
     assert_eq!(back.contents().unwrap(), layout.contents().unwrap());

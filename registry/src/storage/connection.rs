@@ -31,7 +31,7 @@ impl Default for Connection {
             timeout: Duration::from_secs(20),
             ca: None,
             allow_http: false,
-            memory: 64 << 20,
+            memory: 48 << 20,
             spill: std::env::temp_dir(),
         }
     }

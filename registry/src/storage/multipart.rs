@@ -180,8 +180,8 @@ impl MultipartWriter {
         let (parts, patience, filled) =
             (self.backend.parts.clone(), self.backend.patience, self.filling.take());
         self.running.spawn(async move {
-            let (payload, _held) = filled.load().await?;
-            let send = || parts.put_part(&path, &multipart.id, index, payload.clone());
+            let blocks = filled.load().await?;
+            let send = || parts.put_part(&path, &multipart.id, index, blocks.payload());
             Ok((index, patience.ask(size, send).await.map_err(object_error)?))
         });
         Ok(())
@@ -204,9 +204,9 @@ impl MultipartWriter {
     /// Writes what has filled up as an object.
     async fn put(&mut self, key: &ObjectKey) -> Result<()> {
         let (size, path) = (self.filling.size(), self.backend.path(key)?);
-        let (payload, _held) = self.filling.take().load().await?;
+        let blocks = self.filling.take().load().await?;
         let ObjectBackend { patience, objects, .. } = &self.backend;
-        patience.ask(size, || objects.put(&path, payload.clone())).await.map_err(object_error)?;
+        patience.ask(size, || objects.put(&path, blocks.payload())).await.map_err(object_error)?;
         Ok(())
     }
 
@@ -254,11 +254,14 @@ impl MultipartWriter {
     async fn complete(&mut self, digest: &Digest) -> Result<ObjectKey> {
         let (path, multipart) = self.multipart().await?;
         let key = Key::Multipart(self.id, multipart.name).object();
-        let named = || self.session.parts.iter().map(|part| PartId { content_id: part.id.clone() }).collect();
+        let named = self.session.parts.iter().map(|part| PartId { content_id: part.id.clone() }).collect();
         let ObjectBackend { patience, parts, .. } = &self.backend;
-        let complete = || parts.complete_multipart(&path, &multipart.id, named());
-        // Some stores put the parts together before they answer, which takes its time.
-        let Err(error) = patience.half().ask(self.end / ASSEMBLED, complete).await else { return Ok(key) };
+        // Once: asked again while it is still at it, the server would know of no such upload. Some put the parts together
+        // before they answer, which takes its time.
+        let completed = parts.complete_multipart(&path, &multipart.id, named);
+        let Err(error) = patience.thirds(2).once(self.end / ASSEMBLED, completed).await else {
+            return Ok(key);
+        };
         // The answer may have been lost after the deed, and the retry then finds no upload. Or
         // another request has taken the session over and completed it with other bytes: what is
         // there now tells.
@@ -270,7 +273,7 @@ impl MultipartWriter {
 
     /// Whether the object is there with the content of `digest`.
     async fn is_there(&self, key: &ObjectKey, digest: &Digest) -> Result<bool> {
-        let backend = self.backend.clone().with_patience(self.backend.patience.half());
+        let backend = self.backend.clone().with_patience(self.backend.patience.thirds(1));
         let Some(BlobBody::Stream(mut bytes)) = backend.open(key, self.end, 0..self.end).await? else {
             return Ok(false);
         };

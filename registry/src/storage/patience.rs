@@ -48,9 +48,19 @@ fn may_pass(error: &Error) -> bool {
 }
 
 impl Patience {
-    /// What is left when something came before.
-    pub(super) fn half(self) -> Self {
-        Self(self.0 / 2)
+    /// So many thirds of it, for one step of several.
+    pub(super) fn thirds(self, count: u32) -> Self {
+        Self(self.0 * count / 3)
+    }
+
+    /// Asks once, and leaves it to the library to try again.
+    pub(super) async fn once<T>(
+        self,
+        bytes: u64,
+        asked: impl Future<Output = object_store::Result<T>>,
+    ) -> object_store::Result<T> {
+        let until = Instant::now() + self.0 + Duration::from_secs(bytes / PER_SECOND);
+        timeout_at(until, asked).await.unwrap_or_else(|_elapsed| Err(self.over()))
     }
 
     /// Asks until there is an answer that asking again would not change. A try may send `bytes`, for which

@@ -145,7 +145,7 @@ impl Default for Storage {
             allow_http: false,
             ca_file: None,
             timeout: Duration::from_secs(20),
-            upload_memory: Size(64 << 20),
+            upload_memory: Size(48 << 20),
             spill_dir: None,
             redirect: Redirect::default(),
             redirect_life: Duration::from_mins(5),
