@@ -1,5 +1,7 @@
 //! One binary for every integration test of this crate.
 
+#[path = "it/auth_tokens.rs"]
+mod auth_tokens;
 #[path = "it/clients_berth.rs"]
 mod clients_berth;
 #[path = "it/clients_containerd.rs"]
@@ -28,8 +30,22 @@ mod faults_kill;
 mod faults_limits;
 #[path = "it/faults_storage.rs"]
 mod faults_storage;
+#[path = "it/limits_quotas.rs"]
+mod limits_quotas;
+#[path = "it/limits_rates.rs"]
+mod limits_rates;
 #[path = "it/meta.rs"]
 mod meta;
+#[path = "it/recover.rs"]
+mod recover;
+#[path = "it/recover_check.rs"]
+mod recover_check;
+#[path = "it/recover_import.rs"]
+mod recover_import;
+#[path = "it/recover_migrate.rs"]
+mod recover_migrate;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/suites_berth.rs"]
 mod suites_berth;
 

@@ -6,9 +6,10 @@ use std::{
 };
 
 use berth_registry::{
-    app,
+    app::{self, StartError},
     cli::{self, Cli, Command},
     config::{Config, Overrides},
+    http::serve::Tls,
 };
 use clap::Parser;
 
@@ -18,6 +19,10 @@ const CONFIG: u8 = 78;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => return run(&serve.into()),
+        Command::Check(args) => return cli::check::run(args),
+        Command::Import(args) => return cli::import::run(args),
+        Command::Migrate(args) => return cli::migrate::run(&args),
+        Command::Recover(args) => return cli::recover::run(&args),
         Command::Config { command: cli::Config::Check(source) } => return check(&source.into()),
         Command::Config { command: cli::Config::Print { source, defaults } } => {
             let config = if defaults { Ok(Config::default()) } else { Config::load(&source.into()) };
@@ -26,12 +31,19 @@ fn main() -> ExitCode {
                 Err(faults) => return fail(&faults, CONFIG),
             }
         }
+        Command::Audit(options) => return cli::audit::run(options),
+        Command::User { command } => return cli::user::run(command),
+        Command::Robot { command } => return cli::robot::run(command),
+        Command::Policy { command } => return cli::policy::run(command),
+        Command::Token { command } => return cli::token::run(command),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "berth-registry", &mut script);
             io::stdout().write_all(&script)
         }
-        Command::Man => clap_mangen::Man::new(cli::command()).render(&mut io::stdout()),
+        Command::Quota { command } => return cli::quota::quota(command),
+        Command::Usage(usage) => return cli::quota::usage(usage),
+        Command::Man { output } => cli::man::write(output.as_deref()),
     };
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error, 1),
@@ -51,8 +63,13 @@ fn run(overrides: &Overrides) -> ExitCode {
 }
 
 fn check(overrides: &Overrides) -> ExitCode {
-    match Config::load(overrides) {
-        Ok(_) => ExitCode::SUCCESS,
+    match Config::load(overrides).map(|config| config.tls.files()) {
+        Ok(None) => ExitCode::SUCCESS,
+        // Read as a start would read them.
+        Ok(Some((cert, key))) => match Tls::load(cert, key) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) => fail(&StartError::Tls(error), CONFIG),
+        },
         Err(faults) => fail(&faults, CONFIG),
     }
 }

@@ -4,13 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Remote;
-use crate::harness::{Berth, Result, Shared, Stack};
+use crate::harness::{Berth, Hop, Replicas, Result, Shared, Stack};
 
 /// Berth on a stack of the caller's choice, or what `$BERTH_TEST_REGISTRY` names (`http://127.0.0.1:5000`).
 #[derive(Debug)]
 pub struct Registry {
-    _berth: Option<Berth>,
+    _servers: Servers,
     url: String,
+}
+
+/// What has to live as long.
+#[derive(Debug)]
+enum Servers {
+    /// Another's.
+    Foreign,
+    One {
+        _berth: Box<Berth>,
+    },
+    Several {
+        _replicas: Box<Replicas>,
+    },
 }
 
 impl Registry {
@@ -26,13 +39,22 @@ impl Registry {
         SHARED.get(|| Self::start(Stack::outside()?))
     }
 
+    /// Three replicas on PostgreSQL and S3, each request to the next one; shared likewise.
+    pub fn shared_replicas() -> Result<Arc<Self>> {
+        static SHARED: Shared<Registry> = Shared::new();
+        SHARED.get(|| {
+            let replicas = Replicas::start(3, Hop::Request)?;
+            Ok(Self { url: replicas.url(), _servers: Servers::Several { _replicas: Box::new(replicas) } })
+        })
+    }
+
     /// A registry of one's own.
     pub fn start(stack: Stack) -> Result<Self> {
         if let Ok(url) = std::env::var("BERTH_TEST_REGISTRY") {
-            return Ok(Self { _berth: None, url });
+            return Ok(Self { _servers: Servers::Foreign, url });
         }
         let berth = Berth::builder().stack(stack).start()?;
-        Ok(Self { url: berth.url(), _berth: Some(berth) })
+        Ok(Self { url: berth.url(), _servers: Servers::One { _berth: Box::new(berth) } })
     }
 
     /// `127.0.0.1:PORT`.

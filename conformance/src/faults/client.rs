@@ -1,11 +1,14 @@
 //! A client that pushes by a given way and tells apart a refusal from an answer that never came.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use berth_oci::{Algorithm, MediaType};
 use bytes::Bytes;
 use futures_util::Stream;
-use reqwest::{Body, Response, StatusCode, header};
+use reqwest::{Body, Method, Response, StatusCode, header};
 
 use super::{FaultError, Result};
 use crate::data::Blob;
@@ -45,6 +48,17 @@ impl Pushed {
     pub fn is_acknowledged(&self) -> bool {
         self.status == 201
     }
+}
+
+/// How a request was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The status.
+    pub status: u16,
+    /// Whether it says when to come again.
+    pub retry_after: bool,
+    /// Until the answer's head.
+    pub took: Duration,
 }
 
 /// One registry, by URL.
@@ -169,6 +183,21 @@ impl Client {
         let request = self.http.put(self.url(&format!("/v2/{repo}/manifests/{reference}")));
         let request = request.header(header::CONTENT_TYPE, MediaType::OCI_MANIFEST);
         Ok(request.body(bytes).send().await?.status().as_u16())
+    }
+
+    /// Any request: its status, whether `Retry-After` came with it, and how long it took.
+    pub async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Asked> {
+        let begun = Instant::now();
+        let request = self.http.request(method, self.url(path)).header(header::ACCEPT, "*/*");
+        let request = request.header(header::CONTENT_TYPE, MediaType::OCI_MANIFEST).body(body);
+        let answer = request.send().await?;
+        let retry_after = answer.headers().contains_key(header::RETRY_AFTER);
+        Ok(Asked { status: answer.status().as_u16(), retry_after, took: begun.elapsed() })
+    }
+
+    /// Status of a DELETE.
+    pub async fn delete(&self, path: &str) -> Result<u16> {
+        Ok(self.ask(Method::DELETE, path, Bytes::new()).await?.status)
     }
 
     fn url(&self, path: &str) -> String {

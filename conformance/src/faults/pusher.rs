@@ -160,7 +160,7 @@ impl Pusher {
 }
 
 /// A manifest whose config is the first blob and whose layers are the others. No two are alike.
-fn manifest_of(blobs: &[Blob]) -> Bytes {
+pub(super) fn manifest_of(blobs: &[Blob]) -> Bytes {
     let descriptor = |blob: &Blob, media_type: &str| json!({"mediaType": media_type, "digest": blob.digest.as_str(), "size": blob.bytes.len()});
     let layers = blobs.iter().skip(1).map(|blob| descriptor(blob, "application/octet-stream"));
     let manifest = json!({

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { COUNT, KILL_AT_CALL, FAIL_SYNC, FAIL_SYNCS_FROM, SKIP_SYNCS, FAIL_STORED_SYNC };
@@ -113,4 +114,25 @@ int ftruncate(int file, off_t length) {
 int ftruncate64(int file, off64_t length) {
     call();
     return NEXT(int, "ftruncate64", int, off64_t)(file, length);
+}
+
+/* How far this process's clock is off, in seconds. Its steady clock is not. */
+static long long off(void) {
+    static _Atomic int known;
+    static _Atomic long long seconds;
+    if (!known) {
+        const char *said = getenv("BERTH_FAULT_CLOCK");
+        seconds = control == NULL || said == NULL ? 0 : atoll(said);
+        known = 1;
+    }
+    return seconds;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int answer = NEXT(int, "clock_gettime", clockid_t, struct timespec *)(clock, time);
+    if (answer == 0 && off() != 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
+        atomic_fetch_add(&control->calls, 1);
+        time->tv_sec += off();
+    }
+    return answer;
 }

@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::{
     Database, FaultError, PowerOptions, Result, bucket_flips_bits, bucket_goes_wrong, catalog_disk_full,
-    data_disk_full, failing_syncs, kill_at_each_call, kill_in_mid_push, one_blob_by_many, power_loss,
-    uploads_resume,
+    data_disk_full, database_frozen, database_restarts, failing_syncs, kill_at_each_call, kill_in_mid_push,
+    lost_replies, one_blob_by_many, power_loss, rolling_restarts, tag_races, uploads_resume,
 };
 use crate::harness::Stack;
 
@@ -40,8 +40,13 @@ const SCENARIOS: &[Scenario] = &[
     ("F6 disk full on the catalog", 50, catalog_disk_full),
     ("F8 the bucket goes wrong", 1000, bucket_goes_wrong),
     ("F9 the bucket flips bits", 1000, bucket_flips_bits),
+    ("F11 database restarts", 100, database_restarts),
+    ("F11 database frozen", 10, database_frozen),
+    ("F12 replies to commits are lost", 100, lost_replies),
     ("F14 one blob by many, embedded", 200, |rounds| one_blob_by_many(Stack::Embedded, rounds, 50, 5)),
     ("F14 one blob by many, outside", 200, |rounds| one_blob_by_many(Stack::outside()?, rounds, 50, 5)),
+    ("F18 tag races over three replicas", 50, tag_races),
+    ("F21 rolling restarts of three replicas", 20, rolling_restarts),
     ("F21 uploads resume, embedded", 100, |rounds| uploads_resume(Stack::Embedded, rounds)),
 ];
 

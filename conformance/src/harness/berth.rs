@@ -167,14 +167,20 @@ impl Berth {
 
     /// Starts (again) with the same configuration, data and port. Returns how long it took to become ready.
     pub fn start(&mut self) -> Result<Duration> {
-        self.stop();
         let begun = Instant::now();
-        let mut daemon = self.spec.start()?;
-        let port = self.port;
-        daemon
-            .wait_ready(self.ready_limit, || get_status(port, "/readyz").is_ok_and(|status| status == 200))?;
-        self.daemon = Some(daemon);
+        self.launch()?;
+        self.wait_ready()?;
         Ok(begun.elapsed())
+    }
+
+    /// Waits for `/readyz` of a server that was launched.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        let (port, limit) = (self.port, self.ready_limit);
+        let ready = || get_status(port, "/readyz").is_ok_and(|status| status == 200);
+        match &mut self.daemon {
+            Some(daemon) => daemon.wait_ready(limit, ready),
+            None => Err(HarnessError::Unexpected("berth-registry was never started".to_owned())),
+        }
     }
 
     /// Starts it without waiting for anything.

@@ -8,6 +8,7 @@
 //! The API blocks: tests that talk to command line clients have nothing else to do, and asynchronous tests start
 //! their servers before they begin.
 
+mod balancer;
 mod berth;
 mod command;
 mod containerd;
@@ -21,13 +22,16 @@ mod postgres;
 mod probe;
 mod process;
 mod proxy;
+mod replicas;
 mod require;
 mod s3;
 mod scratch;
 mod shared;
 mod stack;
 mod stats;
+mod wire;
 
+pub use balancer::{Balancer, Hop};
 pub use berth::{Berth, BerthBuilder};
 pub use command::{Finished, Tool};
 pub use containerd::Containerd;
@@ -41,12 +45,14 @@ pub use postgres::{Durability, Postgres};
 pub use probe::{get_status, until};
 pub use process::{Daemon, DaemonSpec, Signal};
 pub use proxy::{CountingProxy, Counts};
+pub use replicas::Replicas;
 pub use require::{berth_program, find_tool, require, require_root};
 pub use s3::S3;
 pub use scratch::Scratch;
 pub use shared::Shared;
 pub use stack::{OutsideStack, Stack};
 pub use stats::{CpuTime, ProcessStats};
+pub use wire::Wire;
 
 /// What every step of the harness returns.
 pub type Result<T, E = HarnessError> = std::result::Result<T, E>;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Daemon, DaemonSpec, Result, Scratch, Shared, Signal, Tool, find_tool, free_port};
+use super::process::send;
+use super::{Daemon, DaemonSpec, HarnessError, Result, Scratch, Shared, Signal, Tool, find_tool, free_port};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const READY_LINE: &str = "database system is ready to accept connections";
@@ -147,11 +148,45 @@ impl Postgres {
         }
     }
 
+    /// Stops every process of the cluster where it stands (`SIGSTOP`): connections stay open and nothing answers.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal_all(Signal::STOP)
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal_all(Signal::CONT)
+    }
+
+    fn signal_all(&self, signal: Signal) -> Result<()> {
+        let Some(leader) = self.slot().as_ref().map(Daemon::pid) else { return Ok(()) };
+        // The postmaster first, so that it makes no more of them.
+        send(leader, signal);
+        let path = format!("/proc/{leader}/task/{leader}/children");
+        let children = fs::read_to_string(&path).map_err(HarnessError::file(path))?;
+        children
+            .split_whitespace()
+            .filter_map(|child| child.parse().ok())
+            .for_each(|child| send(child, signal));
+        Ok(())
+    }
+
+    /// The port on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Creates an empty database and returns its name.
     pub fn new_database(&self) -> Result<String> {
         let name = format!("berth_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.sql("postgres", &format!("CREATE DATABASE {name}"))?;
         Ok(name)
+    }
+
+    /// Throws a database away with all connections to it, and makes an empty one of its name.
+    pub fn replace_database(&self, name: &str) -> Result<()> {
+        self.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"))?;
+        self.sql("postgres", &format!("CREATE DATABASE {name}")).map(drop)
     }
 
     /// Runs SQL in a database; returns rows, one a line, columns divided by `|`.
@@ -162,7 +197,12 @@ impl Postgres {
 
     /// Connection URL of a database.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+        Self::url_at(self.port, database)
+    }
+
+    /// Connection URL of a database past another port, such as a [`super::Wire`]'s.
+    pub fn url_at(port: u16, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{port}/{database}?sslmode=disable")
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Daemon>> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{HarnessError, Result};
 
@@ -46,19 +47,29 @@ pub struct CountingProxy {
 impl CountingProxy {
     /// Listens on a free port of loopback and forwards to `upstream` (`127.0.0.1:PORT`).
     pub fn start(upstream: &str) -> Result<Self> {
+        Self::with_rate(upstream, None)
+    }
+
+    /// One through which all clients together send so many bytes a second at most.
+    pub fn slow(upstream: &str, rate: u64) -> Result<Self> {
+        Self::with_rate(upstream, Some(rate))
+    }
+
+    fn with_rate(upstream: &str, rate: Option<u64>) -> Result<Self> {
         let fault = HarnessError::file("the proxy's socket");
         let listener = TcpListener::bind("127.0.0.1:0").map_err(fault)?;
         let address = listener.local_addr().map_err(HarnessError::file("the proxy's socket"))?;
         let counts = Arc::new(Mutex::new(Counts::default()));
         let (shared, upstream) = (Arc::downgrade(&counts), upstream.to_owned());
+        let pace = Arc::new(Mutex::new(Instant::now()));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 // The handle is gone: so is everybody who could ask.
                 let Some(counts) = shared.upgrade() else { return };
-                let upstream = upstream.clone();
+                let (upstream, pace) = (upstream.clone(), rate.map(|rate| (rate, Arc::clone(&pace))));
                 std::thread::spawn(move || {
                     // A side that hangs up ends the pair; the client sees what it would have seen.
-                    let _ended = forward(client, &upstream, &counts);
+                    let _ended = forward(client, &upstream, &counts, pace.as_ref());
                 });
             }
         });
@@ -85,7 +96,26 @@ impl Drop for CountingProxy {
     }
 }
 
-fn forward(mut client: TcpStream, upstream: &str, counts: &Arc<Mutex<Counts>>) -> io::Result<()> {
+/// Bytes a second, and when the next may be sent.
+type Pace = (u64, Arc<Mutex<Instant>>);
+
+/// Waits until its turn to send so many bytes has come.
+fn wait(pace: &Pace, bytes: usize) {
+    let turn = {
+        let mut next = pace.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = (*next).max(Instant::now());
+        *next = turn + Duration::from_secs(1).mul_f64(bytes as f64 / pace.0 as f64);
+        turn
+    };
+    std::thread::sleep(turn.saturating_duration_since(Instant::now()));
+}
+
+fn forward(
+    mut client: TcpStream,
+    upstream: &str,
+    counts: &Arc<Mutex<Counts>>,
+    pace: Option<&Pace>,
+) -> io::Result<()> {
     let mut server = TcpStream::connect(upstream)?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -102,6 +132,9 @@ fn forward(mut client: TcpStream, upstream: &str, counts: &Arc<Mutex<Counts>>) -
     });
     let (mut reader, mut first) = (Requests::default(), true);
     let result = pump(&mut client, &mut server, |bytes| {
+        if let Some(pace) = pace {
+            wait(pace, bytes.len());
+        }
         let kinds = reader.take(bytes);
         add(&mut |counts| {
             counts.sent += bytes.len() as u64;
@@ -236,6 +269,7 @@ fn place(target: &str) -> &'static str {
         ("/blobs/", "blob"),
         ("/manifests/", "manifest"),
         ("/tags/list", "tags"),
+        ("/token", "token"),
         ("/referrers/", "referrers"),
     ];
     let known = names.iter().find(|(part, _)| path.contains(part)).map(|(_, name)| *name);

@@ -26,18 +26,59 @@ pub struct OutsideStack {
 }
 
 impl OutsideStack {
+    /// A fresh database and a fresh bucket on this process's shared PostgreSQL and S3.
+    pub fn shared() -> Result<Self> {
+        Self::on(Postgres::shared()?)
+    }
+
+    /// A fresh database on this PostgreSQL, which may be stopped without disturbing others, and a fresh bucket on the
+    /// shared S3.
+    pub fn on(postgres: Arc<Postgres>) -> Result<Self> {
+        let s3 = S3::shared()?;
+        let (database, bucket) = (postgres.new_database()?, s3.new_bucket()?);
+        Ok(Self { postgres, s3, database, bucket })
+    }
+
+    /// The cluster.
+    pub fn postgres(&self) -> &Postgres {
+        &self.postgres
+    }
+
+    /// Name of the database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
     /// The folder in which the objects lie.
     pub fn bucket_folder(&self) -> PathBuf {
         self.s3.bucket_folder(&self.bucket)
+    }
+
+    /// Throws the database away and makes an empty one of the same name.
+    pub fn lose_database(&self) -> Result<()> {
+        self.postgres.replace_database(&self.database)
+    }
+
+    /// Runs one statement in the database and returns what it prints.
+    pub fn sql(&self, statement: &str) -> Result<String> {
+        self.postgres.sql(&self.database, statement)
+    }
+
+    /// The address of the database.
+    pub fn database_url(&self) -> String {
+        self.postgres.url(&self.database)
+    }
+
+    /// A further empty database of the same cluster, by its address.
+    pub fn other_database(&self) -> Result<String> {
+        Ok(self.postgres.url(&self.postgres.new_database()?))
     }
 }
 
 impl Stack {
     /// A fresh database and a fresh bucket on this process's shared PostgreSQL and S3.
     pub fn outside() -> Result<Self> {
-        let (postgres, s3) = (Postgres::shared()?, S3::shared()?);
-        let (database, bucket) = (postgres.new_database()?, s3.new_bucket()?);
-        Ok(Self::Outside(OutsideStack { postgres, s3, database, bucket }))
+        Ok(Self::Outside(OutsideStack::shared()?))
     }
 
     /// Adds the keys of the configuration that choose this stack.

@@ -7,7 +7,7 @@ use berth_conformance::harness::{Tool, require};
 use berth_oci::MediaType;
 
 /// Pushes a layout with its digests kept, pulls it into a second one, and compares every blob of the two.
-fn out_and_back(registry: &Registry, index: bool) {
+pub(crate) fn out_and_back(registry: &Registry, index: bool) {
     let (skopeo, repository) = (Skopeo::new().unwrap(), new_repository("skopeo"));
     let from = skopeo.scratch().join("from");
     let made =

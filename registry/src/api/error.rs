@@ -30,6 +30,9 @@ pub enum Error {
     /// What was sent breaks a rule, which the sentence names.
     #[error("{0}")]
     Invalid(String),
+    /// What was sent is not said to be JSON.
+    #[error("send JSON, as Content-Type: application/json")]
+    MediaType,
     /// There is no such thing.
     #[error("{0}")]
     Unknown(String),
@@ -53,6 +56,7 @@ impl Error {
             Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Denied(_) => (StatusCode::FORBIDDEN, "denied"),
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type"),
             Self::Unknown(_) => (StatusCode::NOT_FOUND, "unknown"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),

@@ -2,8 +2,10 @@
 
 mod background;
 mod greet;
+mod identities;
 mod services;
 mod storage;
+mod upkeep;
 
 use std::{
     io,
@@ -15,21 +17,27 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 pub use services::Services;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::background::{Periodic, Round};
 use self::greet::greet;
 use crate::{
+    auth::{
+        HtpasswdError,
+        tokens::{TokenError, Tokens},
+    },
     blobs::Blobs,
     catalog::{BoxError, Catalog, OpenError},
     config::Config,
     http::{
         health::{self, Health, Probe},
-        serve::{self, Options, Shutdown, Tls, TlsError},
+        serve::{self, Control, Options, Shutdown, Tls, TlsError, TlsFiles},
     },
+    policy::{Live, Policy, RuleFaults},
     storage::{BlobStore, StorageError},
     telemetry::{self, Metrics, Requests},
 };
@@ -39,6 +47,13 @@ const SWEEP: u32 = 12;
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
+/// How often old entries of the audit log are looked for, and how many are dropped at a time.
+const FORGET: Duration = Duration::from_hours(1);
+const FORGET_BATCH: u32 = 2000;
+/// How often the ledger of what namespaces hold is added up.
+const FOLD: Duration = Duration::from_secs(2);
+/// How soon a replica takes over rules that were changed on another.
+const FOLLOW: Duration = Duration::from_secs(2);
 
 /// Why the registry did not start.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +75,21 @@ pub enum StartError {
         /// What happened.
         error: io::Error,
     },
+    /// The password file cannot be used.
+    #[error("auth.htpasswd: {0}")]
+    Htpasswd(#[from] HtpasswdError),
+    /// Authentication is on, and nobody has a password to log in with.
+    #[error(
+        "auth.enabled: nobody could log in as an administrator, and there is no default password. Make the first one \
+         with `berth-registry user add NAME --admin` (with the same --config and BERTH_DATA), then start again"
+    )]
+    NobodyToLogIn,
+    /// A rule of the policy is wrong.
+    #[error("policy.rules: {0}")]
+    Policy(#[source] RuleFaults),
+    /// The keys of tokens cannot be used, or an outside issuer not be set up.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     /// Logging cannot begin.
     #[error("logging cannot begin: {0}")]
     Log(#[source] BoxError),
@@ -75,10 +105,16 @@ impl StartError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Catalog(OpenError::Locked(_)) => 75,
-            Self::Catalog(OpenError::Address(_)) | Self::Tls(_) => 78,
+            Self::Catalog(OpenError::Address(_))
+            | Self::Tls(_)
+            | Self::Htpasswd(_)
+            | Self::Tokens(TokenError::Issuer { .. })
+            | Self::NobodyToLogIn
+            | Self::Policy(_) => 78,
             Self::Catalog(OpenError::Directory { .. } | OpenError::Database(_) | OpenError::Migration(_))
             | Self::Storage(_)
             | Self::Listen { .. }
+            | Self::Tokens(TokenError::Catalog(_) | TokenError::Key(_))
             | Self::Log(_)
             | Self::Process(_) => 1,
         }
@@ -102,6 +138,8 @@ async fn start(config: Config) -> Result<(), StartError> {
     serve::raise_descriptor_limit();
     let shutdown = Shutdown::on_signals()?;
     let services = Services::open(config).await?;
+    identities::check_administrators(&services).await?;
+    services.keep_quotas();
     let (config, metrics, origin) =
         (services.config.clone(), services.metrics.clone(), services.origin.clone());
     let health = Health::new(probes(&services.catalog, &services.store), shutdown.stop.clone());
@@ -114,7 +152,10 @@ async fn start(config: Config) -> Result<(), StartError> {
     let router = router.layer(CatchPanicLayer::new()).layer(requests);
     let tls = match config.tls.files() {
         None => None,
-        Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+        Some((cert, key)) => {
+            let client_ca = config.tls.client_ca.clone();
+            Some(Arc::new(Tls::load(TlsFiles { cert, key, client_ca })?))
+        }
     };
     let listeners = listen(&config.server.listen).await?;
     let options = Options {
@@ -129,7 +170,9 @@ async fn start(config: Config) -> Result<(), StartError> {
     if let Some(tls) = tls {
         tokio::spawn(watch(tls, shutdown.stop.clone()));
     }
-    let mut tasks = background::start(periodic(&services), &services.catalog, &shutdown.stop);
+    let mut tasks =
+        background::start(periodic(&services), &services.catalog, &services.metrics, &shutdown.stop);
+    tasks.extend(control(&config, router.clone(), &shutdown));
     tasks.extend(beside);
     greet(&config, &listeners);
     // What cannot be reached may come yet, so it stops no start; but a wrong bucket is told of before the first push.
@@ -149,7 +192,60 @@ async fn start(config: Config) -> Result<(), StartError> {
 
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
-    vec![purge(services.blobs.clone())]
+    let mut tasks = vec![purge(services.blobs.clone()), fold(services.catalog.clone())];
+    if services.config.audit.enabled {
+        tasks.push(forget(services));
+    }
+    tasks.extend(upkeep::tasks(services));
+    if let Policy::Rules(live) = &services.policy {
+        tasks.push(follow(live.clone(), services.catalog.clone()));
+    }
+    if let Some(tokens) = &services.tokens {
+        tasks.push(tend(tokens.clone()));
+    }
+    tasks.extend(upkeep::tasks(services));
+    tasks
+}
+
+/// Drops what the audit log has kept for long enough.
+fn forget(services: &Services) -> Periodic {
+    let (catalog, clock) = (services.catalog.clone(), services.clock.clone());
+    let keep = services.config.audit.keep;
+    let round: Round = Arc::new(move |stop| {
+        let (catalog, before) = (catalog.clone(), clock.now() - keep);
+        Box::pin(async move {
+            while !stop.is_cancelled()
+                && catalog.drop_audit(before, FORGET_BATCH).await? == u64::from(FORGET_BATCH)
+            {}
+            Ok(())
+        })
+    });
+    Periodic { name: "the end of old entries of the audit log", every: FORGET, alone: true, round }
+}
+
+/// Reads and rotates the keys of tokens, and forgets what has expired.
+fn tend(tokens: Arc<Tokens>) -> Periodic {
+    let round: Round = Arc::new(move |_stop| {
+        let tokens = tokens.clone();
+        Box::pin(async move { Ok(tokens.tend().await?) })
+    });
+    // Every replica has keys to read; of those that would add one, the catalog lets one.
+    Periodic { name: "the keys of tokens", every: Tokens::TEND, alone: false, round }
+}
+
+/// Takes over rules that were changed on other replicas. While the catalog does not answer, those that are known
+/// hold.
+fn follow(live: Live, catalog: Arc<dyn Catalog>) -> Periodic {
+    let round: Round = Arc::new(move |_stop| {
+        let (live, catalog) = (live.clone(), catalog.clone());
+        Box::pin(async move {
+            if live.refresh(&*catalog).await? {
+                tracing::info!("The policy's rules have changed");
+            }
+            Ok(())
+        })
+    });
+    Periodic { name: "the policy", every: FOLLOW, alone: false, round }
 }
 
 fn probes(catalog: &Arc<dyn Catalog>, store: &Arc<dyn BlobStore>) -> Vec<(&'static str, Probe)> {
@@ -174,6 +270,19 @@ async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError
     Ok(listeners)
 }
 
+/// The socket by which commands reach this server. Where there can be none, it serves all the same: with a catalog
+/// on PostgreSQL commands work without.
+fn control(config: &Config, router: Router, shutdown: &Shutdown) -> Option<JoinHandle<()>> {
+    let folder = &config.data.dir;
+    match std::fs::create_dir_all(folder).and_then(|()| Control::bind(folder)) {
+        Ok(control) => Some(tokio::spawn(control.serve(router, config.server.drain, shutdown.clone()))),
+        Err(error) => {
+            tracing::warn!("There is no control socket in {}: {error}", folder.display());
+            None
+        }
+    }
+}
+
 /// Metrics and health on a port of their own, where one is configured. Its `shutdown` is its own
 /// too: it is open until the last request is over, so that a drain can be watched.
 async fn beside(
@@ -181,7 +290,7 @@ async fn beside(
     metrics: Metrics,
     health: Health,
     shutdown: Shutdown,
-) -> Result<Option<tokio::task::JoinHandle<()>>, StartError> {
+) -> Result<Option<JoinHandle<()>>, StartError> {
     let Some(address) = config.metrics.listen.0 else { return Ok(None) };
     let listeners = listen(&[address]).await?;
     let router = health::metrics(metrics).merge(health::health(health));
@@ -193,6 +302,18 @@ async fn watch(tls: Arc<Tls>, stop: CancellationToken) {
     if let Err(error) = tls.watch(stop).await {
         tracing::error!("Changes of the TLS certificate will not be seen: {error}");
     }
+}
+
+/// Adds up what pushes have noted of the bytes that namespaces hold.
+fn fold(catalog: Arc<dyn Catalog>) -> Periodic {
+    let round: Round = Arc::new(move |stop| {
+        let catalog = catalog.clone();
+        Box::pin(async move {
+            while !stop.is_cancelled() && catalog.fold().await? > 0 {}
+            Ok(())
+        })
+    });
+    Periodic { name: "fold of the ledger", every: FOLD, alone: true, round }
 }
 
 /// Throws expired uploads away, every few minutes, and now and then what interrupted ones left.

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 
-use super::{StartError, storage};
+use super::{StartError, identities, storage};
 use crate::{
     api,
+    audit::Log,
+    auth::{Authenticate, Logins, tokens::Tokens},
     blobs::{self, Blobs},
-    catalog::{Catalog, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions},
+    catalog::{
+        Catalog, NamespaceRules, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions,
+    },
     clock::{Clock, SystemClock},
     config::{Config, Database, Redirect},
     http::{
@@ -16,8 +20,12 @@ use crate::{
         access::Gate,
         redirect::{Redirects, Rule},
         serve::Origin,
+        token::TokenServer,
     },
+    limits::Rates,
     manifests::{self, Manifests},
+    policy::{Live, Policy},
+    records::Records,
     storage::BlobStore,
     tags::Immutable,
     telemetry::Metrics,
@@ -36,10 +44,22 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The rules of blobs.
     pub blobs: Blobs,
+    /// What storage is told of the catalog.
+    pub records: Records,
     /// The rules of manifests.
     pub manifests: Manifests,
     /// Who may do what.
+    pub policy: Policy,
+    /// Names and secrets.
+    pub logins: Arc<Logins>,
+    /// Tokens, where callers have to say who they are.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Everything that may say who a request comes from.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// Where callers are looked at.
     pub gate: Gate,
+    /// Who did what.
+    pub audit: Log,
     /// Which address clients use.
     pub origin: Arc<Origin>,
     /// What is counted.
@@ -52,37 +72,55 @@ impl Services {
     /// # Errors
     /// When one of them cannot be opened.
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        let catalog = open_catalog(&config).await?;
+        let (catalog, clock) = open_catalog(&config).await?;
         let store = storage::open(&config).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
+        let records = Records::new(catalog.clone(), store.clone());
+        let rules = manifest_settings(&config);
+        let manifests = Manifests::new(catalog.clone(), clock.clone(), records.clone(), rules);
+        let origin = Arc::new(Origin {
+            external_url: config.server.external_url.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+        });
+        let policy = open_policy(&config, &*catalog).await?;
+        let audit = if config.audit.enabled {
+            Log::start(catalog.clone(), clock.clone())
+        } else {
+            Log::off(clock.clone())
+        };
+        let logins = identities::logins(&config, &catalog, &clock).await?;
+        let tokens = identities::tokens(&config, &catalog, &clock, &origin, &policy, &logins).await?;
+        let authenticate = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
+        let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
         let metrics = Metrics::default();
         metrics.register(
             "storage_wrong_bytes",
             "Answers that were broken off since storage sent other bytes than those of the blob",
             blobs.wrong_bytes(),
         );
-        let manifests = Manifests::new(catalog.clone(), clock.clone(), manifest_settings(&config));
-        let origin = Arc::new(Origin {
-            external_url: config.server.external_url.clone(),
-            trusted_proxies: config.server.trusted_proxies.clone(),
-        });
         Ok(Self {
             config: Arc::new(config),
             catalog,
             store,
             clock,
             blobs,
+            records,
             manifests,
-            gate: Gate::open(),
+            logins,
+            tokens,
+            authenticate,
+            gate,
+            policy,
+            audit,
             origin,
             metrics,
         })
     }
 
-    /// `/v2/` and `/api/v1/`.
+    /// `/v2/` and `/api/v1/`, and `/token` where tokens are issued.
     pub fn router(&self) -> Router {
-        let settings = http_settings(&self.config, &self.origin);
+        let mut settings = http_settings(&self.config, &self.origin);
+        settings.rates = Rates::new(&self.config.rates.settings(), self.clock.clone()).map(Arc::new);
         let api = Api::new(
             self.catalog.clone(),
             self.blobs.clone(),
@@ -90,30 +128,68 @@ impl Services {
             self.gate.clone(),
             settings,
         );
-        http::router(api).merge(api::router(self.clone()))
+        let mut router = http::router(api).merge(api::router(self.clone()));
+        if let Some(tokens) = self.tokens.clone().filter(|tokens| tokens.issues()) {
+            let authenticate = self.authenticate.clone();
+            router = router.merge(http::token::router(TokenServer { tokens, authenticate }));
+        }
+        if self.config.auth.enabled || self.config.server.insecure_open {
+            return router;
+        }
+        router.layer(from_fn_with_state(self.origin.clone(), http::known_host))
+    }
+
+    /// Has the catalog keep the configured quotas from now on. A server does; a command that restores what
+    /// was there once must not be stopped by a limit.
+    pub fn keep_quotas(&self) {
+        let rules = self.config.quotas.rules();
+        self.catalog.govern(NamespaceRules {
+            limit_of: Arc::new(move |namespace| rules.limit_of(namespace)),
+            max_repositories: self.config.caps.repositories_per_namespace,
+        });
     }
 
     /// Waits for writes under way and closes what is open.
     pub async fn close(&self) {
         self.blobs.settled().await;
+        if let Err(error) = self.records.flush().await {
+            tracing::warn!("Records that are written will be written again at the next start: {error}");
+        }
+        self.audit.close().await;
         self.catalog.close().await;
     }
 }
 
-async fn open_catalog(config: &Config) -> Result<Arc<dyn Catalog>, OpenError> {
+/// The catalog, and the clock that goes with it: several replicas go by their database's.
+async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Clock>), OpenError> {
     match config.catalog.database() {
         Database::Sqlite => {
             let dir = config.catalog.dir.as_ref().unwrap_or(&config.data.dir);
-            Ok(Arc::new(SqliteCatalog::open(dir, SqliteOptions::default()).await?))
+            let catalog = SqliteCatalog::open(dir, SqliteOptions::default()).await?;
+            Ok((Arc::new(catalog), Arc::new(SystemClock)))
         }
         Database::Postgres(url) => {
             let options = PostgresOptions {
                 connections: config.catalog.max_connections,
                 ..PostgresOptions::new(url.reveal())
             };
-            Ok(Arc::new(PostgresCatalog::open(&options).await?))
+            let catalog = PostgresCatalog::open(&options).await?;
+            let clock = catalog.clock();
+            Ok((Arc::new(catalog), Arc::new(clock)))
         }
     }
+}
+
+/// Rules are asked where callers say who they are, and where somebody wrote rules into the configuration all the
+/// same: then everybody is anonymous to them.
+async fn open_policy(config: &Config, catalog: &dyn Catalog) -> Result<Policy, StartError> {
+    let configured = config.policy.rules.0.clone();
+    if !config.auth.enabled && configured.is_empty() {
+        return Ok(Policy::Open);
+    }
+    let live = Live::new(configured).map_err(StartError::Policy)?;
+    live.refresh(catalog).await.map_err(OpenError::from)?;
+    Ok(Policy::Rules(live))
 }
 
 fn blob_settings(config: &Config) -> blobs::Settings {
@@ -122,6 +198,7 @@ fn blob_settings(config: &Config) -> blobs::Settings {
         max_blob_bytes: config.uploads.max_blob_size.map(|size| size.0),
         min_chunk_bytes: config.uploads.min_chunk.map_or(0, |size| size.0),
         max_uploads: config.uploads.max_sessions,
+        max_uploads_per_user: config.caps.sessions_per_user,
         ..blobs::Settings::default()
     }
 }
@@ -133,6 +210,10 @@ fn manifest_settings(config: &Config) -> manifests::Settings {
         max_depth: berth_oci::manifest::MAX_INDEX_DEPTH,
         immutable: Immutable::new(config.tags.immutable.clone()),
         blob_lease: blobs::Settings::default().lease,
+        most: manifests::PerRepository {
+            manifests: config.caps.manifests_per_repository,
+            tags: config.caps.tags_per_repository,
+        },
     }
 }
 
@@ -142,6 +223,7 @@ fn http_settings(config: &Config, origin: &Arc<Origin>) -> http::Settings {
         deletes: config.delete.enabled,
         origin: origin.clone(),
         redirects: redirects(config),
+        rates: None,
     }
 }
 

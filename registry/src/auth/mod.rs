@@ -1,15 +1,21 @@
 //! Who asks: identities, tokens and where they come from. What they may do is [`crate::policy`]'s.
 
 mod authenticate;
+mod claimed;
 mod connection;
+pub mod names;
+pub mod passwords;
 mod principal;
+pub mod tokens;
 
 use std::{fmt::Debug, net::IpAddr};
 
 use async_trait::async_trait;
 pub use authenticate::{AddressOf, Callers, Nobody};
+pub use claimed::claimed_name;
 pub use connection::{ClientCertificate, Trusted};
 use http::request::Parts;
+pub use passwords::{HtpasswdError, Logins, Sources};
 pub use principal::{Authority, Principal, Subject};
 
 use crate::catalog::CatalogError;

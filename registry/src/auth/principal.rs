@@ -1,6 +1,6 @@
 //! Who a request comes from.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use berth_oci::auth::Scope;
 
@@ -36,6 +36,34 @@ impl fmt::Display for Subject {
             Self::Federated { issuer, name } => write!(f, "ci:{issuer}:{name}"),
             Self::Certificate(name) => write!(f, "cert:{name}"),
             Self::Local => f.write_str("local"),
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault = || {
+            format!(
+                "{text:?} is nobody: write anonymous, local, user:NAME, robot:NAME, ci:ISSUER:NAME or cert:NAME"
+            )
+        };
+        match text {
+            "anonymous" => return Ok(Self::Anonymous),
+            "local" => return Ok(Self::Local),
+            _ => {}
+        }
+        let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(fault)?;
+        match (kind, name.split_once(':')) {
+            ("user", _) => Ok(Self::User(name.to_owned())),
+            ("robot", _) => Ok(Self::Robot(name.to_owned())),
+            ("cert", _) => Ok(Self::Certificate(name.to_owned())),
+            ("ci", Some((issuer, name))) if !issuer.is_empty() && !name.is_empty() => {
+                Ok(Self::Federated { issuer: issuer.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(fault()),
         }
     }
 }

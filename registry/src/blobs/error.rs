@@ -3,7 +3,7 @@
 use berth_oci::Digest;
 
 use crate::{
-    catalog::{BoxError, CatalogError},
+    catalog::{BoxError, CatalogError, Refusal},
     storage::StorageError,
 };
 
@@ -41,9 +41,17 @@ pub enum UploadError {
         /// What came.
         actual: Digest,
     },
-    /// Too many sessions are open.
-    #[error("too many uploads are open")]
-    TooMany,
+    /// Too many sessions are open, of all callers together or of this one: so many may be.
+    #[error("{limit} uploads are open, and no more may be")]
+    TooMany {
+        /// How many.
+        limit: u32,
+        /// Whether they are all the caller's.
+        own: bool,
+    },
+    /// The namespace's limits say no. The session has ended.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The body broke off. What came of it is stored.
     #[error("the body broke off: {0}")]
     Body(#[source] BoxError),

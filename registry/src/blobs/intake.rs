@@ -11,7 +11,7 @@ use super::{
     hash::{Hash, IN_FLIGHT},
 };
 use crate::{
-    catalog::BoxError,
+    catalog::{BoxError, Refusal, Room},
     storage::{
         StageWriter, StorageError,
         lane::{Budget, Lane},
@@ -56,12 +56,14 @@ pub(super) enum Cut {
     Broken(BoxError),
     /// More bytes than a blob may have: this many.
     TooLarge(u64),
+    /// More bytes than were free in the namespace when the request began.
+    Refused(Refusal),
     /// Somebody else took the session over, or ended it.
     Lost,
 }
 
 /// How many bytes may come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Limits {
     /// Exactly these, if known.
     pub(super) announced: Option<u64>,
@@ -69,12 +71,19 @@ pub(super) struct Limits {
     pub(super) stored: u64,
     /// Bytes that a blob may have.
     pub(super) max: Option<u64>,
+    /// What was free in the namespace when the request began, where that is limited.
+    pub(super) room: Option<Room>,
 }
 
 impl Limits {
     /// The limit that a blob with `received` bytes more breaks.
     pub(super) fn broken_by(&self, received: u64) -> Option<u64> {
         self.max.filter(|max| self.stored.saturating_add(received) > *max)
+    }
+
+    /// Why a blob with `received` bytes more does not fit.
+    pub(super) fn refuses(&self, received: u64) -> Option<Refusal> {
+        self.room.as_ref()?.refuses(self.stored.saturating_add(received))
     }
 }
 
@@ -96,7 +105,7 @@ impl Intake {
     pub(super) async fn drain(
         &mut self,
         body: &mut Body,
-        limits: Limits,
+        limits: &Limits,
         lost: &CancellationToken,
     ) -> Result<Option<Cut>, StorageError> {
         loop {
@@ -113,6 +122,9 @@ impl Intake {
             let received = self.received + bytes.len() as u64;
             if let Some(max) = limits.broken_by(received) {
                 return Ok(Some(Cut::TooLarge(max)));
+            }
+            if let Some(refusal) = limits.refuses(received) {
+                return Ok(Some(Cut::Refused(refusal)));
             }
             if let Some(announced) = limits.announced.filter(|announced| received > *announced) {
                 // What was announced is taken, what follows is not.
@@ -215,6 +227,7 @@ impl From<Cut> for UploadError {
             Cut::Size { announced, received } => Self::Size { announced, received },
             Cut::Broken(error) => Self::Body(error),
             Cut::TooLarge(max) => Self::TooLarge(max),
+            Cut::Refused(refusal) => Self::Refused(refusal),
             Cut::Lost => Self::Unknown,
         }
     }

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::{
-    catalog::{BlobRow, Catalog, CatalogError, Lease, ObjectKey},
+    catalog::{BlobRow, Catalog, CatalogError, Lease, ObjectKey, Refusal},
     clock::Clock,
     storage::{BlobBody, BlobStore, StorageError, lane::Budget},
 };
@@ -55,17 +55,21 @@ pub struct Settings {
     pub min_chunk_bytes: u64,
     /// Uploads that may be open at a time, give or take those of the last moment.
     pub max_uploads: u32,
+    /// As `max_uploads`, for one user; 0 is no limit.
+    pub max_uploads_per_user: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             upload_expiry: Duration::from_secs(24 * 3600),
-            claim: Duration::from_secs(30),
+            // So long an upload waits whose replica died in the middle of a request.
+            claim: Duration::from_secs(15),
             lease: Duration::from_secs(24 * 3600),
             max_blob_bytes: None,
             min_chunk_bytes: 0,
             max_uploads: 10_000,
+            max_uploads_per_user: 500,
         }
     }
 }
@@ -79,6 +83,9 @@ pub enum BlobError {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The namespace's limits say no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 /// Blobs and uploads, by their rules. Cheap to clone.
@@ -199,7 +206,7 @@ impl Blobs {
     /// it is not to be had. That the caller may read there is the caller's to know.
     ///
     /// # Errors
-    /// When the catalog fails.
+    /// When the namespace's limits say no, or the catalog fails.
     pub async fn mount(
         &self,
         from: Option<&RepoName>,
@@ -207,7 +214,7 @@ impl Blobs {
         digest: &Digest,
     ) -> Result<Option<BlobRow>, BlobError> {
         let now = self.inner.clock.now();
-        Ok(self.inner.catalog.mount_blob(from, to, digest, now, self.lease()).await?)
+        Ok(self.inner.catalog.mount_blob(from, to, digest, now, self.lease()).await??)
     }
 
     /// Waits until no request writes any more. None must come in meanwhile.

@@ -62,11 +62,19 @@ impl Blobs {
             committed = self.inner.catalog.commit_blob(&blob, self.inner.clock.now(), self.lease()).await;
         }
         match committed {
-            Ok(committed) => {
+            Ok(Ok(committed)) => {
                 if committed.blob.key != blob.key {
                     self.delete_orphan(&blob.key).await;
                 }
                 Ok(committed.blob)
+            }
+            Ok(Err(refusal)) => {
+                // No row refers to the object, and none will.
+                self.delete_orphan(&blob.key).await;
+                if let Some(id) = upload {
+                    self.inner.catalog.delete_upload(repo, id).await.ok(); // Or it expires.
+                }
+                Err(refusal.into())
             }
             Err(error) => {
                 // The object stays: nobody can say that no row refers to it. The session's bytes

@@ -49,6 +49,7 @@ impl Blobs {
         principal: &str,
         algorithm: Algorithm,
     ) -> Result<Session, UploadError> {
+        self.own_share(principal).await?;
         self.make_room().await?;
         let now = self.inner.clock.now();
         // Random, not in order of time: who knows one id must not guess the next.
@@ -66,6 +67,17 @@ impl Blobs {
         Ok(Session { repo, id, principal })
     }
 
+    /// Asked of the catalog each time, so that it holds over all replicas, give or take those of the
+    /// last moment. Nobody in particular has no share: for them there is the cap of all together.
+    async fn own_share(&self, principal: &str) -> Result<(), UploadError> {
+        let limit = self.inner.settings.max_uploads_per_user;
+        if limit == 0 || principal.is_empty() {
+            return Ok(());
+        }
+        let open = self.inner.catalog.count_uploads_of(principal, limit).await?;
+        if open >= limit { Err(UploadError::TooMany { limit, own: true }) } else { Ok(()) }
+    }
+
     async fn make_room(&self) -> Result<(), UploadError> {
         let (Cap(count), max) = (&self.inner.cap, self.inner.settings.max_uploads);
         if count.fetch_add(1, Ordering::Relaxed) < max {
@@ -74,7 +86,7 @@ impl Blobs {
         let open = self.inner.catalog.count_uploads(max).await?;
         if open >= max {
             count.store(max, Ordering::Relaxed);
-            return Err(UploadError::TooMany);
+            return Err(UploadError::TooMany { limit: max, own: false });
         }
         count.store(open + 1, Ordering::Relaxed);
         Ok(())

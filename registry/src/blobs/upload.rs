@@ -14,9 +14,12 @@ use super::{
     intake::{self, Cut, Intake, Limits},
 };
 use crate::{
-    catalog::{BlobRow, UploadId, UploadProgress, UploadRow},
+    catalog::{BlobRow, Room, UploadId, UploadProgress, UploadRow},
     storage::StorageError,
 };
+
+/// A blob of so many bytes is taken without asking first whether it fits.
+const LITTLE: u64 = 1 << 20;
 
 impl Blobs {
     /// Appends a chunk to a session, and says how many bytes are stored now.
@@ -102,9 +105,9 @@ impl Blobs {
     ) -> Result<u64, UploadError> {
         let announced = chunk.size()?;
         let held = self.claim(session).await?;
-        let limits = self.in_order(&held, chunk, announced).await?;
+        let limits = self.in_order(&held, chunk, announced, None).await?;
         let mut intake = self.open_intake(&held, None).await?;
-        match intake.drain(body, limits, &held.lost).await {
+        match intake.drain(body, &limits, &held.lost).await {
             Ok(None) => self.keep(&held, intake).await,
             Ok(Some(cut)) => Err(self.cut_short(&held, intake, cut).await),
             Err(error) => Err(self.give_up(&held, intake, error).await),
@@ -120,9 +123,9 @@ impl Blobs {
     ) -> Result<BlobRow, UploadError> {
         let announced = chunk.size()?;
         let held = self.claim(session).await?;
-        let limits = self.in_order(&held, chunk, announced).await?;
+        let limits = self.in_order(&held, chunk, announced, Some(digest)).await?;
         let mut intake = self.open_intake(&held, Some(digest)).await?;
-        match intake.drain(body, limits, &held.lost).await {
+        match intake.drain(body, &limits, &held.lost).await {
             Ok(None) => {}
             Ok(Some(cut)) => return Err(self.cut_short(&held, intake, cut).await),
             Err(error) => return Err(self.give_up(&held, intake, error).await),
@@ -149,13 +152,18 @@ impl Blobs {
         length: Option<u64>,
         body: &mut Body,
     ) -> Result<BlobRow, UploadError> {
-        let limits = Limits { announced: length, stored: 0, max: self.inner.settings.max_blob_bytes };
+        let room = self.room(repo, Some(digest), 0, length).await?;
+        let max = self.inner.settings.max_blob_bytes;
+        let limits = Limits { announced: length, stored: 0, max, room };
         if let Some(max) = limits.broken_by(length.unwrap_or(0)) {
             return Err(UploadError::TooLarge(max));
         }
+        if let Some(refusal) = limits.refuses(length.unwrap_or(0)) {
+            return Err(refusal.into());
+        }
         let writer = self.inner.store.stage(UploadId(Uuid::new_v4()), &[], 0).await?;
         let mut intake = Intake::new(Hash::new(digest.algorithm()), writer, &self.inner.budget);
-        let failed = match intake.drain(body, limits, &CancellationToken::new()).await {
+        let failed = match intake.drain(body, &limits, &CancellationToken::new()).await {
             Ok(None) => None,
             Ok(Some(cut)) => Some(cut.into()),
             Err(error) => Some(error.into()),
@@ -178,18 +186,45 @@ impl Blobs {
         held: &Held,
         chunk: Chunk,
         announced: Option<u64>,
+        digest: Option<&Digest>,
     ) -> Result<Limits, UploadError> {
         let offset = held.row.progress.offset;
         if chunk.range.is_some_and(|range| range.first() != offset) {
             self.release(held).await;
             return Err(UploadError::OutOfOrder { offset });
         }
-        let limits = Limits { announced, stored: offset, max: self.inner.settings.max_blob_bytes };
+        let room = match self.room(&held.row.repo, digest, offset, announced).await {
+            Ok(room) => room,
+            Err(error) => {
+                self.release(held).await;
+                return Err(error);
+            }
+        };
+        let limits = Limits { announced, stored: offset, max: self.inner.settings.max_blob_bytes, room };
         if let Some(max) = limits.broken_by(announced.unwrap_or(0)) {
             self.end_session(held).await;
             return Err(UploadError::TooLarge(max));
         }
+        if let Some(refusal) = limits.refuses(announced.unwrap_or(0)) {
+            self.end_session(held).await;
+            return Err(refusal.into());
+        }
         Ok(limits)
+    }
+
+    /// What is free in the namespace, so that whoever brings more is told before it is sent and not
+    /// after. A blob that is not named yet counts as new. Of little is not asked: the commit decides.
+    async fn room(
+        &self,
+        repo: &RepoName,
+        digest: Option<&Digest>,
+        stored: u64,
+        announced: Option<u64>,
+    ) -> Result<Option<Room>, UploadError> {
+        if announced.is_some_and(|announced| stored.saturating_add(announced) <= LITTLE) {
+            return Ok(None);
+        }
+        Ok(self.inner.catalog.room(repo, digest).await?)
     }
 
     /// Opens hash and storage where the last request left them.
@@ -247,7 +282,7 @@ impl Blobs {
     async fn cut_short(&self, held: &Held, intake: Intake, cut: Cut) -> UploadError {
         match cut {
             Cut::Lost => self.lost(held, Some(intake)).await,
-            Cut::TooLarge(_) => {
+            Cut::TooLarge(_) | Cut::Refused(_) => {
                 intake.abandon().await.ok(); // Discarded again with the session, and logged there.
                 self.end_session(held).await;
                 cut.into()

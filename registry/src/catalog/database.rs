@@ -59,6 +59,9 @@ pub(super) trait Statements: Send {
     /// `$1` a repository's name, `$2` a digest: the manifest's id, and nobody else refers to it anew
     /// before the end of the transaction.
     const LOCK_MANIFEST: &'static str;
+    /// `$1` a digest: the manifest's body, and nobody else decides whether it goes before the end of the
+    /// transaction.
+    const LOCK_BODY: &'static str;
 
     /// Runs a statement and says how many rows it changed.
     fn execute(
@@ -126,6 +129,8 @@ macro_rules! over_references {
              WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND digest = $2",
             $lock
         );
+        const LOCK_BODY: &'static str =
+            concat!("SELECT digest FROM manifest_bodies WHERE digest = $1", $lock);
     };
 }
 

@@ -20,21 +20,29 @@ mod open;
 mod ops;
 pub mod postgres;
 mod quotas;
+mod rules;
 mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
 mod tokens;
+pub mod transfer;
 mod upkeep;
 
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
-pub use audit::AuditLog;
+pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::Collection;
-pub use leadership::Leadership;
+#[cfg(test)]
+pub(crate) use leadership::Leading;
+pub use leadership::{Lead, Leadership};
 pub use model::*;
 pub use open::OpenError;
-pub use postgres::{PostgresCatalog, PostgresOptions};
-pub use quotas::Quotas;
+pub use postgres::{DatabaseClock, PostgresCatalog, PostgresOptions};
+pub use quotas::{
+    LimitOf, Namespace, NamespaceError, NamespaceRules, NamespaceUsage, Quotas, Recount, Refusal,
+    RepositoryUsage, Room, SetQuota,
+};
+pub use rules::{KeptRule, KeptRules, Rules};
 pub use sqlite::{SqliteCatalog, SqliteOptions};
 pub use tokens::{RefreshKind, RefreshRow, SecretHash, SigningKeyRow, Tokens};
 pub use upkeep::{
@@ -70,6 +78,7 @@ pub trait Catalog:
     + Collection
     + Leadership
     + Quotas
+    + Rules
     + Tokens
     + Upkeep
     + Send
@@ -96,7 +105,14 @@ pub trait Catalog:
     /// The object is durable before this is called: a crash between leaves an object to sweep,
     /// never a row that points at nothing. If the blob was there already its row stays, and the
     /// answer tells the caller that its own object is surplus and can be deleted.
-    async fn commit_blob(&self, blob: &NewBlob, now: Timestamp, lease: Lease) -> Result<Committed>;
+    ///
+    /// Refused, and nothing of it visible, where the namespace's limits say so; the session stays.
+    async fn commit_blob(
+        &self,
+        blob: &NewBlob,
+        now: Timestamp,
+        lease: Lease,
+    ) -> Result<Result<Committed, Refusal>>;
 
     /// Links a blob into `to` without moving a byte. With `from`, only if that repository links
     /// it; without, if any repository does. `None` when it is not to be had.
@@ -107,7 +123,7 @@ pub trait Catalog:
         digest: &Digest,
         now: Timestamp,
         lease: Lease,
-    ) -> Result<Option<BlobRow>>;
+    ) -> Result<Result<Option<BlobRow>, Refusal>>;
 
     /// Takes the link of a blob out of `repo`; the bytes stay for collection. `false` when there was none.
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool>;

@@ -6,6 +6,7 @@ use berth_oci::{Digest, MediaType, RepoName, Tag};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::Refusal;
 use crate::clock::Timestamp;
 
 /// For how long from a moment on collection must leave a blob alone.
@@ -179,6 +180,8 @@ pub enum ManifestPut {
     Stored {
         /// Whether the manifest is new to the repository.
         created: bool,
+        /// Tags that pointed at another manifest before, and at which.
+        moved: Vec<(Tag, Digest)>,
     },
     /// Nothing was stored, since these are missing (the first hundred).
     Missing(Vec<ManifestRef>),
@@ -186,6 +189,8 @@ pub enum ManifestPut {
     TooDeep,
     /// Nothing was stored, since this tag points at another manifest and must not move.
     TagFixed(Tag),
+    /// Nothing was stored, since the namespace's limits say so.
+    Refused(Refusal),
 }
 
 /// Which tags must not go.

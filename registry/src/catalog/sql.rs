@@ -44,16 +44,28 @@ pub(super) const UNLINK_BLOB: &str = "DELETE FROM blob_links \
 
 // Upload sessions.
 
-pub(super) const ADD_UPLOAD: &str = "INSERT INTO uploads (id, repo, principal, created_at, received, hash, staging, expires_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
+macro_rules! add_upload {
+    () => {
+        "INSERT INTO uploads (id, repo, principal, created_at, received, hash, staging, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING"
+    };
+}
+macro_rules! delete_upload {
+    () => {
+        "DELETE FROM uploads WHERE id = $1 AND repo = $2 \
+         RETURNING id, repo, principal, created_at, received, hash, staging, expires_at"
+    };
+}
+pub(super) use {add_upload, delete_upload};
+
+pub(super) const ADD_UPLOAD: &str = add_upload!();
 pub(super) const UPLOAD: &str = "SELECT id, repo, principal, created_at, received, hash, staging, expires_at FROM uploads \
      WHERE id = $1 AND repo = $2";
 /// By the index on their ends, which is short, and not by the rows, which are not.
 pub(super) const COUNT_UPLOADS: &str =
     "SELECT COUNT(*) FROM (SELECT 1 FROM uploads WHERE expires_at >= 0 LIMIT $1) AS counted";
 pub(super) const END_UPLOAD: &str = "DELETE FROM uploads WHERE id = $1";
-pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE id = $1 AND repo = $2 \
-     RETURNING id, repo, principal, created_at, received, hash, staging, expires_at";
+pub(super) const DELETE_UPLOAD: &str = delete_upload!();
 
 // Manifests.
 
@@ -68,6 +80,11 @@ pub(super) const ADD_MANIFEST: &str = "INSERT INTO manifests \
 /// The same bytes again: what a push may say differently, and that it was pushed now.
 pub(super) const PUSH_MANIFEST_AGAIN: &str = "UPDATE manifests SET media_type = $3, pushed_at = $4 \
      WHERE repo_id = $1 AND digest = $2 RETURNING id";
+/// Whether it stands as the push of that moment left it.
+pub(super) const PUSHED_AT: &str = "SELECT id FROM manifests \
+     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND digest = $2 AND pushed_at = $3";
+/// Whether it is there, by its id.
+pub(super) const MANIFEST_BY_ID: &str = "SELECT id FROM manifests WHERE id = $1";
 /// Its references and tags go with it.
 pub(super) const DELETE_MANIFEST: &str = "DELETE FROM manifests WHERE id = $1";
 
@@ -97,6 +114,9 @@ pub(super) const SET_TAG_BY_DIGEST: &str = "INSERT INTO tags (repo_id, name, man
      SELECT m.repo_id, $2, m.id, $4 FROM manifests m \
      WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $3 \
      ON CONFLICT (repo_id, name) DO UPDATE SET manifest = excluded.manifest, updated_at = excluded.updated_at";
+/// What a tag points at, and since when: together the one setting of it.
+pub(super) const TAG: &str = "SELECT manifest, updated_at FROM tags \
+     WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name = $2";
 pub(super) const DELETE_TAG: &str = "DELETE FROM tags \
      WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND name = $2";
 pub(super) const TAGS_OF: &str = "SELECT name FROM tags WHERE manifest = $1";

@@ -161,6 +161,9 @@ pub trait Upkeep: Send + Sync {
     /// Blobs after `after` in order of their digests, `limit` at most.
     async fn blobs_after(&self, after: Option<&Digest>, limit: u32) -> Result<Vec<StoredBlob>>;
 
+    /// A blob, whoever links it and whether or not it is in service.
+    async fn stored_blob(&self, digest: &Digest) -> Result<Option<StoredBlob>>;
+
     /// Takes a blob out of service: it is as if it was not there until somebody uploads it again, or
     /// it is released. `false` when the blob has another object by now, or is gone.
     async fn quarantine(&self, digest: &Digest, key: &ObjectKey, now: Timestamp) -> Result<bool>;

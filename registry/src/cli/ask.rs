@@ -7,7 +7,9 @@ use std::{
     process::ExitCode,
 };
 
-use http::StatusCode;
+use http::{Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 
 use super::Source;
 use crate::{
@@ -43,15 +45,59 @@ pub fn ask<F: Future<Output = Result<(), AdminError>>>(
     }
 }
 
+/// A name as one segment of a path, or as a parameter.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// Asks for a list page by page and gives each entry to `print`.
+pub(super) async fn each_page(
+    registry: &Admin,
+    path: &str,
+    key: &str,
+    print: impl Fn(&Value) -> Result<(), AdminError>,
+) -> Result<(), AdminError> {
+    let mut page = format!("{path}?limit=1000");
+    loop {
+        let answer = registry.call(Method::GET, &page, None).await?;
+        answer[key].as_array().into_iter().flatten().try_for_each(&print)?;
+        match answer["next"].as_str() {
+            Some(last) => page = format!("{path}?limit=1000&after={}", encoded(last)),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Prints one line. That nobody reads any more is no failure.
+pub(super) fn say(line: &str) -> Result<(), AdminError> {
+    written(writeln!(io::stdout(), "{line}"))
+}
+
+/// Prints JSON, as people and programs can read it.
+pub(super) fn print_json(value: &Value) -> Result<(), AdminError> {
+    say(&format!("{value:#}"))
+}
+
+fn written(result: io::Result<()>) -> Result<(), AdminError> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(AdminError::Output(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 fn status(error: &AdminError) -> u8 {
     match error {
         AdminError::Start(error) => error.exit_status(),
+        AdminError::Input(_) => 2,
         AdminError::Refused(status, _)
             if status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS =>
         {
             2
         }
-        AdminError::Refused(..) | AdminError::Unreachable(_) => 1,
+        AdminError::Refused(..)
+        | AdminError::Unreachable(_)
+        | AdminError::Found(_)
+        | AdminError::Output(_) => 1,
     }
 }
 

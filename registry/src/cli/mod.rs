@@ -1,6 +1,19 @@
 //! The command line.
 
 mod ask;
+pub mod audit;
+pub mod check;
+pub mod import;
+pub mod man;
+pub mod migrate;
+mod offline;
+mod password;
+pub mod policy;
+pub mod quota;
+pub mod recover;
+pub mod robot;
+pub mod token;
+pub mod user;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -8,6 +21,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use ask::ask;
+pub use audit::Audit;
+pub use policy::Policy;
+pub use robot::Robot;
+pub use token::Token;
+pub use user::User;
 
 use crate::config::Overrides;
 
@@ -47,6 +65,72 @@ pub enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Add, change and list users and groups
+    User {
+        /// Which of it
+        #[command(subcommand)]
+        command: User,
+    },
+    /// Add, change and list robots: programs with a secret
+    Robot {
+        /// Which of it
+        #[command(subcommand)]
+        command: Robot,
+    },
+    /// Show who did what: pushes, deletes, moved tags, failed logins, refusals, changes by administrators
+    ///
+    ///     berth-registry audit --since 1h
+    ///     berth-registry audit --repo team/app --verb overwrite --json
+    #[command(verbatim_doc_comment)]
+    Audit(Audit),
+    /// Show, change and explain the rules of who may do what
+    Policy {
+        /// Which of it
+        #[command(subcommand)]
+        command: Policy,
+    },
+    /// Look whether catalog and storage agree, whether or not the registry runs
+    ///
+    /// Ends with 0 when nothing is wrong, 1 when there are problems, which are named.
+    ///
+    ///     berth-registry check --read-data 1/7     # each day of the week another seventh
+    #[command(verbatim_doc_comment)]
+    Check(check::Check),
+    /// Make, show and end refresh tokens; show and change the keys that tokens are signed with
+    Token {
+        /// Which of it
+        #[command(subcommand)]
+        command: Token,
+    },
+    /// Rebuild a lost catalog from storage
+    ///
+    /// Reads the records that lie beside the blobs and puts manifests, tags and blobs back into an
+    /// empty catalog. Users, rules and whatever else only the catalog holds is not among it: keep
+    /// backups of the database. The registry must be stopped.
+    ///
+    /// Ends with 1 when something could not be brought back; it is named.
+    #[command(verbatim_doc_comment)]
+    Recover(recover::Recover),
+    /// Take over what another registry (Distribution, docker-registry) has stored
+    ///
+    /// Its tree is only read, and it may go on serving: a second run picks up what has come since.
+    /// On one file system blobs get a second name and no byte is copied; in a bucket they are served
+    /// where they are, so that nothing may delete them there any more: stop the other registry's
+    /// garbage collection first. Works whether or not the registry runs.
+    ///
+    ///     berth-registry import --from /var/lib/registry
+    ///
+    /// Ends with 1 when something was left out; it is named.
+    #[command(verbatim_doc_comment)]
+    Import(import::Import),
+    /// Move the catalog between SQLite and PostgreSQL
+    ///
+    /// The target must be empty; every row is counted and read back before it is committed. The
+    /// source stays as it was. The registry must be stopped.
+    ///
+    ///     berth-registry migrate --config old.toml --to new.toml
+    #[command(verbatim_doc_comment)]
+    Migrate(migrate::Migrate),
     /// Write shell completions to standard output
     ///
     ///     berth-registry completion bash > /etc/bash_completion.d/berth-registry
@@ -55,11 +139,28 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Write the manual page to standard output
+    /// Say what namespaces may hold, and see what they do
     ///
-    ///     berth-registry man > /usr/local/share/man/man1/berth-registry.1
+    /// A namespace is the first part of repositories' names: team of team/app. All that its repositories hold
+    /// counts once.
     #[command(verbatim_doc_comment)]
-    Man,
+    Quota {
+        /// What to do
+        #[command(subcommand)]
+        command: quota::Quota,
+    },
+    /// See what the repositories of a namespace hold, and what deleting each would free
+    Usage(quota::Usage),
+    /// Write manual pages: one to standard output, or all of them into a folder
+    ///
+    ///     berth-registry man > berth-registry.1
+    ///     berth-registry man --output /usr/local/share/man/man1
+    #[command(verbatim_doc_comment)]
+    Man {
+        /// A folder for the pages of all commands
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Where the configuration comes from.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::{
     faults::Faults,
+    issuers::{FederationEntry, IssuerEntry},
     section::{Keys, Section},
+    value::Tables,
 };
 
 /// Authentication.
@@ -18,11 +20,22 @@ pub struct Auth {
     pub admins: Vec<String>,
     /// What the registry calls itself to clients.
     pub service: String,
+    /// Token servers of others.
+    pub issuers: Tables<IssuerEntry>,
+    /// Platforms that vouch for programs.
+    pub federation: Tables<FederationEntry>,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { enabled: false, htpasswd: None, admins: Vec::new(), service: "berth".to_owned() }
+        Self {
+            enabled: false,
+            htpasswd: None,
+            admins: Vec::new(),
+            service: "berth".to_owned(),
+            issuers: Tables::default(),
+            federation: Tables::default(),
+        }
     }
 }
 
@@ -56,6 +69,8 @@ impl Section for Auth {
             "What the registry calls itself to clients: the realm of Basic, the service and audience of its tokens.",
             &mut self.service,
         );
+        keys.key("issuers", super::issuers::ABOUT_ISSUERS, &mut self.issuers);
+        keys.key("federation", super::issuers::ABOUT_FEDERATION, &mut self.federation);
     }
 
     fn check(&mut self, faults: &mut Faults) {
@@ -81,10 +96,16 @@ impl Section for Auth {
             faults
                 .add("auth.service", "must be printable ASCII without quotes and backslashes, and not empty");
         }
+        self.check_issuers(faults);
         if self.enabled {
             return;
         }
-        for (key, set) in [("htpasswd", self.htpasswd.is_some()), ("admins", !self.admins.is_empty())] {
+        for (key, set) in [
+            ("htpasswd", self.htpasswd.is_some()),
+            ("admins", !self.admins.is_empty()),
+            ("issuers", !self.issuers.0.is_empty()),
+            ("federation", !self.federation.0.is_empty()),
+        ] {
             if set {
                 faults.add(
                     format!("auth.{key}"),

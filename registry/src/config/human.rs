@@ -36,7 +36,10 @@ fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 /// Reads `30s`, `24h`, `1h30m`, `250ms`.
-pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// A sentence that says what is expected.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
     sum(text, &TIMES)
         .map(Duration::from_millis)
         .ok_or_else(|| format!("{text:?} is not a time like \"30s\" or \"24h\""))

@@ -17,6 +17,10 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a client may take no bytes of an answer.
     pub write_timeout: Duration,
+    /// Over so long a window of waiting for a client to take an answer...
+    pub write_window: Duration,
+    /// ...it must take at least so many bytes per second.
+    pub write_rate: Size,
     /// Over so long a window of waiting for a request's body...
     pub body_window: Duration,
     /// ...at least so many bytes per second must come.
@@ -37,6 +41,8 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            write_window: Duration::from_secs(30),
+            write_rate: Size(1024),
             body_window: Duration::from_secs(30),
             body_rate: Size(1024),
             connections: 10_000,
@@ -69,6 +75,12 @@ impl Section for Limits {
             &mut self.write_timeout,
         );
         keys.key(
+            "write_window",
+            "A client must take an answer at write_rate bytes per second, measured over this time of waiting for it.",
+            &mut self.write_window,
+        );
+        keys.key("write_rate", "Per second; see write_window. 0B lets any do.", &mut self.write_rate);
+        keys.key(
             "body_window",
             "A request's body must come at body_rate bytes per second, measured over this time of waiting for it.",
             &mut self.body_window,
@@ -93,6 +105,7 @@ impl Section for Limits {
             ("head_timeout", self.head_timeout),
             ("idle_timeout", self.idle_timeout),
             ("write_timeout", self.write_timeout),
+            ("write_window", self.write_window),
             ("body_window", self.body_window),
         ];
         for (key, time) in times {

@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod audit;
 mod auth;
 mod catalog;
 mod cidr;
@@ -19,7 +20,11 @@ mod content;
 mod data;
 mod faults;
 mod human;
+mod issuers;
 mod limits;
+mod policy;
+mod quotas;
+mod scrub;
 mod secret;
 mod section;
 mod server;
@@ -27,16 +32,22 @@ mod storage;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod value;
 
+pub use audit::Audit;
 pub use auth::Auth;
 pub use catalog::{Catalog, CatalogKind, Database};
 pub use cidr::Cidr;
 pub use content::{Delete, Manifests, Tags, Uploads};
 pub use data::Data;
 pub use faults::Faults;
-pub use human::Size;
+pub use human::{Size, parse_time};
+pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
+pub use policy::Policy;
+pub use quotas::{Caps, Quotas, Rates};
+pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
 pub use storage::{
@@ -44,6 +55,7 @@ pub use storage::{
     S3Identity, Storage, StorageKind,
 };
 pub use telemetry::{Log, LogFormat, Metrics};
+pub use tokens::{TokenAlgorithm, Tokens};
 pub use value::{MaybeAddress, Tables};
 
 use section::{Environment, Printer, Reader, Section};
@@ -59,6 +71,12 @@ pub struct Config {
     pub limits: Limits,
     /// `[auth]`
     pub auth: Auth,
+    /// `[auth.tokens]`
+    pub tokens: Tokens,
+    /// `[policy]`
+    pub policy: Policy,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[data]`
     pub data: Data,
     /// `[storage]`
@@ -73,6 +91,14 @@ pub struct Config {
     pub tags: Tags,
     /// `[delete]`
     pub delete: Delete,
+    /// `[scrub]`
+    pub scrub: Scrub,
+    /// `[limits]`
+    pub caps: Caps,
+    /// `[limits.rate]`
+    pub rates: Rates,
+    /// `[quotas]`
+    pub quotas: Quotas,
     /// `[log]`
     pub log: Log,
     /// `[metrics]`
@@ -175,6 +201,9 @@ impl Config {
             &mut self.tls,
             &mut self.limits,
             &mut self.auth,
+            &mut self.tokens,
+            &mut self.policy,
+            &mut self.audit,
             &mut self.data,
             &mut self.storage,
             &mut self.catalog,
@@ -182,6 +211,10 @@ impl Config {
             &mut self.manifests,
             &mut self.tags,
             &mut self.delete,
+            &mut self.scrub,
+            &mut self.caps,
+            &mut self.rates,
+            &mut self.quotas,
             &mut self.log,
             &mut self.metrics,
         ]

@@ -1,37 +1,54 @@
 //! Who may do what: every handler takes an [`Access`], and only [`Caller::admit`] makes one.
+//!
+//! Whoever may not do something is told so before anything is looked up: the answer for a repository
+//! that they may not see is the one for a repository that is not there (R21).
 
 use std::{marker::PhantomData, sync::Arc};
 
-use berth_oci::RepoName;
+use berth_oci::{RepoName, Tag};
 use http::request::Parts;
 
-use super::error::ApiError;
-use crate::{
-    auth::{AuthError, Authenticate, Nobody, Principal, Refused},
-    policy::{self, Policy},
+use super::{
+    error::ApiError,
+    serve::{Origin, Peer, client_address},
 };
+use crate::{
+    audit::{Act, Entry, Log, Outcome, Scene},
+    auth::{AuthError, Authenticate, Authority, Nobody, Principal, Refused, Subject, claimed_name},
+    catalog::IsFixed,
+    policy::{self, Policy},
+    telemetry::RequestId,
+};
+
+/// What lists of repositories need, as a token's scope says it.
+const CATALOG_SCOPE: &str = "registry:catalog:*";
 
 /// Something that a request may want to do with a repository.
 pub trait Verb {
     /// As policies call it.
     const VERB: policy::Verb;
+    /// The actions of a token that is good for it: whoever pushes also looks at what is there.
+    const ACTIONS: &'static str;
 }
 
 macro_rules! verbs {
-    ($($(#[$doc:meta])* $verb:ident;)*) => {$(
+    ($($(#[$doc:meta])* $verb:ident = $actions:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $verb;
-        impl Verb for $verb { const VERB: policy::Verb = policy::Verb::$verb; }
+        impl Verb for $verb {
+            const VERB: policy::Verb = policy::Verb::$verb;
+            const ACTIONS: &'static str = $actions;
+        }
     )*};
 }
 verbs! {
     /// Read.
-    Pull;
+    Pull = "pull";
     /// Write.
-    Push;
+    Push = "pull,push";
     /// Delete.
-    Delete;
+    Delete = "delete";
 }
 
 /// Proof that the caller may do `V` with a repository.
@@ -61,13 +78,45 @@ impl<V> Access<V> {
 pub struct Gate {
     authenticate: Arc<dyn Authenticate>,
     policy: Policy,
+    /// Where it is recorded what happened, and who is believed about addresses.
+    audit: Option<(Log, Arc<Origin>)>,
 }
 
 impl Gate {
     /// A gate at which these decide.
     #[must_use]
     pub fn new(authenticate: Arc<dyn Authenticate>, policy: Policy) -> Self {
-        Self { authenticate, policy }
+        Self { authenticate, policy, audit: None }
+    }
+
+    /// Records what callers do.
+    #[must_use]
+    pub fn recorded(mut self, log: Log, origin: Arc<Origin>) -> Self {
+        self.audit = Some((log, origin));
+        self
+    }
+
+    /// Records something that was done or that failed.
+    pub(crate) async fn record(
+        &self,
+        request: &Parts,
+        who: &Principal,
+        act: Act,
+        tell: impl FnOnce(&mut Entry),
+    ) {
+        let Some((log, origin)) = &self.audit else { return };
+        let mut entry = Entry::new(who, act, scene(request, origin));
+        tell(&mut entry);
+        log.record(entry).await;
+    }
+
+    /// Records a refusal.
+    fn refused(&self, request: &Parts, who: &Principal, act: Act, tell: impl FnOnce(&mut Entry)) {
+        let Some((log, origin)) = &self.audit else { return };
+        let mut entry = Entry::new(who, act, scene(request, origin));
+        entry.outcome = Outcome::Denied;
+        tell(&mut entry);
+        log.refused(entry);
     }
 
     /// Everybody may do everything.
@@ -76,14 +125,25 @@ impl Gate {
         Self::new(Arc::new(Nobody), Policy::Open)
     }
 
+    /// The rules.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Finds out who a request comes from.
     ///
     /// # Errors
     /// When its credentials are wrong.
     pub async fn identify(&self, request: &Parts) -> Result<Caller, ApiError> {
         match self.authenticate.identify(request).await {
-            Ok(principal) => Ok(Caller { principal, policy: self.policy.clone() }),
+            Ok(principal) => Ok(Caller { principal, gate: self.clone() }),
             Err(AuthError::Invalid(why)) => {
+                self.refused(request, &Principal::anonymous(), Act::Login, |entry| {
+                    entry.outcome = Outcome::Failed;
+                    entry.who = claimed_name(request).unwrap_or_default();
+                    entry.detail.clone_from(&why);
+                });
                 let challenge = self.authenticate.challenge(request, "", Refused::Invalid);
                 Err(ApiError::Unauthorized { challenge, why })
             }
@@ -97,7 +157,7 @@ impl Gate {
 #[derive(Clone, Debug)]
 pub struct Caller {
     principal: Principal,
-    policy: Policy,
+    gate: Gate,
 }
 
 impl Caller {
@@ -107,19 +167,118 @@ impl Caller {
         &self.principal
     }
 
+    /// The rules.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.gate.policy
+    }
+
     /// Gives access to `repo`, or says why not.
     ///
     /// # Errors
-    /// When the policy does not let them.
-    pub fn admit<V: Verb>(&self, repo: RepoName) -> Result<Access<V>, ApiError> {
+    /// When the policy does not let them: 401 for whom credentials, or a token that reaches further, may help, 403
+    /// for others.
+    pub fn admit<V: Verb>(&self, request: &Parts, repo: RepoName) -> Result<Access<V>, ApiError> {
         if !self.may(V::VERB, Some(&repo)) {
-            return Err(ApiError::Denied(format!("{} of {repo} is not allowed", V::VERB.as_str())));
+            let why = format!("{} of {repo} is not allowed", V::VERB.as_str());
+            self.denied(request, V::VERB, &repo, request.uri.path());
+            return Err(self.refuse(request, &format!("repository:{repo}:{}", V::ACTIONS), why));
         }
         Ok(Access { repo, principal: self.principal.key(), verb: PhantomData })
     }
 
+    /// Lets nobody see `/v2/` itself who has to say first who they are: that is how clients find out that they do.
+    ///
+    /// # Errors
+    /// 401 for anonymous callers, where there are others.
+    pub fn enter(&self, request: &Parts) -> Result<(), ApiError> {
+        if self.principal.subject != Subject::Anonymous || self.principal.authority != Authority::Policy {
+            return Ok(());
+        }
+        self.challenge(request, "", Refused::Anonymous).map_or(Ok(()), Err)
+    }
+
+    /// Lets the caller have lists of repositories.
+    ///
+    /// # Errors
+    /// 401 for anonymous callers, where there are others, and for tokens that do not grant it.
+    pub fn admit_list(&self, request: &Parts) -> Result<(), ApiError> {
+        if !self.policy().may_list(&self.principal) {
+            return Err(self.refuse(
+                request,
+                CATALOG_SCOPE,
+                "the list of repositories is not allowed".to_owned(),
+            ));
+        }
+        if self.principal.subject == Subject::Anonymous
+            && let Some(refused) = self.challenge(request, CATALOG_SCOPE, Refused::Anonymous)
+        {
+            return Err(refused);
+        }
+        Ok(())
+    }
+
+    /// Records that the caller may not do something. Not of anonymous callers that are about to be asked who they
+    /// are: every client begins so.
+    pub(crate) fn denied(&self, request: &Parts, verb: policy::Verb, repo: &RepoName, reference: &str) {
+        if self.principal.subject == Subject::Anonymous
+            && self.gate.authenticate.challenge(request, "", Refused::Anonymous).is_some()
+        {
+            return;
+        }
+        self.gate.refused(request, &self.principal, act(verb), |entry| {
+            entry.repository = repo.as_str().to_owned();
+            reference.clone_into(&mut entry.reference);
+        });
+    }
+
+    /// Records something that the caller has done.
+    pub(crate) async fn did(
+        &self,
+        request: &Parts,
+        act: Act,
+        repo: &RepoName,
+        tell: impl FnOnce(&mut Entry),
+    ) {
+        let tell = |entry: &mut Entry| {
+            entry.repository = repo.as_str().to_owned();
+            tell(entry);
+        };
+        self.gate.record(request, &self.principal, act, tell).await;
+    }
+
+    /// The answer for something that the caller may not do.
+    pub(crate) fn refuse(&self, request: &Parts, scope: &str, why: String) -> ApiError {
+        let refused = match (&self.principal.authority, &self.principal.subject) {
+            (Authority::Granted(_), _) => Some(Refused::Insufficient),
+            (Authority::Policy, Subject::Anonymous) => Some(Refused::Anonymous),
+            (Authority::Policy, _) => None,
+        };
+        let challenged = refused.and_then(|refused| self.challenge(request, scope, refused));
+        challenged.unwrap_or(ApiError::Denied(why))
+    }
+
+    fn challenge(&self, request: &Parts, scope: &str, refused: Refused) -> Option<ApiError> {
+        let challenge = self.gate.authenticate.challenge(request, scope, refused)?;
+        let why = match refused {
+            Refused::Insufficient => "the token does not grant this",
+            Refused::Anonymous | Refused::Invalid => "authentication is required",
+        };
+        Some(ApiError::Unauthorized { challenge: Some(challenge), why: why.to_owned() })
+    }
+
     fn may(&self, verb: policy::Verb, repo: Option<&RepoName>) -> bool {
-        self.policy.decide(&self.principal, verb, repo).allowed
+        self.policy().decide(&self.principal, verb, repo).allowed
+    }
+
+    /// Which tags of a repository the caller may not move ([`policy::Verb::Overwrite`]) or take away
+    /// ([`policy::Verb::Delete`]). The catalog asks inside its transaction, where no other push comes between.
+    #[must_use]
+    pub fn fixed(&self, verb: policy::Verb, repo: &RepoName) -> IsFixed {
+        let (caller, repo) = (self.clone(), repo.clone());
+        Arc::new(move |tag: &Tag| {
+            !caller.policy().decide_tag(&caller.principal, verb, Some(&repo), Some(tag)).allowed
+        })
     }
 
     /// Whether the caller may read another repository, to mount from it (R10: where it may not,
@@ -136,3 +295,26 @@ impl Caller {
         self.may(policy::Verb::Pull, None)
     }
 }
+
+fn act(verb: policy::Verb) -> Act {
+    match verb {
+        policy::Verb::Pull => Act::Pull,
+        policy::Verb::Push => Act::Push,
+        policy::Verb::Overwrite => Act::Overwrite,
+        policy::Verb::Delete => Act::Delete,
+        policy::Verb::Admin => Act::Admin,
+    }
+}
+
+/// Where a request came from.
+fn scene(request: &Parts, origin: &Origin) -> Scene {
+    let peer = request.extensions.get::<Peer>();
+    let id = request.extensions.get::<RequestId>();
+    Scene {
+        address: peer.map(|peer| client_address(peer, &request.headers, origin)),
+        request_id: id.map(|id| id.0.to_string()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

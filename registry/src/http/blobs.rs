@@ -9,11 +9,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use super::{
     Api,
-    access::{Access, Delete, Pull},
+    access::{Access, Caller, Delete, Pull},
     error::ApiError,
     headers, redirect, serve,
 };
-use crate::{blobs::BlobError, storage::BlobBody};
+use crate::{audit::Act, blobs::BlobError, storage::BlobBody};
 
 /// A cache may keep a blob, but must ask each time: the answer depends on who asks, and a deleted
 /// blob must not come back (R12). Asking is cheap, since its digest is its ETag.
@@ -24,6 +24,7 @@ impl From<BlobError> for ApiError {
         match error {
             BlobError::Catalog(error) => Self::Catalog(error),
             BlobError::Storage(error) => Self::Storage(error),
+            BlobError::Refused(refusal) => Self::Refused(refusal),
         }
     }
 }
@@ -74,13 +75,22 @@ pub(super) async fn get(
 
 /// `DELETE /v2/<name>/blobs/<digest>`: 202. The blob is gone from this repository at once; others
 /// that link it keep it.
-pub(super) async fn delete(api: &Api, access: &Access<Delete>, digest: Digest) -> Result<Response, ApiError> {
+pub(super) async fn delete(
+    api: &Api,
+    caller: &Caller,
+    access: &Access<Delete>,
+    digest: Digest,
+    parts: &Parts,
+) -> Result<Response, ApiError> {
     if !api.inner.settings.deletes {
         return Err(ApiError::DeletesOff);
     }
     if !api.inner.blobs.delete(access.repo(), &digest).await? {
         return Err(ApiError::BlobUnknown(digest));
     }
+    caller
+        .did(parts, Act::Delete, access.repo(), |entry| digest.as_str().clone_into(&mut entry.digest))
+        .await;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)

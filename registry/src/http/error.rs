@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tracing::error;
 
 use crate::{
-    catalog::{BoxError, CatalogError, ManifestRef, UploadId},
+    catalog::{BoxError, CatalogError, ManifestRef, Refusal, UploadId},
+    limits::{Rate, RateLimited},
     storage::StorageError,
 };
 
@@ -34,6 +35,8 @@ pub enum ApiError {
         /// Seconds.
         retry_after: u64,
     },
+    /// More requests in a time than the caller may make.
+    RateLimited(RateLimited),
     /// The repository's name breaks the pattern.
     NameInvalid(NameError),
     /// A name that is not even text: bad percent-encoding, or a `/` or NUL smuggled in.
@@ -98,8 +101,17 @@ pub enum ApiError {
     BodyTooSlow,
     /// The client's body broke off.
     BodyBroken(String),
-    /// A cap is reached.
-    TooMany(&'static str),
+    /// Too much is open at a time, which the sentence names.
+    TooMany(String),
+    /// The namespace's limits say no.
+    Refused(Refusal),
+    /// The repository has as many of these as it may have.
+    RepositoryFull {
+        /// `tags` or `manifests`.
+        what: &'static str,
+        /// How many.
+        limit: u32,
+    },
     /// The registry is stopping; what came is kept.
     Draining,
     /// The catalog failed.
@@ -113,6 +125,12 @@ pub enum ApiError {
 impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {
         Self::Catalog(error)
+    }
+}
+
+impl From<RateLimited> for ApiError {
+    fn from(limited: RateLimited) -> Self {
+        Self::RateLimited(limited)
     }
 }
 
@@ -163,6 +181,14 @@ impl ApiError {
                 S::TOO_MANY_REQUESTS,
                 C::TooManyRequests,
                 format!("too many requests; try again in {retry_after} s"),
+            ),
+            Self::RateLimited(RateLimited { retry_after, rate }) => plain(
+                S::TOO_MANY_REQUESTS,
+                C::TooManyRequests,
+                format!(
+                    "more than {} requests a second (limits.rate); try again in {retry_after} s",
+                    rate.per_second
+                ),
             ),
             Self::MethodNotAllowed(allow) => {
                 plain(S::METHOD_NOT_ALLOWED, C::Unsupported, format!("this endpoint takes {allow}"))
@@ -256,9 +282,32 @@ impl ApiError {
             Self::BodyBroken(why) => {
                 plain(S::BAD_REQUEST, C::SizeInvalid, format!("the body broke off: {why}; what came is kept"))
             }
-            Self::TooMany(what) => {
-                plain(S::TOO_MANY_REQUESTS, C::TooManyRequests, format!("too many {what}"))
-            }
+            Self::TooMany(sentence) => plain(S::TOO_MANY_REQUESTS, C::TooManyRequests, sentence.clone()),
+            Self::Refused(Refusal::Bytes { namespace, used, limit, size }) => (
+                S::FORBIDDEN,
+                C::Denied,
+                format!(
+                    "namespace {namespace} holds {used} of the {limit} bytes of its quota, and {size} more do not fit; \
+                     delete manifests that nobody needs (their blobs go with the next collection), or ask for a \
+                     higher quota"
+                ),
+                json!({ "namespace": namespace.as_str(), "used": used, "limit": limit, "size": size }),
+            ),
+            Self::Refused(Refusal::Repositories { namespace, limit }) => plain(
+                S::FORBIDDEN,
+                C::Denied,
+                format!(
+                    "namespace {namespace} has {limit} repositories, and may have no more \
+                     (limits.repositories_per_namespace)"
+                ),
+            ),
+            Self::RepositoryFull { what, limit } => plain(
+                S::FORBIDDEN,
+                C::Denied,
+                format!(
+                    "the repository has {limit} {what}, and may have no more (limits.{what}_per_repository); delete some"
+                ),
+            ),
             Self::Draining => plain(
                 S::SERVICE_UNAVAILABLE,
                 C::Unavailable,
@@ -314,6 +363,20 @@ impl IntoResponse for ApiError {
             }
             Self::Throttled { retry_after } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
+            }
+            Self::RateLimited(RateLimited { retry_after, rate }) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
+                let Rate { per_second, burst } = rate;
+                super::headers::insert(
+                    headers,
+                    super::headers::RATE_LIMIT_POLICY,
+                    &format!("\"rate\";q={burst};w={}", burst.div_ceil((*per_second).max(1))),
+                );
+                super::headers::insert(
+                    headers,
+                    super::headers::RATE_LIMIT,
+                    &format!("\"rate\";r=0;t={retry_after}"),
+                );
             }
             Self::DeletesOff => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, PUT"));

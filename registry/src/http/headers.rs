@@ -19,6 +19,11 @@ pub const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// Which filters a referrers list went through.
 pub const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
+/// How many requests are left, and when there will be more (draft-ietf-httpapi-ratelimit-headers).
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// How many requests there may be in how many seconds.
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
 /// Inserts a value that we made of checked parts. Should one not be a header value all the same,
 /// the header is left out: no header is better than a broken answer.
 pub fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     Api,
-    access::{Access, Pull},
+    access::{Access, Caller, Pull},
     error::ApiError,
     page::{self, Page},
 };
@@ -36,10 +36,13 @@ pub(super) async fn tags(api: &Api, access: &Access<Pull>, parts: &Parts) -> Res
     Ok(response)
 }
 
-/// `GET /v2/_catalog`
-pub(super) async fn repositories(api: &Api, parts: &Parts) -> Result<Response, ApiError> {
+/// `GET /v2/_catalog`: the repositories that the caller may pull.
+pub(super) async fn repositories(api: &Api, caller: &Caller, parts: &Parts) -> Result<Response, ApiError> {
+    caller.admit_list(parts)?;
     let page = Page::of(&parts.uri)?;
-    let mut names = api.inner.catalog.repositories(page.last.as_deref(), page.fetch()).await?;
+    let (catalog, last) = (&*api.inner.catalog, page.last.as_deref());
+    let names = caller.policy().repositories(catalog, caller.principal(), last, page.fetch());
+    let mut names = names.await?;
     let next = page.cut(&mut names);
     let mut response = json_response(&json!({ "repositories": names }));
     if let Some(last) = next {

@@ -1,19 +1,23 @@
 //! end-3, end-7, end-9: manifests by tag and by digest.
 
 use axum::{body::Body, response::Response};
-use berth_oci::{ManifestReference, MediaType, Tag, name::ReferenceError};
+use berth_oci::{ManifestReference, MediaType, RepoName, Tag, name::ReferenceError};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 
 use super::{
     Api,
-    access::{Access, Delete, Pull, Push},
+    access::{Access, Caller, Delete, Pull, Push},
     error::ApiError,
     headers,
     page::query,
 };
-use crate::manifests::{DeleteError, PutError};
+use crate::{
+    audit::{Act, Entry},
+    manifests::{DeleteError, PutError, Stored},
+    policy::Verb,
+};
 
 /// So much of a body that is too large is read and dropped, since a client that is still sending
 /// may never see the answer. Past that the connection is cut, and sooner where the end of the body
@@ -72,6 +76,7 @@ pub(super) async fn get(
 /// a subject, `OCI-Tag` for each tag of the query.
 pub(super) async fn put(
     api: &Api,
+    caller: &Caller,
     access: &Access<Push>,
     reference: ManifestReference,
     parts: &Parts,
@@ -92,12 +97,14 @@ pub(super) async fn put(
     };
     let body = read_limited(body, parts, api.inner.settings.max_manifest_bytes).await?;
     let repo = access.repo();
-    let stored = api
-        .inner
-        .manifests
-        .put(repo, reference, tags.clone(), content_type.as_ref(), body)
-        .await
-        .map_err(put_error)?;
+    let fixed = caller.fixed(Verb::Overwrite, repo);
+    let put =
+        api.inner.manifests.put(repo, reference, tags.clone(), content_type.as_ref(), body, fixed).await;
+    if let Err(PutError::Immutable(tag) | PutError::Kept(tag)) = &put {
+        caller.denied(parts, Verb::Overwrite, repo, tag.as_str());
+    }
+    let stored = put.map_err(put_error)?;
+    record(caller, parts, repo, &stored).await;
 
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::CREATED;
@@ -126,23 +133,51 @@ pub(super) async fn put(
 /// `DELETE /v2/<name>/manifests/<reference>`: 202.
 pub(super) async fn delete(
     api: &Api,
+    caller: &Caller,
     access: &Access<Delete>,
     reference: ManifestReference,
+    parts: &Parts,
 ) -> Result<Response, ApiError> {
     if !api.inner.settings.deletes {
         return Err(ApiError::DeletesOff);
     }
-    let deleted =
-        api.inner.manifests.delete(access.repo(), &reference).await.map_err(|error| match error {
-            DeleteError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
-            DeleteError::Catalog(e) => ApiError::Catalog(e),
-        })?;
+    let repo = access.repo();
+    let deleted = api.inner.manifests.delete(repo, &reference, caller.fixed(Verb::Delete, repo)).await;
+    if let Err(DeleteError::Immutable(tag) | DeleteError::Kept(tag)) = &deleted {
+        caller.denied(parts, Verb::Delete, repo, tag.as_str());
+    }
+    let deleted = deleted.map_err(|error| match error {
+        DeleteError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
+        DeleteError::Kept(tag) => ApiError::Denied(format!("delete of tag {tag} is not allowed")),
+        DeleteError::Catalog(e) => ApiError::Catalog(e),
+        DeleteError::Storage(e) => ApiError::Storage(e),
+    })?;
     if !deleted {
         return Err(ApiError::manifest_unknown(&reference));
     }
+    caller.did(parts, Act::Delete, repo, |entry| entry.reference = reference.to_string()).await;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
+}
+
+/// An entry of the audit log for each tag, or for the manifest where it has none.
+async fn record(caller: &Caller, parts: &Parts, repo: &RepoName, stored: &Stored) {
+    let digest = stored.digest.as_str();
+    if stored.tags.is_empty() {
+        let tell = |entry: &mut Entry| digest.clone_into(&mut entry.digest);
+        caller.did(parts, Act::Push, repo, tell).await;
+    }
+    for tag in &stored.tags {
+        let before = stored.moved.iter().find(|(moved, _)| moved == tag).map(|(_, before)| before);
+        let act = if before.is_some() { Act::Overwrite } else { Act::Push };
+        let tell = |entry: &mut Entry| {
+            tag.as_str().clone_into(&mut entry.reference);
+            digest.clone_into(&mut entry.digest);
+            entry.detail = before.map(|before| format!("before: {before}")).unwrap_or_default();
+        };
+        caller.did(parts, act, repo, tell).await;
+    }
 }
 
 fn put_error(error: PutError) -> ApiError {
@@ -152,7 +187,11 @@ fn put_error(error: PutError) -> ApiError {
         PutError::Missing(missing) => ApiError::ManifestReferencesMissing(missing),
         PutError::TooDeep(limit) => ApiError::ManifestTooDeep(limit),
         PutError::Immutable(tag) => ApiError::TagImmutable(tag.to_string()),
+        PutError::Refused(refusal) => ApiError::Refused(refusal),
+        PutError::RepositoryFull { what, limit } => ApiError::RepositoryFull { what, limit },
+        PutError::Kept(tag) => ApiError::Denied(format!("overwrite of tag {tag} is not allowed")),
         PutError::Catalog(e) => ApiError::Catalog(e),
+        PutError::Storage(e) => ApiError::Storage(e),
     }
 }
 

@@ -6,6 +6,7 @@ mod body;
 pub mod error;
 pub mod headers;
 pub mod health;
+mod host;
 mod lists;
 mod manifests;
 pub mod page;
@@ -13,6 +14,7 @@ pub mod path;
 pub mod redirect;
 mod referrers;
 pub mod serve;
+pub mod token;
 mod uploads;
 
 use std::sync::Arc;
@@ -26,14 +28,21 @@ use axum::{
 };
 use http::{HeaderValue, Method, header, request::Parts};
 
+pub use host::known_host;
+
 use self::{
     access::{Delete, Gate, Pull, Push},
     error::ApiError,
     path::Endpoint,
     redirect::Redirects,
-    serve::{Origin, Peer, external_base},
+    serve::{Origin, Peer, client_address, external_base},
 };
-use crate::{blobs::Blobs, catalog::Catalog, manifests::Manifests};
+use crate::{
+    blobs::Blobs,
+    catalog::Catalog,
+    limits::{Rates, Work},
+    manifests::Manifests,
+};
 
 /// What the configuration says about the HTTP surface.
 #[derive(Clone, Debug)]
@@ -46,6 +55,8 @@ pub struct Settings {
     pub origin: Arc<Origin>,
     /// Who fetches blobs from the bucket itself.
     pub redirects: Redirects,
+    /// How many requests users and addresses may make, where that is limited.
+    pub rates: Option<Arc<Rates>>,
 }
 
 /// Everything that handlers use.
@@ -104,51 +115,76 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     response
 }
 
+/// What a request counts as for those who may make so many; `None` for what counts as nothing.
+fn work(endpoint: &Endpoint, method: &Method) -> Option<Work> {
+    match (endpoint, method) {
+        (Endpoint::Manifest(..), &Method::GET) => Some(Work::Pull),
+        (Endpoint::Manifest(..), &Method::PUT | &Method::DELETE)
+        | (Endpoint::Blob(..), &Method::DELETE)
+        | (Endpoint::Uploads(_), &Method::POST) => Some(Work::Push),
+        _ => None,
+    }
+}
+
 async fn answer(api: &Api, parts: Parts, body: Body) -> Result<Response, ApiError> {
     let endpoint = path::parse(parts.uri.path())?;
+    // The address before its credentials are looked at, which may cost more than all the rest.
+    let work = api.inner.settings.rates.as_deref().zip(work(&endpoint, &parts.method));
+    if let Some((rates, work)) = work
+        && let Some(peer) = parts.extensions.get::<Peer>()
+    {
+        rates.address(work, client_address(peer, &parts.headers, &api.inner.settings.origin))?;
+    }
     let caller = api.inner.gate.identify(&parts).await?;
+    if let Some((rates, work)) = work {
+        rates.user(work, &caller.principal().subject)?;
+    }
     let method = parts.method.clone();
     match (endpoint, method) {
-        (Endpoint::Base, Method::GET | Method::HEAD) => Ok(lists::base()),
-        (Endpoint::Catalog, Method::GET | Method::HEAD) => lists::repositories(api, &parts).await,
+        (Endpoint::Base, Method::GET | Method::HEAD) => {
+            caller.enter(&parts)?;
+            Ok(lists::base())
+        }
+        (Endpoint::Catalog, Method::GET | Method::HEAD) => lists::repositories(api, &caller, &parts).await,
         (Endpoint::Tags(repo), Method::GET | Method::HEAD) => {
-            lists::tags(api, &caller.admit::<Pull>(repo)?, &parts).await
+            lists::tags(api, &caller.admit::<Pull>(&parts, repo)?, &parts).await
         }
         (Endpoint::Referrers(repo, subject), Method::GET | Method::HEAD) => {
-            referrers::list(api, &caller.admit::<Pull>(repo)?, subject?, &parts).await
+            referrers::list(api, &caller.admit::<Pull>(&parts, repo)?, subject?, &parts).await
         }
         (Endpoint::Manifest(repo, reference, text), Method::GET | Method::HEAD) => {
-            let access = caller.admit::<Pull>(repo)?;
+            let access = caller.admit::<Pull>(&parts, repo)?;
             manifests::get(api, &access, manifests::to_read(reference, text)?, &parts).await
         }
         (Endpoint::Manifest(repo, reference, _), Method::PUT) => {
-            let access = caller.admit::<Push>(repo)?;
-            manifests::put(api, &access, manifests::to_write(reference)?, &parts, body).await
+            let access = caller.admit::<Push>(&parts, repo)?;
+            manifests::put(api, &caller, &access, manifests::to_write(reference)?, &parts, body).await
         }
         (Endpoint::Manifest(repo, reference, text), Method::DELETE) => {
-            let access = caller.admit::<Delete>(repo)?;
-            manifests::delete(api, &access, manifests::to_read(reference, text)?).await
+            let access = caller.admit::<Delete>(&parts, repo)?;
+            manifests::delete(api, &caller, &access, manifests::to_read(reference, text)?, &parts).await
         }
         (Endpoint::Blob(repo, digest), Method::GET | Method::HEAD) => {
-            blobs::get(api, &caller.admit::<Pull>(repo)?, digest?, &parts).await
+            blobs::get(api, &caller.admit::<Pull>(&parts, repo)?, digest?, &parts).await
         }
         (Endpoint::Blob(repo, digest), Method::DELETE) => {
-            blobs::delete(api, &caller.admit::<Delete>(repo)?, digest?).await
+            let access = caller.admit::<Delete>(&parts, repo)?;
+            blobs::delete(api, &caller, &access, digest?, &parts).await
         }
         (Endpoint::Uploads(repo), Method::POST) => {
-            uploads::start(api, &caller, &caller.admit::<Push>(repo)?, &parts, body).await
+            uploads::start(api, &caller, &caller.admit::<Push>(&parts, repo)?, &parts, body).await
         }
         (Endpoint::Upload(repo, id), Method::GET) => {
-            uploads::status(api, &caller.admit::<Push>(repo)?, id).await
+            uploads::status(api, &caller.admit::<Push>(&parts, repo)?, id).await
         }
         (Endpoint::Upload(repo, id), Method::PATCH) => {
-            uploads::append(api, &caller.admit::<Push>(repo)?, id, &parts, body).await
+            uploads::append(api, &caller.admit::<Push>(&parts, repo)?, id, &parts, body).await
         }
         (Endpoint::Upload(repo, id), Method::PUT) => {
-            uploads::finish(api, &caller.admit::<Push>(repo)?, id, &parts, body).await
+            uploads::finish(api, &caller.admit::<Push>(&parts, repo)?, id, &parts, body).await
         }
         (Endpoint::Upload(repo, id), Method::DELETE) => {
-            uploads::cancel(api, &caller.admit::<Push>(repo)?, id).await
+            uploads::cancel(api, &caller.admit::<Push>(&parts, repo)?, id).await
         }
         (Endpoint::Base | Endpoint::Catalog | Endpoint::Tags(_) | Endpoint::Referrers(..), _) => {
             Err(ApiError::MethodNotAllowed("GET, HEAD"))

@@ -14,6 +14,7 @@ use super::{
     page::query,
 };
 use crate::{
+    audit::{Act, Entry},
     blobs::{self, Chunk, Session, UploadError},
     catalog::{BoxError, UploadId},
 };
@@ -67,17 +68,23 @@ async fn mount(
     digest: &Digest,
     parts: &Parts,
 ) -> Result<bool, ApiError> {
-    let blobs = &api.inner.blobs;
+    let readable = |name: String| name.parse::<RepoName>().ok().filter(|from| caller.may_read(from));
     let from = match query(&parts.uri, "from").next() {
         None if caller.may_read_all() => None,
-        // A name that is none names no repository.
-        Some(name) => match name.parse::<RepoName>() {
-            Ok(from) if caller.may_read(&from) => Some(from),
-            Ok(_) | Err(_) => return Ok(false),
-        },
-        None => return Ok(false),
+        // Where there is nothing to be had from, the blob is sought where it is to go: that takes as long as
+        // seeking it where it is not, and tells the caller of nothing but what is in their reach (R10).
+        None => Some(to.clone()),
+        Some(name) => Some(readable(name).unwrap_or_else(|| to.clone())),
     };
-    Ok(blobs.mount(from.as_ref(), to, digest).await?.is_some())
+    let mounted = api.inner.blobs.mount(from.as_ref(), to, digest).await?.is_some();
+    if mounted {
+        let tell = |entry: &mut Entry| {
+            digest.as_str().clone_into(&mut entry.digest);
+            entry.detail = from.map(|from| format!("from: {from}")).unwrap_or_default();
+        };
+        caller.did(parts, Act::Mount, to, tell).await;
+    }
+    Ok(mounted)
 }
 
 /// `PATCH /v2/<name>/blobs/uploads/<id>`: 202, and how far the session is.
@@ -193,7 +200,13 @@ fn api_error(error: UploadError, session: Option<&Session>) -> ApiError {
         )),
         UploadError::TooLarge(limit) => ApiError::BlobTooLarge(limit),
         UploadError::Digest { expected, actual } => ApiError::DigestMismatch { expected, actual },
-        UploadError::TooMany => ApiError::TooMany("open uploads"),
+        UploadError::TooMany { limit, own: true } => ApiError::TooMany(format!(
+            "you have {limit} uploads open (limits.sessions_per_user); finish or cancel some, or wait until they expire"
+        )),
+        UploadError::TooMany { limit, own: false } => {
+            ApiError::TooMany(format!("{limit} uploads are open (uploads.max_sessions); try again later"))
+        }
+        UploadError::Refused(refusal) => ApiError::Refused(refusal),
         UploadError::Body(error) => match error.downcast::<axum::Error>() {
             Ok(error) => body_error(*error),
             Err(error) => ApiError::BodyBroken(error.to_string()),

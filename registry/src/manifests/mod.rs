@@ -9,12 +9,19 @@ use berth_oci::{
 };
 use bytes::Bytes;
 
+mod caps;
+
+use caps::Caps;
+pub use caps::PerRepository;
+
 use crate::{
     catalog::{
-        Catalog, CatalogError, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest,
-        RefKind,
+        Catalog, CatalogError, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow,
+        NewManifest, RecordName, RefKind, Refusal,
     },
     clock::Clock,
+    records::{RecordError, Records},
+    storage::StorageError,
     tags::Immutable,
 };
 
@@ -31,6 +38,8 @@ pub struct Settings {
     pub immutable: Immutable,
     /// How long blobs are kept after something named them.
     pub blob_lease: Duration,
+    /// How many manifests and tags a repository may have.
+    pub most: PerRepository,
 }
 
 /// Why a manifest was not stored.
@@ -56,9 +65,44 @@ pub enum PutError {
     /// A tag that must not move points elsewhere.
     #[error("tag {0} is immutable")]
     Immutable(Tag),
+    /// The namespace's limits say no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The repository has as many of something as it may have.
+    #[error("the repository has {limit} {what}, and may have no more")]
+    RepositoryFull {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: u32,
+    },
+    /// A tag points elsewhere that the caller may not move.
+    #[error("tag {0} may not be moved")]
+    Kept(Tag),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Its record could not be written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<RecordError> for PutError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Catalog(error) => Self::Catalog(error),
+            RecordError::Storage(error) => Self::Storage(error),
+        }
+    }
+}
+
+impl From<RecordError> for DeleteError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Catalog(error) => Self::Catalog(error),
+            RecordError::Storage(error) => Self::Storage(error),
+        }
+    }
 }
 
 /// Why a manifest or tag was not deleted.
@@ -67,9 +111,15 @@ pub enum DeleteError {
     /// A tag that must not go.
     #[error("tag {0} is immutable")]
     Immutable(Tag),
+    /// A tag that the caller may not take away.
+    #[error("tag {0} may not be deleted")]
+    Kept(Tag),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Its record could not be deleted.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// A manifest that was stored.
@@ -81,6 +131,10 @@ pub struct Stored {
     pub subject: Option<Digest>,
     /// It has layers of a type that the specification has deprecated.
     pub deprecated_layers: bool,
+    /// The tags that point at it now, of those that the push named.
+    pub tags: Vec<Tag>,
+    /// Which of them pointed at another manifest before, and at which.
+    pub moved: Vec<(Tag, Digest)>,
 }
 
 /// Reads and writes manifests.
@@ -88,24 +142,34 @@ pub struct Stored {
 pub struct Manifests {
     catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
+    records: Records,
     settings: Arc<Settings>,
+    caps: Arc<Caps>,
 }
 
 impl Manifests {
-    /// Rules over a catalog.
+    /// Rules over a catalog, whose changes go into `records` before they are answered.
     #[must_use]
-    pub fn new(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
-        Self { catalog, clock, settings: Arc::new(settings) }
+    pub fn new(
+        catalog: Arc<dyn Catalog>,
+        clock: Arc<dyn Clock>,
+        records: Records,
+        settings: Settings,
+    ) -> Self {
+        let caps = Arc::new(Caps::new(settings.most));
+        Self { catalog, clock, records, settings: Arc::new(settings), caps }
     }
 
     fn lease(&self) -> Lease {
         Lease { now: self.clock.now(), length: self.settings.blob_lease }
     }
 
-    /// Stores `body` verbatim under `reference` and `tags`. Safe to repeat.
+    /// Stores `body` verbatim under `reference` and `tags`. Tags that are there and that `kept` says so of only
+    /// stay where they point. Safe to repeat.
     ///
     /// # Errors
-    /// See [`PutError`]; nothing is stored then, no tag has moved.
+    /// See [`PutError`]; nothing is stored then, no tag has moved. But where catalog or storage failed
+    /// it may be, and the push has to be repeated.
     pub async fn put(
         &self,
         repo: &RepoName,
@@ -113,6 +177,7 @@ impl Manifests {
         tags: Vec<Tag>,
         content_type: Option<&MediaType>,
         body: Bytes,
+        kept: IsFixed,
     ) -> Result<Stored, PutError> {
         let manifest = Manifest::parse(body.clone(), content_type)?;
         let (digest, tags) = match reference {
@@ -128,28 +193,45 @@ impl Manifests {
                 (Digest::of(berth_oci::Algorithm::Sha256, &body), tags)
             }
         };
-        let fixed = tags.iter().filter(|tag| self.settings.immutable.covers(repo, tag)).cloned().collect();
-        let references = self.references(&manifest);
+        self.caps.admit(&self.catalog, repo, &digest, &tags).await?;
+        let fixed = |tag: &&Tag| self.settings.immutable.covers(repo, tag) || kept(tag);
+        let fixed = tags.iter().filter(fixed).cloned().collect();
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
         let deprecated_layers = manifest.layers.iter().any(|layer| layer.media_type.is_non_distributable());
-        let new = NewManifest {
+        let new = NewManifest { tags, fixed, ..self.row(repo, &digest, &manifest) };
+        match self.catalog.put_manifest(&new, self.clock.now(), self.lease()).await? {
+            ManifestPut::Stored { moved, .. } => {
+                let set = new.tags.clone();
+                let tags = new.tags.into_iter().map(|tag| RecordName::Tag(repo.clone(), tag));
+                let manifest = RecordName::Manifest(repo.clone(), digest.clone());
+                self.records.settle(tags.chain([manifest])).await?;
+                Ok(Stored { digest, subject, deprecated_layers, tags: set, moved })
+            }
+            ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
+            ManifestPut::Refused(refusal) => Err(PutError::Refused(refusal)),
+            ManifestPut::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {
+                Err(PutError::Immutable(tag))
+            }
+            ManifestPut::TagFixed(tag) => Err(PutError::Kept(tag)),
+            ManifestPut::TooDeep => Err(PutError::TooDeep(self.settings.max_depth)),
+        }
+    }
+
+    /// What the catalog is to hold of a manifest, but for its tags.
+    #[must_use]
+    pub fn row(&self, repo: &RepoName, digest: &Digest, manifest: &Manifest) -> NewManifest {
+        NewManifest {
             repo: repo.clone(),
             digest: digest.clone(),
             media_type: manifest.media_type.clone(),
-            references,
-            subject: subject.clone(),
+            references: self.references(manifest),
+            subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
             artifact_type: manifest.referrer_type().cloned(),
             annotations: manifest.annotations.clone(),
-            tags,
-            fixed,
+            tags: Vec::new(),
+            fixed: Vec::new(),
             max_depth: self.settings.max_depth,
-            body,
-        };
-        match self.catalog.put_manifest(&new, self.clock.now(), self.lease()).await? {
-            ManifestPut::Stored { .. } => Ok(Stored { digest, subject, deprecated_layers }),
-            ManifestPut::Missing(missing) => Err(PutError::Missing(missing)),
-            ManifestPut::TagFixed(tag) => Err(PutError::Immutable(tag)),
-            ManifestPut::TooDeep => Err(PutError::TooDeep(self.settings.max_depth)),
+            body: manifest.raw.clone(),
         }
     }
 
@@ -196,22 +278,41 @@ impl Manifests {
     /// Deletes a tag alone, or a manifest with all its tags. `false` when there was none.
     ///
     /// # Errors
-    /// When an immutable tag would go, or the catalog fails.
-    pub async fn delete(&self, repo: &RepoName, reference: &ManifestReference) -> Result<bool, DeleteError> {
+    /// When an immutable tag would go, or one that `kept` says so of, or the catalog fails.
+    pub async fn delete(
+        &self,
+        repo: &RepoName,
+        reference: &ManifestReference,
+        kept: IsFixed,
+    ) -> Result<bool, DeleteError> {
         match reference {
             ManifestReference::Tag(tag) => {
                 if self.settings.immutable.covers(repo, tag) {
                     return Err(DeleteError::Immutable(tag.clone()));
                 }
-                Ok(self.catalog.delete_tag(repo, tag).await?)
+                if kept(tag) {
+                    return Err(DeleteError::Kept(tag.clone()));
+                }
+                let deleted = self.catalog.delete_tag(repo, tag).await?;
+                // Also where there was none: an earlier try may have come no further than the catalog.
+                self.records.settle([RecordName::Tag(repo.clone(), tag.clone())]).await?;
+                Ok(deleted)
             }
             ManifestReference::Digest(digest) => {
                 let (settings, of) = (self.settings.clone(), repo.clone());
-                let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag));
+                let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag) || kept(tag));
                 match self.catalog.delete_manifest(repo, digest, fixed).await? {
-                    ManifestDelete::Deleted(_) => Ok(true),
+                    ManifestDelete::Deleted(tags) => {
+                        let tags = tags.into_iter().map(|tag| RecordName::Tag(repo.clone(), tag));
+                        let manifest = RecordName::Manifest(repo.clone(), digest.clone());
+                        self.records.settle(tags.chain([manifest])).await?;
+                        Ok(true)
+                    }
                     ManifestDelete::Absent => Ok(false),
-                    ManifestDelete::TagFixed(tag) => Err(DeleteError::Immutable(tag)),
+                    ManifestDelete::TagFixed(tag) if self.settings.immutable.covers(repo, &tag) => {
+                        Err(DeleteError::Immutable(tag))
+                    }
+                    ManifestDelete::TagFixed(tag) => Err(DeleteError::Kept(tag)),
                 }
             }
         }

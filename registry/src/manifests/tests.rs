@@ -26,9 +26,11 @@ async fn rules(change: impl FnOnce(&mut Settings)) -> Rules {
         max_depth: 20,
         immutable: Immutable::default(),
         blob_lease: Duration::from_secs(60),
+        most: PerRepository::default(),
     };
     change(&mut settings);
-    let manifests = Manifests::new(Arc::clone(&catalog), Arc::new(SystemClock), settings);
+    let records = Records::new(Arc::clone(&catalog), Arc::new(crate::storage::memory()));
+    let manifests = Manifests::new(Arc::clone(&catalog), Arc::new(SystemClock), records, settings);
     Rules { manifests, catalog, repo: "team/app".parse().unwrap(), _data: data }
 }
 
@@ -67,7 +69,7 @@ fn index(children: &[&Bytes]) -> Bytes {
 
 impl Rules {
     async fn put(&self, reference: ManifestReference, body: &Bytes) -> Result<Stored, PutError> {
-        self.manifests.put(&self.repo, reference, Vec::new(), None, body.clone()).await
+        self.manifests.put(&self.repo, reference, Vec::new(), None, body.clone(), Arc::new(|_| false)).await
     }
 
     async fn blob(&self, content: &[u8]) {
@@ -80,7 +82,7 @@ impl Rules {
         };
         let now = SystemClock.now();
         let lease = Lease { now, length: Duration::from_secs(60) };
-        self.catalog.commit_blob(&blob, now, lease).await.unwrap();
+        self.catalog.commit_blob(&blob, now, lease).await.unwrap().unwrap();
     }
 }
 
@@ -164,10 +166,13 @@ async fn r22_an_immutable_tag_neither_moves_nor_goes() {
     rules.put(tag("v1"), &first).await.expect("the very manifest may be pushed again");
     assert!(matches!(rules.put(tag("v1"), &second).await, Err(PutError::Immutable(_))));
     let by_digest = ManifestReference::Digest(digest(&second));
-    let moved = rules.manifests.put(&rules.repo, by_digest, vec!["v1".parse().unwrap()], None, second).await;
+    let moved = rules
+        .manifests
+        .put(&rules.repo, by_digest, vec!["v1".parse().unwrap()], None, second, Arc::new(|_| false))
+        .await;
     assert!(matches!(moved, Err(PutError::Immutable(_))));
     for reference in [tag("v1"), ManifestReference::Digest(stored.digest.clone())] {
-        let deleted = rules.manifests.delete(&rules.repo, &reference).await;
+        let deleted = rules.manifests.delete(&rules.repo, &reference, Arc::new(|_| false)).await;
         assert!(matches!(deleted, Err(DeleteError::Immutable(_))), "{reference} went");
     }
     let read = rules.manifests.get(&rules.repo, &tag("v1")).await.unwrap().unwrap();
@@ -185,4 +190,38 @@ async fn r22_of_two_first_pushes_of_an_immutable_tag_one_wins() {
             tokio::join!(rules.put(reference.clone(), &first), rules.put(reference.clone(), &second));
         assert!(a.is_ok() != b.is_ok(), "round {round}: {a:?} {b:?}");
     }
+}
+
+/// Puts the manifest of an index without children, which no other has.
+async fn put(rules: &Rules, n: u32, reference: &str) -> Result<Stored, PutError> {
+    let body = Bytes::from(format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[],\"annotations\":{{\"n\":\"{n}\"}}}}",
+        MediaType::OCI_INDEX
+    ));
+    rules.manifests.put(&rules.repo, tag(reference), Vec::new(), None, body, Arc::new(|_| false)).await
+}
+
+#[tokio::test]
+async fn a_repository_has_no_more_tags_than_it_may_and_those_it_has_still_move() {
+    let rules = rules(|settings| settings.most = PerRepository { manifests: 0, tags: 30 }).await;
+    for n in 0..30 {
+        put(&rules, n, &format!("t{n}")).await.unwrap();
+    }
+    let told = put(&rules, 30, "one-more").await;
+    assert!(matches!(told, Err(PutError::RepositoryFull { what: "tags", limit: 30 })), "{told:?}");
+    put(&rules, 31, "t3").await.unwrap();
+    assert!(rules.manifests.delete(&rules.repo, &tag("t4"), Arc::new(|_| false)).await.unwrap());
+    put(&rules, 32, "one-more").await.unwrap();
+    assert!(put(&rules, 33, "and-another").await.is_err());
+}
+
+#[tokio::test]
+async fn a_repository_has_no_more_manifests_than_it_may_and_those_it_has_are_pushed_again() {
+    let rules = rules(|settings| settings.most = PerRepository { manifests: 20, tags: 0 }).await;
+    for n in 0..20 {
+        put(&rules, n, "latest").await.unwrap();
+    }
+    let told = put(&rules, 20, "latest").await;
+    assert!(matches!(told, Err(PutError::RepositoryFull { what: "manifests", limit: 20 })), "{told:?}");
+    put(&rules, 5, "five").await.unwrap();
 }

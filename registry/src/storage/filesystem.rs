@@ -19,12 +19,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use berth_oci::Digest;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use rustix::{fs::OFlags, io::Errno};
 
 use super::{
-    BlobBody, BlobStore, Listed, Result, StageWriter, StorageError, each_failed, folder, key,
+    Adopted, BlobBody, BlobStore, Listed, Result, StageWriter, StorageError, copy, each_failed, folder, key,
     key::Key,
     lane::{Broken, Budget},
     patience::Patience,
@@ -149,6 +150,32 @@ impl Root {
         self.make_parents(to)?;
         fs::rename(from, to).inspect_err(|_| self.durable_folders().clear())?;
         to.parent().map_or(Ok(()), sync_dir)
+    }
+
+    /// Gives a file a second, durable name. `false` where it cannot have one: on another file system,
+    /// or where the system lets only its owner do so.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        // Readable by us, and durable: whoever wrote it may not have waited for that.
+        File::open(from)?.sync_all()?;
+        self.make_parents(to)?;
+        match fs::hard_link(from, to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::CrossesDevices
+                        | ErrorKind::PermissionDenied
+                        | ErrorKind::Unsupported
+                        | ErrorKind::TooManyLinks
+                ) =>
+            {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        to.parent().map_or(Ok(()), sync_dir)?;
+        Ok(true)
     }
 
     fn put(&self, key: &ObjectKey, bytes: &[u8]) -> Result<()> {
@@ -300,6 +327,19 @@ impl BlobStore for Filesystem {
                 Err(error) => Err(storage_error(error)),
             })
             .await
+    }
+
+    async fn adopt(&self, digest: &Digest, id: UploadId, file: &Path) -> Result<(ObjectKey, Adopted)> {
+        let (root, key) = (self.root.clone(), Key::Blob(digest, id).object());
+        let (from, to) = (file.to_owned(), self.root.path(&key)?);
+        let linked = blocking(move || root.link(&from, &to).map_err(storage_error)).await?;
+        if linked {
+            return Ok((key, Adopted::Linked));
+        }
+        // Staged under the same id, so that what an earlier try left is overwritten.
+        self.discard(id, &[]).await?;
+        let copied = copy(self.stage(id, &[], 0).await?, file, digest).await?;
+        Ok((copied, Adopted::Copied))
     }
 
     async fn ping(&self) -> Result<()> {

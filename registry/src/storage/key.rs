@@ -3,7 +3,7 @@
 //! Every name is made of values whose alphabet is known (a [`Digest`], a [`RepoName`], an
 //! [`UploadId`], numbers), so that none can leave the root or hit another's.
 
-use berth_oci::{Digest, RepoName};
+use berth_oci::{Algorithm, Digest, RepoName, Tag};
 use uuid::Uuid;
 
 use crate::catalog::{ObjectKey, UploadId};
@@ -28,10 +28,12 @@ pub enum Key<'a> {
     Tail(UploadId, Uuid),
     /// Where a session's tails lie: `uploads/<id>`.
     Tails(UploadId),
-    /// A copy of a manifest from which a lost catalog can be rebuilt:
+    /// The record of a manifest, from which a lost catalog can be rebuilt:
     /// `manifests/<repository>/_sha256-<hash>`. No component of a name begins with `_`, so
     /// repositories and manifests never want the same name.
     Manifest(&'a RepoName, &'a Digest),
+    /// The record of a tag: `tags/<repository>/_<tag>`.
+    Tag(&'a RepoName, &'a Tag),
     /// Where a readiness probe writes.
     Probe,
 }
@@ -60,16 +62,59 @@ impl Key<'_> {
             Self::Manifest(repo, digest) => {
                 format!("manifests/{repo}/_{}-{}", digest.algorithm(), digest.hex())
             }
+            Self::Tag(repo, tag) => format!("tags/{repo}/_{tag}"),
             Self::Probe => "uploads/probe".to_owned(),
         })
     }
+}
+
+/// The digest that the name of a folder's blob holds, if that is what `key` is.
+#[must_use]
+pub fn blob_digest(key: &ObjectKey) -> Option<Digest> {
+    let mut parts = key.0.strip_prefix("blobs/")?.split('/');
+    let (algorithm, _, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let (hex, _) = name.split_once('.')?;
+    algorithm.parse::<Algorithm>().ok()?;
+    format!("{algorithm}:{hex}").parse().ok().filter(|_| parts.next().is_none())
+}
+
+/// What the keys of objects begin with that belong to another registry in the same bucket: they are
+/// named from the bucket's root, wherever ours is.
+const FOREIGN: char = '/';
+/// Where in its tree another registry (Distribution) keeps blobs.
+const FOREIGN_BLOBS: &str = "docker/registry/v2/blobs/";
+
+/// The key of another registry's blob, by its path from the bucket's root.
+#[must_use]
+pub fn foreign(path: &str) -> Option<ObjectKey> {
+    let key = ObjectKey(format!("{FOREIGN}{}", path.trim_start_matches('/')));
+    let is_one = components(&key).is_some();
+    is_one.then_some(key)
+}
+
+/// Whether an object belongs to another registry. It is read where it lies, and never deleted.
+#[must_use]
+pub fn is_foreign(key: &ObjectKey) -> bool {
+    key.0.starts_with(FOREIGN)
+}
+
+/// Whether a path from the bucket's root is that of another registry's blob.
+fn is_foreign_blob(path: &str) -> bool {
+    let Some((_, rest)) = path.split_once(FOREIGN_BLOBS) else { return false };
+    let parts: Vec<_> = rest.split('/').collect();
+    matches!(parts[..], [algorithm, _, hex, "data"] if format!("{algorithm}:{hex}").parse::<Digest>().is_ok())
 }
 
 /// The components of a key, if it is one that [`Key`] could have made: no `..`, nothing empty,
 /// nothing absolute. Keys come back from the catalog as text, and a damaged row must not become a path.
 pub(super) fn components(key: &ObjectKey) -> Option<impl Iterator<Item = &str>> {
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
-    key.0.split('/').all(plain).then(|| key.0.split('/'))
+    let path = match key.0.strip_prefix(FOREIGN) {
+        Some(path) if is_foreign_blob(path) => path,
+        Some(_) => return None,
+        None => &key.0,
+    };
+    path.split('/').all(plain).then(|| path.split('/'))
 }
 
 #[cfg(test)]
@@ -97,8 +142,11 @@ mod tests {
                     .to_owned(),
             ),
             (Key::Manifest(&"a/b".parse().unwrap(), &digest), format!("manifests/a/b/_sha256-{hex}")),
+            (Key::Tag(&"a/b".parse().unwrap(), &"v1.0".parse().unwrap()), "tags/a/b/_v1.0".to_owned()),
         ] {
             assert_eq!(key.object().0, name);
+            let is_blob = matches!(key, Key::Blob(..));
+            assert_eq!(blob_digest(&key.object()), is_blob.then(|| digest.clone()), "{name}");
         }
     }
 
@@ -120,5 +168,23 @@ mod tests {
             assert!(components(&ObjectKey(key.to_owned())).is_none(), "{key:?}");
         }
         assert!(components(&Key::Probe.object()).is_some());
+    }
+
+    #[test]
+    fn r1_another_registrys_key_is_that_of_a_blob_and_nothing_else() {
+        let hex = "ab".repeat(32);
+        let path = format!("team/docker/registry/v2/blobs/sha256/ab/{hex}/data");
+        let key = foreign(&path).unwrap();
+        assert!(is_foreign(&key));
+        assert_eq!(components(&key).unwrap().collect::<Vec<_>>().join("/"), path);
+        for path in [
+            "secrets/x".to_owned(),
+            format!("../docker/registry/v2/blobs/sha256/ab/{hex}/data"),
+            format!("docker/registry/v2/blobs/sha256/ab/{hex}/link"),
+            format!("docker/registry/v2/blobs/sha256/ab/{hex}/data/x"),
+            "docker/registry/v2/blobs/sha256/ab/cd/data".to_owned(),
+        ] {
+            assert!(foreign(&path).is_none(), "{path}");
+        }
     }
 }

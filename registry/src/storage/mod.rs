@@ -1,7 +1,13 @@
 //! Storage: the bytes of blobs, in a folder or an S3-compatible bucket. It knows nothing of
 //! repositories; which object holds which blob is the catalog's to say.
 
-use std::{ops::Range, os::unix::fs::FileExt, time::Duration};
+use std::{
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use berth_oci::Digest;
@@ -37,7 +43,7 @@ pub use azure::{AzureCredentials, AzureOptions, azure};
 pub use connection::Connection;
 pub use filesystem::Filesystem;
 pub use gcs::{GcsOptions, gcs};
-pub use key::{Key, session_of};
+pub use key::{Key, blob_digest, foreign, is_foreign, session_of};
 pub use memory::memory;
 pub use object::ObjectBackend;
 pub use s3::{Encryption, S3Credentials, S3Options, s3};
@@ -64,7 +70,7 @@ pub enum BlobBody {
     /// A range of an open file: the server sends it with sendfile(2) where it can, else by pread.
     File {
         /// The open file; immutable, its size was checked when it was opened.
-        file: std::sync::Arc<std::fs::File>,
+        file: Arc<std::fs::File>,
         /// Which bytes of it.
         range: Range<u64>,
     },
@@ -147,6 +153,19 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug + 'static {
         Ok(None)
     }
 
+    /// Makes the content of a file of this machine an object, durably: the file itself under another
+    /// name where that can be, else a copy. Safe to repeat with the same `id`. That the file has this
+    /// digest, and does not change, is the caller's to know.
+    async fn adopt(&self, digest: &Digest, id: UploadId, file: &Path) -> Result<(ObjectKey, Adopted)> {
+        let copied = copy(self.stage(id, &[], 0).await?, file, digest).await?;
+        Ok((copied, Adopted::Copied))
+    }
+
+    /// The same bucket below another root, to read from. `None` where there is no bucket.
+    fn beside(&self, _root: &str) -> Option<Arc<dyn BlobStore>> {
+        None
+    }
+
     /// Answers when storage can be written to; for readiness.
     async fn ping(&self) -> Result<()>;
 }
@@ -170,6 +189,53 @@ pub trait StageWriter: Send {
 
     /// Throws the session's bytes away, what only this writer knows of included.
     async fn abandon(self: Box<Self>) -> Result<()>;
+}
+
+/// How a file became an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// It has a second name.
+    Linked,
+    /// Its bytes are there twice.
+    Copied,
+}
+
+/// Stages the bytes of a file and makes them an object.
+async fn copy(mut writer: Box<dyn StageWriter>, file: &Path, digest: &Digest) -> Result<ObjectKey> {
+    const PIECE: usize = 1 << 20;
+    let path = file.to_owned();
+    let open = move || std::fs::File::open(path).map_err(filesystem::storage_error);
+    let read = async {
+        let file = Arc::new(filesystem::blocking(open).await?);
+        let mut at = 0;
+        loop {
+            let file = file.clone();
+            let piece = move || {
+                let mut piece = vec![0; PIECE];
+                let read = file.read_at(&mut piece, at).map_err(filesystem::storage_error)?;
+                piece.truncate(read);
+                Ok(Bytes::from(piece))
+            };
+            let piece = filesystem::blocking(piece).await?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            at += piece.len() as u64;
+            writer.write(piece).await?;
+        }
+    };
+    match read.await {
+        Ok(()) => writer.finish(digest).await,
+        Err(error) => {
+            writer.abandon().await.ok(); // The copy's own error is the one to report.
+            Err(error)
+        }
+    }
+}
+
+/// Lists the files below a folder of another registry's tree. See [`BlobStore::list`].
+pub fn list_tree(root: PathBuf, below: &str) -> BoxStream<'static, Result<Listed>> {
+    folder::list(root, below)
 }
 
 /// Reads a whole small object. `None` when there is no such object.

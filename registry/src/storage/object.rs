@@ -158,6 +158,9 @@ impl ObjectBackend {
     /// requests, or failed.
     async fn delete_bulk(&self, keys: &[ObjectKey]) -> Option<Vec<Result<()>>> {
         let (store, _) = self.bulk.as_ref()?;
+        if keys.iter().any(key::is_foreign) {
+            return None;
+        }
         let paths = keys.iter().map(|key| self.path(key)).collect::<Result<Vec<_>>>().ok()?;
         let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
         let results: Vec<_> = store.delete_stream(paths).map_ok(drop).collect().await;
@@ -168,7 +171,8 @@ impl ObjectBackend {
     pub(super) fn path(&self, key: &ObjectKey) -> Result<Path> {
         let corrupt = || StorageError::Corrupt(format!("{:?} is no key", key.0));
         let components = key::components(key).ok_or_else(corrupt)?;
-        let mut path = Path::parse(&*self.prefix).map_err(|_| corrupt())?;
+        let root = if key::is_foreign(key) { "" } else { &*self.prefix };
+        let mut path = Path::parse(root).map_err(|_| corrupt())?;
         path.extend(components);
         Ok(path)
     }
@@ -244,6 +248,10 @@ impl BlobStore for ObjectBackend {
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {
+        if key::is_foreign(key) {
+            // Another registry's, which may still serve it.
+            return Ok(());
+        }
         let path = self.path(key)?;
         gone_is_well(self.patience.ask(0, || self.objects.delete(&path)).await)
     }
@@ -310,6 +318,10 @@ impl BlobStore for ObjectBackend {
         let path = self.path(key)?;
         let signed = self.patience.ask(0, || signer.signed_url(Method::GET, &path, life)).await;
         Ok(Some(signed.map_err(object_error)?.to_string()))
+    }
+
+    fn beside(&self, root: &str) -> Option<Arc<dyn BlobStore>> {
+        Some(Arc::new(Self { prefix: root.trim_matches('/').into(), ..self.clone() }))
     }
 
     async fn ping(&self) -> Result<()> {

@@ -32,19 +32,19 @@ impl Default for Patience {
 
 /// Whether asking again could help.
 fn may_pass(error: &Error) -> bool {
-    match error {
+    !matches!(
+        error,
         Error::NotFound { .. }
-        | Error::PermissionDenied { .. }
-        | Error::Unauthenticated { .. }
-        | Error::AlreadyExists { .. }
-        | Error::Precondition { .. }
-        | Error::NotModified { .. }
-        | Error::NotSupported { .. }
-        | Error::NotImplemented { .. }
-        | Error::InvalidPath { .. }
-        | Error::UnknownConfigurationKey { .. } => false,
-        _ => true,
-    }
+            | Error::PermissionDenied { .. }
+            | Error::Unauthenticated { .. }
+            | Error::AlreadyExists { .. }
+            | Error::Precondition { .. }
+            | Error::NotModified { .. }
+            | Error::NotSupported { .. }
+            | Error::NotImplemented { .. }
+            | Error::InvalidPath { .. }
+            | Error::UnknownConfigurationKey { .. }
+    )
 }
 
 impl Patience {

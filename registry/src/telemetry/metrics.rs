@@ -115,6 +115,7 @@ pub struct Metrics {
     in_flight: Gauge,
     received: Counter,
     sent: Counter,
+    cut: Counter,
     connections: Gauge,
     opened: Counter,
     refused: Counter,
@@ -129,6 +130,7 @@ impl Default for Metrics {
             in_flight: Gauge::default(),
             received: Counter::default(),
             sent: Counter::default(),
+            cut: Counter::default(),
             connections: Gauge::default(),
             opened: Counter::default(),
             refused: Counter::default(),
@@ -148,6 +150,7 @@ impl Default for Metrics {
             metrics.received.clone(),
         );
         metrics.register_with_unit("http_sent", "Bodies of answers", Unit::Bytes, metrics.sent.clone());
+        metrics.register("blobs_cut", "Blobs whose clients did not get all of it", metrics.cut.clone());
         metrics.register("connections", "Connections that are open", metrics.connections.clone());
         metrics.register("connections_opened", "Connections that were let in", metrics.opened.clone());
         metrics.register(
@@ -182,6 +185,10 @@ impl Metrics {
 
     pub(super) fn began(&self) {
         self.in_flight.inc();
+    }
+
+    pub(super) fn blob_cut(&self) {
+        self.cut.inc();
     }
 
     pub(super) fn ended(&self, request: &Ended<'_>) {

@@ -107,6 +107,8 @@ where
         Box::pin(async move {
             let Ok(mut response) = answer.await;
             observed.status = response.status();
+            let length = response.headers().get(header::CONTENT_LENGTH);
+            observed.due = length.and_then(|length| length.to_str().ok()?.parse().ok());
             if let Ok(id) = HeaderValue::from_str(&id.0) {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
@@ -128,6 +130,8 @@ struct Observation {
     status: StatusCode,
     received: Arc<AtomicU64>,
     sent: u64,
+    /// Content-Length, where there is one.
+    due: Option<u64>,
     complete: bool,
 }
 
@@ -150,6 +154,7 @@ impl Observation {
             status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             received: Arc::default(),
             sent: 0,
+            due: None,
             complete: false,
             shared,
         }
@@ -162,7 +167,16 @@ impl Drop for Observation {
         let received = self.received.load(Ordering::Relaxed);
         let (route, method, status, sent) = (self.route, &self.method, self.status, self.sent);
         self.shared.metrics.ended(&Ended { route, method, status, received, sent, duration });
+        let blob_cut =
+            route == Route::Blob && *method == Method::GET && status.is_success() && !self.complete;
+        if blob_cut {
+            self.shared.metrics.blob_cut();
+        }
         if !self.shared.log {
+            if blob_cut {
+                let (path, peer) = (&*self.path, self.peer.map(tracing::field::display));
+                info!(sent, peer, id = &*self.id.0, "{path} was cut after {sent} bytes");
+            }
             return;
         }
         let (path, status, id) = (&*self.path, status.as_u16(), &*self.id.0);
@@ -244,8 +258,10 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            self.observed.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
+        match &frame {
+            Some(Ok(frame)) => self.observed.sent += frame.data_ref().map_or(0, Bytes::len) as u64,
+            Some(Err(_)) => {}
+            None => self.observed.complete = true,
         }
         Poll::Ready(frame)
     }
@@ -261,8 +277,9 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // An answer to HEAD is never asked for its body.
-        self.observed.complete = self.inner.is_end_stream() || self.observed.method == Method::HEAD;
+        // An answer to HEAD is never asked for its body, and one whose length is known not for its end.
+        let all = self.observed.due.is_some_and(|due| self.observed.sent >= due);
+        self.observed.complete |= all || self.inner.is_end_stream() || self.observed.method == Method::HEAD;
     }
 }
 

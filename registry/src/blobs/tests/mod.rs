@@ -1,6 +1,7 @@
 //! The rules of uploads on a SQLite catalog and on storage in a folder or in memory.
 
 mod faults;
+mod quotas;
 mod rules;
 mod sessions;
 

@@ -169,13 +169,16 @@ async fn r33_uploads_are_capped_and_purged_when_they_expire() {
     }
     for _ in 0..3 {
         let refused = blobs.start(&repo("a"), "", Algorithm::Sha256).await;
-        assert!(matches!(refused, Err(UploadError::TooMany)), "{refused:?}");
+        assert!(matches!(refused, Err(UploadError::TooMany { own: false, .. })), "{refused:?}");
     }
     let restarted = fixture.restarted().start(&repo("a"), "", Algorithm::Sha256).await;
-    assert!(matches!(restarted, Err(UploadError::TooMany)), "{restarted:?}");
+    assert!(matches!(restarted, Err(UploadError::TooMany { own: false, .. })), "{restarted:?}");
     blobs.cancel(&sessions[0]).await.unwrap();
     sessions[0] = fixture.start().await;
-    assert!(matches!(blobs.start(&repo("a"), "", Algorithm::Sha256).await, Err(UploadError::TooMany)));
+    assert!(matches!(
+        blobs.start(&repo("a"), "", Algorithm::Sha256).await,
+        Err(UploadError::TooMany { own: false, .. })
+    ));
 
     // One is still used, one is being written to.
     fixture.clock.pass(expiry / 2);

@@ -2,9 +2,13 @@
 
 use berth_oci::{Digest, RepoName};
 
-use super::{Columns, Result, Statements, ensure_repository, overtaken, signed, sql, unsigned};
+use super::{
+    Columns, Result, Statements, overtaken,
+    quotas::{self, Admission, Content, QuotaStatements},
+    signed, sql, unsigned,
+};
 use crate::{
-    catalog::{BlobRow, Committed, Lease, NewBlob, ObjectKey},
+    catalog::{BlobRow, Committed, Lease, NamespaceRules, NewBlob, ObjectKey, Refusal},
     clock::Timestamp,
 };
 
@@ -63,19 +67,39 @@ async fn renew(db: &mut impl Statements, digest: &Digest, lease: Lease) -> Resul
 
 /// See [`crate::catalog::Catalog::commit_blob`].
 pub(crate) async fn commit(
-    db: &mut impl Statements,
+    db: &mut impl QuotaStatements,
     new: &NewBlob,
     now: Timestamp,
     lease: Lease,
-) -> Result<Committed> {
+    rules: Option<&NamespaceRules>,
+) -> Result<Result<Committed, Refusal>> {
+    let (repo, admission) = match admit(db, rules, &new.repo, &new.digest, new.size).await? {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
     let blob = insert_or_find(db, new, now, lease).await?;
-    link(db, &new.repo, &new.digest).await?;
+    link(db, repo, &new.digest, &admission).await?;
     if let Some(upload) = new.upload {
         db.execute(sql::END_UPLOAD, &[upload.to_string().as_str().into()]).await?;
     }
     // By key, not by who inserted: when the answer to a first try was lost, the second finds its
     // own row, and must not tell the caller to delete the object in it.
-    Ok(Committed { surplus: blob.key != new.key, blob })
+    Ok(Ok(Committed { surplus: blob.key != new.key, blob }))
+}
+
+/// Asks whether the blob may be linked into a repository. That comes first of all, before anything is written.
+async fn admit<'a>(
+    db: &mut impl QuotaStatements,
+    rules: Option<&NamespaceRules>,
+    repo: &RepoName,
+    digest: &'a Digest,
+    size: u64,
+) -> Result<Result<(i64, Admission<'a>), Refusal>> {
+    let admission = match quotas::admit(db, rules, repo, Content::blob(digest, size)).await? {
+        Ok(admission) => admission,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    Ok(quotas::repository(db, rules, repo).await?.map(|id| (id, admission)))
 }
 
 async fn insert_or_find(
@@ -107,10 +131,9 @@ async fn insert_or_find(
     Err(overtaken(digest))
 }
 
-async fn link(db: &mut impl Statements, repo: &RepoName, digest: &Digest) -> Result<()> {
-    let repo = ensure_repository(db, repo).await?;
-    db.execute(sql::LINK_BLOB, &[repo.into(), digest.into()]).await?;
-    Ok(())
+async fn link(db: &mut impl Statements, repo: i64, digest: &Digest, admission: &Admission<'_>) -> Result<()> {
+    let linked = db.execute(sql::LINK_BLOB, &[repo.into(), digest.into()]).await?;
+    if linked > 0 { admission.confirm(db).await } else { Ok(()) }
 }
 
 /// The blob, if `from` links it, or anybody. Reads only.
@@ -128,18 +151,25 @@ pub(crate) async fn mountable(
 
 /// See [`crate::catalog::Catalog::mount_blob`].
 pub(crate) async fn mount(
-    db: &mut impl Statements,
+    db: &mut impl QuotaStatements,
     from: Option<&RepoName>,
     to: &RepoName,
     digest: &Digest,
     lease: Lease,
-) -> Result<Option<BlobRow>> {
-    let Some(found) = mountable(db, from, digest).await? else { return Ok(None) };
+    rules: Option<&NamespaceRules>,
+) -> Result<Result<Option<BlobRow>, Refusal>> {
+    let Some(found) = mountable(db, from, digest).await? else { return Ok(Ok(None)) };
+    let (to, admission) = match admit(db, rules, to, digest, found.blob.size).await? {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
     let blob = if found.is_due(lease) { renew(db, digest, lease).await? } else { Some(found.blob) };
-    if blob.is_some() {
-        link(db, to, digest).await?;
+    match blob {
+        Some(_) => link(db, to, digest, &admission).await?,
+        // It went since it was looked at; once more, and the look will tell.
+        None => return Err(overtaken(digest)),
     }
-    Ok(blob)
+    Ok(Ok(blob))
 }
 
 /// See [`crate::catalog::Catalog::unlink_blob`].

@@ -4,11 +4,17 @@ use berth_oci::{Digest, ManifestReference, MediaType, RepoName, Tag};
 use bytes::Bytes;
 
 use super::{
-    Columns, Result, Statements, Value, blobs::renewed_before, corrupt, ensure_repository, overtaken, parsed,
+    Columns, Result, Statements, Value,
+    blobs::renewed_before,
+    corrupt, overtaken, parsed,
+    quotas::{self, Content, QuotaStatements},
     sql,
 };
 use crate::{
-    catalog::{IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NewManifest, RefKind},
+    catalog::{
+        IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NamespaceRules, NewManifest,
+        RefKind,
+    },
     clock::Timestamp,
 };
 
@@ -40,11 +46,12 @@ fn as_json(references: &[ManifestRef]) -> Result<String> {
 
 /// See [`crate::catalog::Catalog::put_manifest`]. Checks before it writes: when something is
 /// missing, the transaction holds nothing that would have to be undone.
-pub(crate) async fn put<D: Statements>(
+pub(crate) async fn put<D: QuotaStatements>(
     db: &mut D,
     new: &NewManifest,
     now: Timestamp,
     lease: Lease,
+    rules: Option<&NamespaceRules>,
 ) -> Result<ManifestPut> {
     let references = as_json(&new.references)?;
     if new.references.iter().any(|r| !r.optional) {
@@ -65,8 +72,19 @@ pub(crate) async fn put<D: Statements>(
             return Ok(ManifestPut::TagFixed(tag.clone()));
         }
     }
-    let repo = ensure_repository(db, &new.repo).await?;
+    let content = Content::manifest(&new.digest, new.body.len());
+    let admission = match quotas::admit(db, rules, &new.repo, content).await? {
+        Ok(admission) => admission,
+        Err(refusal) => return Ok(ManifestPut::Refused(refusal)),
+    };
+    let repo = match quotas::repository(db, rules, &new.repo).await? {
+        Ok(repo) => repo,
+        Err(refusal) => return Ok(ManifestPut::Refused(refusal)),
+    };
     let (id, created) = insert_or_touch(db, repo, new, depth, now).await?;
+    if created {
+        admission.confirm(db).await?;
+    }
     if !new.references.is_empty() {
         if created {
             db.execute(D::ADD_REFERENCES, &[id.into(), (&references).into()]).await?;
@@ -78,8 +96,14 @@ pub(crate) async fn put<D: Statements>(
     let mut tags: Vec<&Tag> = new.tags.iter().collect();
     tags.sort_unstable();
     tags.dedup();
+    let mut moved = Vec::new();
     for tag in tags {
         let fixed = new.fixed.contains(tag);
+        if !fixed {
+            let held = db.row(sql::MANIFEST_BY_TAG, &[(&new.repo).into(), tag.into()]).await?;
+            let held = held.map(|held| parsed::<Digest>(&held.text(0)?)).transpose()?;
+            moved.extend(held.filter(|held| *held != new.digest).map(|held| (tag.clone(), held)));
+        }
         let set = if fixed { sql::SET_FIXED_TAG } else { sql::SET_TAG };
         let changed = db.execute(set, &[repo.into(), tag.into(), id.into(), now.into()]).await?;
         if changed == 0 {
@@ -87,7 +111,7 @@ pub(crate) async fn put<D: Statements>(
             return Err(overtaken(tag));
         }
     }
-    Ok(ManifestPut::Stored { created })
+    Ok(ManifestPut::Stored { created, moved })
 }
 
 /// Points a tag at a manifest that is there, as of `since`.
@@ -243,6 +267,9 @@ pub(crate) async fn delete<D: Statements>(
     if db.execute(sql::DELETE_MANIFEST, &[id.into()]).await? == 0 {
         return Ok(ManifestDelete::Absent);
     }
+    // Of two who delete the last two manifests of a body at once, neither sees that the other's is gone
+    // before it is committed: so the second waits here for the first, and then looks.
+    db.row(D::LOCK_BODY, &[digest.into()]).await?;
     db.execute(sql::DROP_BODY_IF_LAST, &[digest.into()]).await?;
     Ok(ManifestDelete::Deleted(tags))
 }

@@ -10,9 +10,12 @@ use super::{
 };
 
 pub(super) mod accounts;
+pub(super) mod audit;
 pub(super) mod blobs;
 pub(super) mod lists;
 pub(super) mod manifests;
+pub(super) mod quotas;
+pub(super) mod rules;
 pub(super) mod tokens;
 pub(super) mod upkeep;
 pub(super) mod uploads;
@@ -40,7 +43,7 @@ where
     text.parse().map_err(corrupt)
 }
 
-fn unsigned(number: i64) -> Result<u64> {
+pub(super) fn unsigned(number: i64) -> Result<u64> {
     u64::try_from(number).map_err(corrupt)
 }
 

@@ -3,7 +3,9 @@
 use berth_oci::{Digest, MediaType, RepoName, Tag};
 use bytes::Bytes;
 
-use super::{Columns, Result, Statements, Value, corrupt, manifests, parsed, unsigned};
+use super::{
+    Columns, Result, Statements, Value, corrupt, manifests, parsed, quotas::QuotaStatements, unsigned,
+};
 use crate::{
     catalog::{
         BlobRow, Dangling, Lease, ManifestPut, ManifestRecord, ObjectKey, Place, Record, RecordName,
@@ -41,6 +43,8 @@ const SET_PROGRESS: &str = "INSERT INTO progress (task, state) VALUES ($1, $2) \
 
 const BLOBS_AFTER: &str = "SELECT digest, size, object_key, COALESCE(quarantined_at, -1) FROM blobs \
      WHERE digest > $1 ORDER BY digest LIMIT $2";
+const STORED_BLOB: &str =
+    "SELECT digest, size, object_key, COALESCE(quarantined_at, -1) FROM blobs WHERE digest = $1";
 const QUARANTINE: &str = "UPDATE blobs SET quarantined_at = COALESCE(quarantined_at, $3) \
      WHERE digest = $1 AND object_key = $2";
 const RELEASE: &str = "UPDATE blobs SET quarantined_at = NULL WHERE digest = $1 AND object_key = $2";
@@ -178,11 +182,17 @@ pub(crate) async fn blobs_after(
 ) -> Result<Vec<StoredBlob>> {
     let page = [after.map_or("", Digest::as_str).into(), i64::from(limit).into()];
     let rows = db.rows(BLOBS_AFTER, &page).await?;
-    let one = |row: &_| {
-        let since = Columns::int(row, 3)?;
-        Ok(StoredBlob { row: blob(row)?, quarantined_at: (since >= 0).then_some(Timestamp(since)) })
-    };
-    rows.iter().map(one).collect()
+    rows.iter().map(stored).collect()
+}
+
+/// See [`crate::catalog::Upkeep::stored_blob`].
+pub(crate) async fn stored_blob(db: &mut impl Statements, digest: &Digest) -> Result<Option<StoredBlob>> {
+    db.row(STORED_BLOB, &[digest.into()]).await?.as_ref().map(stored).transpose()
+}
+
+fn stored(row: &impl Columns) -> Result<StoredBlob> {
+    let since = row.int(3)?;
+    Ok(StoredBlob { row: blob(row)?, quarantined_at: (since >= 0).then_some(Timestamp(since)) })
 }
 
 /// See [`crate::catalog::Upkeep::quarantine`].
@@ -296,7 +306,7 @@ pub(crate) async fn is_empty(db: &mut impl Statements) -> Result<bool> {
 
 /// See [`crate::catalog::Upkeep::restore`].
 pub(crate) async fn restore(
-    db: &mut impl Statements,
+    db: &mut impl QuotaStatements,
     restored: &Restored,
     lease: Lease,
 ) -> Result<Restoration> {
@@ -320,7 +330,8 @@ pub(crate) async fn restore(
         Some(row) => Timestamp(row.int(0)?.max(restored.pushed_at.0)),
         None => restored.pushed_at,
     };
-    let put = manifests::put(db, &restored.manifest, pushed_at, lease).await?;
+    // What was there once comes back whatever the limits of its namespace are.
+    let put = manifests::put(db, &restored.manifest, pushed_at, lease, None).await?;
     if matches!(put, ManifestPut::Stored { .. }) {
         for (tag, since) in set {
             manifests::set_tag(db, repo, &restored.manifest.digest, tag, since).await?;

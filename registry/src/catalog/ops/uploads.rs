@@ -24,8 +24,8 @@ pub(crate) fn read(row: &impl Columns) -> Result<UploadRow> {
     })
 }
 
-/// See [`crate::catalog::Catalog::create_upload`].
-pub(crate) async fn create(db: &mut impl Statements, upload: &UploadRow) -> Result<()> {
+/// See [`crate::catalog::Catalog::create_upload`]. `sql` is [`sql::ADD_UPLOAD`] in the database's own words.
+pub(crate) async fn create(db: &mut impl Statements, sql: &'static str, upload: &UploadRow) -> Result<()> {
     let UploadRow { id, repo, principal, created_at, progress } = upload;
     let id = id.to_string();
     let [offset, hash, staging, expires_at] = progress_values(progress)?;
@@ -39,7 +39,7 @@ pub(crate) async fn create(db: &mut impl Statements, upload: &UploadRow) -> Resu
         staging,
         expires_at,
     ];
-    db.execute(sql::ADD_UPLOAD, &row).await?;
+    db.execute(sql, &row).await?;
     Ok(())
 }
 
@@ -73,12 +73,13 @@ pub(crate) async fn count(db: &mut impl Statements, most: u32) -> Result<u32> {
     }
 }
 
-/// See [`crate::catalog::Catalog::delete_upload`].
+/// See [`crate::catalog::Catalog::delete_upload`]. `sql` is [`sql::DELETE_UPLOAD`] in the database's own words.
 pub(crate) async fn delete(
     db: &mut impl Statements,
+    sql: &'static str,
     repo: &RepoName,
     id: UploadId,
 ) -> Result<Option<UploadRow>> {
-    let row = db.row(sql::DELETE_UPLOAD, &[id.to_string().as_str().into(), repo.into()]).await?;
+    let row = db.row(sql, &[id.to_string().as_str().into(), repo.into()]).await?;
     row.as_ref().map(read).transpose()
 }

@@ -7,19 +7,19 @@
 
 use std::{fmt, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
-use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow, NewBlob,
-    NewManifest, OpenError, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow, WriterId,
+    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
+    NamespaceRules, NewBlob, NewManifest, OpenError, Referrers, ReferrersLimit, Refusal, Result, UploadId,
+    UploadProgress, UploadRow, WriterId,
     database::Statements,
     open::{Step, migrate},
     ops, sql,
@@ -27,20 +27,30 @@ use super::{
 use crate::clock::Timestamp;
 
 mod accounts;
+mod address;
 mod audit;
+mod clock;
 mod collection;
 mod leadership;
+mod pool;
 mod quotas;
 mod retry;
+mod rules;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod upkeep;
 mod uploads;
 
-use retry::{change, read, transact};
+use address::Address;
+pub use clock::DatabaseClock;
+pub use leadership::Pace;
+use leadership::Session;
+use pool::{CONNECT, Pool};
+use retry::{change, read, repeat, transact, transact_again};
 
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step] = &[
     (1, "begin", include_str!("../migrations/postgres/0001_begin.sql")),
     (2, "accounts", include_str!("../migrations/postgres/0002_accounts.sql")),
     (3, "policy and audit", include_str!("../migrations/postgres/0003_policy_and_audit.sql")),
@@ -50,31 +60,30 @@ const STEPS: &[Step] = &[
     (7, "tokens", include_str!("../migrations/postgres/0007_tokens.sql")),
 ];
 
-/// How long a caller waits for a connection, new or free.
-const CONNECT: Duration = Duration::from_secs(5);
-/// A connection that was idle for longer is asked whether it still is one.
-const FRESH: Duration = Duration::from_secs(1);
-/// The server gives up first, so that what a caller gave up on does not go on there.
-const LIMITS: &str = "SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'";
+/// How long what is under way is waited for in the end.
+const CLOSE: Duration = Duration::from_secs(5);
 /// Bigger bodies are rare and cheap to read by comparison with sending them.
 const LARGEST_BODY: usize = 64 << 10;
 
 /// Where the database is, and what may be set.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// `postgres://user:password@host:port/database?sslmode=…`.
+    /// `postgres://user:password@host:port/database?sslmode=…`; several hosts divided by commas are tried
+    /// in turn for one that takes writes.
     pub url: String,
     /// Connections of this replica at most.
     pub connections: u32,
     /// Memory for manifests, bytes.
     pub cache_bytes: u64,
+    /// How soon a lost lead is noticed and taken over.
+    pub pace: Pace,
 }
 
 impl PostgresOptions {
     /// The usual settings for a database.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), connections: 16, cache_bytes: 16 << 20 }
+        Self { url: url.into(), connections: 16, cache_bytes: 16 << 20, pace: Pace::default() }
     }
 }
 
@@ -96,13 +105,17 @@ impl Weighter<Digest, Bytes> for ByBytes {
 
 /// The catalog in a PostgreSQL database.
 pub struct PostgresCatalog {
-    pool: PgPool,
+    pool: Pool,
     bodies: Cache<Digest, Bytes, ByBytes>,
+    rules: ArcSwapOption<NamespaceRules>,
+    session: Session,
+    clock: DatabaseClock,
+    _measuring: AbortOnDropHandle<()>,
 }
 
 impl fmt::Debug for PostgresCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresCatalog").field("connections", &self.pool.size()).finish_non_exhaustive()
+        f.debug_struct("PostgresCatalog").field("pool", &self.pool).finish_non_exhaustive()
     }
 }
 
@@ -112,31 +125,28 @@ impl PostgresCatalog {
     /// # Errors
     /// See [`OpenError`]; never [`OpenError::Locked`].
     pub async fn open(options: &PostgresOptions) -> Result<Self, OpenError> {
-        let address: PgConnectOptions =
-            options.url.parse().map_err(|error: sqlx::Error| OpenError::Address(error.into()))?;
-        let address = address.application_name("berth-registry").disable_statement_logging();
+        let address = Address::parse(&options.url)?;
         let connecting = timeout(CONNECT, address.connect()).await;
         let mut connection = connecting.map_err(|late| OpenError::Database(late.into()))??;
         migrate(&mut connection, STEPS).await?;
+        let clock = DatabaseClock::new(&mut connection).await?;
         connection.close().await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(options.connections)
-            .acquire_timeout(CONNECT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    if about.idle_for > FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .after_connect(|connection, _| {
-                Box::pin(async move { sqlx::raw_sql(LIMITS).execute(connection).await.map(|_| ()) })
-            })
-            .connect_lazy_with(address);
+        let pool = Pool::new(address.clone(), options.connections);
         let items = usize::try_from(options.cache_bytes / 2048).unwrap_or(usize::MAX).clamp(64, 1 << 16);
-        Ok(Self { pool, bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes) })
+        Ok(Self {
+            bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes),
+            rules: ArcSwapOption::empty(),
+            session: Session::new(address, options.pace),
+            _measuring: clock.keep(pool.clone()),
+            clock,
+            pool,
+        })
+    }
+
+    /// The database's clock: replicas that go by it need not agree about the time.
+    #[must_use]
+    pub fn clock(&self) -> DatabaseClock {
+        self.clock.clone()
     }
 
     /// What a reference stands for; the bytes from memory where they are there.
@@ -173,14 +183,20 @@ impl Catalog for PostgresCatalog {
     async fn blob(&self, repo: &RepoName, digest: &Digest, lease: Lease) -> Result<Option<BlobRow>> {
         match read!(self, |db| ops::blobs::linked(db, repo, digest))? {
             Some(found) if found.is_due(lease) => {
-                transact!(self, |db| ops::blobs::linked_renewed(db, repo, digest, lease))
+                transact_again!(self, |db| ops::blobs::linked_renewed(db, repo, digest, lease))
             }
             found => Ok(found.map(|found| found.blob)),
         }
     }
 
-    async fn commit_blob(&self, blob: &NewBlob, now: Timestamp, lease: Lease) -> Result<Committed> {
-        transact!(self, |db| ops::blobs::commit(db, blob, now, lease))
+    async fn commit_blob(
+        &self,
+        blob: &NewBlob,
+        now: Timestamp,
+        lease: Lease,
+    ) -> Result<Result<Committed, Refusal>> {
+        let rules = self.rules.load_full();
+        transact_again!(self, |db| ops::blobs::commit(db, blob, now, lease, rules.as_deref()))
     }
 
     async fn mount_blob(
@@ -190,16 +206,17 @@ impl Catalog for PostgresCatalog {
         digest: &Digest,
         _now: Timestamp,
         lease: Lease,
-    ) -> Result<Option<BlobRow>> {
-        transact!(self, |db| ops::blobs::mount(db, from, to, digest, lease))
+    ) -> Result<Result<Option<BlobRow>, Refusal>> {
+        let rules = self.rules.load_full();
+        transact_again!(self, |db| ops::blobs::mount(db, from, to, digest, lease, rules.as_deref()))
     }
 
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
-        change!(self, |db| ops::blobs::unlink(db, repo, digest))
+        self.unlink_blob_once(repo, digest).await
     }
 
     async fn create_upload(&self, upload: &UploadRow) -> Result<()> {
-        change!(self, |db| ops::uploads::create(db, upload))
+        repeat!(self, |db| uploads::create(db, upload))
     }
 
     async fn upload(&self, repo: &RepoName, id: UploadId) -> Result<Option<UploadRow>> {
@@ -214,19 +231,20 @@ impl Catalog for PostgresCatalog {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Claim> {
-        change!(self, |db| uploads::claim(db, repo, id, writer, now, until))
+        repeat!(self, |db| uploads::claim(db, repo, id, writer, now, until))
     }
 
     async fn renew_claim(&self, id: UploadId, writer: WriterId, until: Timestamp) -> Result<bool> {
+        // One that failed is followed by another.
         change!(self, |db| uploads::renew(db, id, writer, until))
     }
 
     async fn save_upload(&self, id: UploadId, writer: WriterId, progress: &UploadProgress) -> Result<bool> {
-        change!(self, |db| uploads::save(db, id, writer, progress))
+        repeat!(self, |db| uploads::save(db, id, writer, progress))
     }
 
     async fn delete_upload(&self, repo: &RepoName, id: UploadId) -> Result<Option<UploadRow>> {
-        change!(self, |db| ops::uploads::delete(db, repo, id))
+        self.delete_upload_once(repo, id).await
     }
 
     async fn expired_uploads(&self, now: Timestamp, limit: u32) -> Result<Vec<UploadRow>> {
@@ -247,7 +265,7 @@ impl Catalog for PostgresCatalog {
         now: Timestamp,
         lease: Lease,
     ) -> Result<ManifestPut> {
-        transact!(self, |db| ops::manifests::put(db, manifest, now, lease))
+        self.put_manifest_once(manifest, now, lease).await
     }
 
     async fn manifest(&self, repo: &RepoName, reference: &ManifestReference) -> Result<Option<ManifestRow>> {
@@ -260,11 +278,11 @@ impl Catalog for PostgresCatalog {
         digest: &Digest,
         fixed: IsFixed,
     ) -> Result<ManifestDelete> {
-        transact!(self, |db| ops::manifests::delete(db, repo, digest, &fixed))
+        self.delete_manifest_once(repo, digest, &fixed).await
     }
 
     async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
-        change!(self, |db| ops::manifests::delete_tag(db, repo, tag))
+        self.delete_tag_once(repo, tag).await
     }
 
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>> {
@@ -283,6 +301,9 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn close(&self) {
-        self.pool.close().await;
+        self.session.close().await;
+        if !self.pool.close(CLOSE).await {
+            tracing::warn!("Connections to the database did not end in {CLOSE:?} and are left");
+        }
     }
 }

@@ -59,6 +59,10 @@ impl Upkeep for PostgresCatalog {
         read!(self, |db| upkeep::blobs_after(db, after, limit))
     }
 
+    async fn stored_blob(&self, digest: &Digest) -> Result<Option<StoredBlob>> {
+        read!(self, |db| upkeep::stored_blob(db, digest))
+    }
+
     async fn quarantine(&self, digest: &Digest, key: &ObjectKey, now: Timestamp) -> Result<bool> {
         change!(self, |db| upkeep::quarantine(db, digest, key, now))
     }

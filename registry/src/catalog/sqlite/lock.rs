@@ -13,7 +13,7 @@ use crate::catalog::OpenError;
 ///
 /// # Errors
 /// [`OpenError::Locked`] when another has it.
-pub(super) fn take(data: &Path) -> Result<File, OpenError> {
+pub(in crate::catalog) fn take(data: &Path) -> Result<File, OpenError> {
     let at = |path: &Path, source: io::Error| OpenError::Directory { path: path.to_owned(), source };
     if !data.is_dir() {
         fs::create_dir_all(data).map_err(|error| at(data, error))?;

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use sqlx::{
     ConnectOptions, Sqlite, SqliteConnection, SqlitePool,
@@ -25,7 +26,7 @@ use self::{
     writer::{Durability, Writer},
 };
 use super::{
-    OpenError, Result,
+    NamespaceRules, OpenError, Result,
     open::{Step, migrate},
 };
 
@@ -35,9 +36,10 @@ mod cache;
 mod claims;
 mod collection;
 mod leadership;
-mod lock;
+pub(super) mod lock;
 mod operations;
 mod quotas;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -45,7 +47,7 @@ mod upkeep;
 mod uploads;
 mod writer;
 
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step] = &[
     (1, "begin", include_str!("../migrations/sqlite/0001_begin.sql")),
     (2, "accounts", include_str!("../migrations/sqlite/0002_accounts.sql")),
     (3, "policy and audit", include_str!("../migrations/sqlite/0003_policy_and_audit.sql")),
@@ -80,6 +82,8 @@ pub struct SqliteCatalog {
     writer: Writer,
     cache: Arc<Cache>,
     claims: Arc<Claims>,
+    rules: ArcSwapOption<NamespaceRules>,
+    leads: leadership::Leads,
 }
 
 impl fmt::Debug for SqliteCatalog {
@@ -125,6 +129,8 @@ impl SqliteCatalog {
             writer: Writer::start(writer, connection, lock),
             cache: Arc::new(Cache::new(options.cache_bytes)),
             claims: Arc::default(),
+            rules: ArcSwapOption::empty(),
+            leads: leadership::Leads::default(),
         })
     }
 

@@ -11,8 +11,8 @@ use super::{SqliteCatalog, cache::Looked, uploads, writer::Durability};
 use crate::{
     catalog::{
         BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
-        NewBlob, NewManifest, Referrers, ReferrersLimit, Result, UploadId, UploadProgress, UploadRow,
-        WriterId, database::Statements, ops, sql,
+        NewBlob, NewManifest, Referrers, ReferrersLimit, Refusal, Result, UploadId, UploadProgress,
+        UploadRow, WriterId, database::Statements, ops, sql,
     },
     clock::Timestamp,
 };
@@ -59,12 +59,18 @@ impl Catalog for SqliteCatalog {
         self.writer.submit(Durability::Process, renew, |_| ()).await
     }
 
-    async fn commit_blob(&self, blob: &NewBlob, now: Timestamp, lease: Lease) -> Result<Committed> {
-        let (blob, claims) = (blob.clone(), Arc::clone(&self.claims));
+    async fn commit_blob(
+        &self,
+        blob: &NewBlob,
+        now: Timestamp,
+        lease: Lease,
+    ) -> Result<Result<Committed, Refusal>> {
+        let (blob, claims, rules) = (blob.clone(), Arc::clone(&self.claims), self.rules.load_full());
         let upload = blob.upload;
-        let commit = again!(|db| with blob => ops::blobs::commit(db, &blob, now, lease));
-        let after = move |committed: Option<&Committed>| {
-            if let (Some(_), Some(upload)) = (committed, upload) {
+        let commit =
+            again!(|db| with blob, rules => ops::blobs::commit(db, &blob, now, lease, rules.as_deref()));
+        let after = move |committed: Option<&Result<Committed, Refusal>>| {
+            if let (Some(Ok(_)), Some(upload)) = (committed, upload) {
                 claims.forget(upload);
             }
         };
@@ -78,17 +84,17 @@ impl Catalog for SqliteCatalog {
         digest: &Digest,
         _now: Timestamp,
         lease: Lease,
-    ) -> Result<Option<BlobRow>> {
+    ) -> Result<Result<Option<BlobRow>, Refusal>> {
         let (from, to, digest) = (from.cloned(), to.clone(), digest.clone());
+        let rules = self.rules.load_full();
         // Most mounts that fail need no turn at the writer.
         let there = ops::blobs::mountable(&mut *self.reader().await?, from.as_ref(), &digest).await?;
         if there.is_none() {
-            return Ok(None);
+            return Ok(Ok(None));
         }
-        self.write(
-            again!(|db| with from, to, digest => ops::blobs::mount(db, from.as_ref(), &to, &digest, lease)),
-        )
-        .await
+        let mount = again!(|db| with from, to, digest, rules =>
+            ops::blobs::mount(db, from.as_ref(), &to, &digest, lease, rules.as_deref()));
+        self.write(mount).await
     }
 
     async fn unlink_blob(&self, repo: &RepoName, digest: &Digest) -> Result<bool> {
@@ -98,7 +104,7 @@ impl Catalog for SqliteCatalog {
 
     async fn create_upload(&self, upload: &UploadRow) -> Result<()> {
         let upload = upload.clone();
-        let create = again!(|db| with upload => ops::uploads::create(db, &upload));
+        let create = again!(|db| with upload => ops::uploads::create(db, sql::ADD_UPLOAD, &upload));
         self.writer.submit(Durability::Process, create, |_| ()).await
     }
 
@@ -141,7 +147,7 @@ impl Catalog for SqliteCatalog {
 
     async fn delete_upload(&self, repo: &RepoName, id: UploadId) -> Result<Option<UploadRow>> {
         let (repo, claims) = (repo.clone(), Arc::clone(&self.claims));
-        let delete = again!(|db| with repo => ops::uploads::delete(db, &repo, id));
+        let delete = again!(|db| with repo => ops::uploads::delete(db, sql::DELETE_UPLOAD, &repo, id));
         let after = move |deleted: Option<&Option<UploadRow>>| {
             if let Some(Some(_)) = deleted {
                 claims.forget(id);
@@ -169,8 +175,9 @@ impl Catalog for SqliteCatalog {
         lease: Lease,
     ) -> Result<ManifestPut> {
         let writing = self.cache.writing(&manifest.repo, Some(&manifest.digest), &manifest.tags);
-        let manifest = manifest.clone();
-        let put = again!(|db| with manifest => ops::manifests::put(db, &manifest, now, lease));
+        let (manifest, rules) = (manifest.clone(), self.rules.load_full());
+        let put = again!(|db| with manifest, rules =>
+            ops::manifests::put(db, &manifest, now, lease, rules.as_deref()));
         self.writer.submit(Durability::Full, put, move |_| drop(writing)).await
     }
 

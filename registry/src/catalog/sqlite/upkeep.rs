@@ -58,6 +58,10 @@ impl Upkeep for SqliteCatalog {
         upkeep::blobs_after(&mut *self.reader().await?, after, limit).await
     }
 
+    async fn stored_blob(&self, digest: &Digest) -> Result<Option<StoredBlob>> {
+        upkeep::stored_blob(&mut *self.reader().await?, digest).await
+    }
+
     async fn quarantine(&self, digest: &Digest, key: &ObjectKey, now: Timestamp) -> Result<bool> {
         let (digest, key) = (digest.clone(), key.clone());
         self.write(again!(|db| with digest, key => upkeep::quarantine(db, &digest, &key, now))).await

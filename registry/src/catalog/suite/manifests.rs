@@ -39,10 +39,12 @@ pub(super) async fn a_manifest_comes_back_byte_for_byte(f: &Fixture) {
 
 pub(super) async fn the_same_manifest_again_only_moves_its_tags(f: &Fixture) {
     let put = async |manifest: NewManifest| f.catalog.put_manifest(&manifest, NOW, LEASE).await.unwrap();
-    assert_eq!(put(manifest("a", 1, &["x"])).await, ManifestPut::Stored { created: true });
-    assert_eq!(put(manifest("a", 2, &[])).await, ManifestPut::Stored { created: true });
-    assert_eq!(put(manifest("a", 1, &["y"])).await, ManifestPut::Stored { created: false });
-    assert_eq!(put(manifest("a", 2, &["x"])).await, ManifestPut::Stored { created: false });
+    assert_eq!(put(manifest("a", 1, &["x"])).await, stored(true));
+    assert_eq!(put(manifest("a", 2, &[])).await, stored(true));
+    assert_eq!(put(manifest("a", 1, &["y"])).await, stored(false));
+    let moved = vec![(tag("x"), digest(1))];
+    assert_eq!(put(manifest("a", 2, &["x"])).await, ManifestPut::Stored { created: false, moved });
+    assert_eq!(put(manifest("a", 2, &["x"])).await, stored(false), "it is there already");
     assert_eq!(f.resolve("a", "x").await, Some(digest(2)));
     assert_eq!(f.resolve("a", "y").await, Some(digest(1)));
     // It may say another type for the same bytes; the last counts.
@@ -174,7 +176,7 @@ pub(super) async fn pushes_of_one_manifest_at_once_all_succeed(f: &Fixture) {
         f.catalog.put_manifest(&image, NOW, Lease { now: NOW + HOUR * 2, ..LEASE }).await.unwrap()
     });
     let all = join_all(pushes).await;
-    assert_eq!(all.iter().filter(|put| **put == ManifestPut::Stored { created: true }).count(), 1);
+    assert_eq!(all.iter().filter(|put| **put == stored(true)).count(), 1);
     assert_eq!(f.catalog.tags(&name("a"), None, 10).await.unwrap().unwrap().len(), 5);
 }
 
@@ -201,4 +203,8 @@ pub(super) async fn pushes_and_deletes_of_one_manifest_never_tear_it(f: &Fixture
         f.delete(&repo, &digest(1)).await;
         assert_eq!(f.resolve(repo.as_str(), "x").await, None);
     }
+}
+
+fn stored(created: bool) -> ManifestPut {
+    ManifestPut::Stored { created, moved: Vec::new() }
 }

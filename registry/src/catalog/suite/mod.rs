@@ -10,11 +10,15 @@ use super::*;
 use crate::clock::Timestamp;
 
 mod accounts;
+mod audit;
 mod blobs;
+mod leadership;
 mod lists;
 mod manifests;
 pub(super) mod postgres_server;
+mod quotas;
 mod references;
+mod rules;
 mod tags;
 mod tokens;
 mod uploads;
@@ -25,6 +29,30 @@ pub(super) use uploads::new_session;
 pub(super) const NOW: Timestamp = Timestamp(1_750_000_000_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const LEASE: Lease = Lease { now: NOW, length: HOUR };
+
+/// Rows of a catalog that knows no quotas yet, with a body as the database writes it: `team` holds 10 bytes of a
+/// blob in two repositories, and 3 of a manifest.
+macro_rules! before_quotas {
+    ($body:literal) => {
+        concat!(
+            "INSERT INTO repositories (name) VALUES ('team/a'), ('team/b'), ('other'); \
+             INSERT INTO blobs (digest, size, object_key, lease_until, created_at) \
+                 VALUES ('sha256:b', 10, 'key', 0, 0); \
+             INSERT INTO blob_links (repo_id, digest) SELECT id, 'sha256:b' FROM repositories; \
+             INSERT INTO manifest_bodies (digest, body) VALUES ('sha256:m', ",
+            $body,
+            "); INSERT INTO manifests (repo_id, digest, media_type, size, annotations, depth, pushed_at) \
+                 SELECT id, 'sha256:m', 'a/b', 3, '{}', 0, 0 FROM repositories WHERE name = 'team/a'"
+        )
+    };
+}
+pub(super) use before_quotas;
+/// Leads change hands soon.
+pub(super) const QUICK: postgres::Pace = postgres::Pace {
+    beat: Duration::from_millis(50),
+    patience: Duration::from_secs(1),
+    handover: Duration::from_millis(100),
+};
 
 /// A fresh catalog, and a way to look behind it.
 pub(super) struct Fixture {
@@ -48,7 +76,8 @@ impl Fixture {
     /// `None` where PostgreSQL is not installed.
     pub(super) async fn postgres() -> Option<Self> {
         let url = postgres_server::database().await?;
-        let catalog = PostgresCatalog::open(&PostgresOptions::new(url.as_str())).await.unwrap();
+        let options = PostgresOptions { pace: QUICK, ..PostgresOptions::new(url.as_str()) };
+        let catalog = PostgresCatalog::open(&options).await.unwrap();
         Some(Self { catalog: Arc::new(catalog), behind: Behind::Postgres(url) })
     }
 
@@ -68,8 +97,8 @@ impl Fixture {
     }
 
     /// Makes a blob visible.
-    async fn blob(&self, repo: &str, n: u64) -> Committed {
-        self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap()
+    pub(super) async fn blob(&self, repo: &str, n: u64) -> Committed {
+        self.catalog.commit_blob(&new_blob(repo, n), NOW, LEASE).await.unwrap().unwrap()
     }
 
     async fn sees_blob(&self, repo: &str, n: u64) -> bool {
@@ -164,6 +193,16 @@ async fn check(fixture: Option<Fixture>, body: impl AsyncFnOnce(&Fixture)) {
 }
 
 contract! {
+    rules {
+        rules_come_back_by_name_and_each_change_has_a_version
+        a_rule_of_a_name_that_is_taken_changes_nothing
+    }
+    audit {
+        entries_come_back_whole_and_the_latest_first
+        entries_are_found_by_repository_subject_kind_and_time
+        pages_of_entries_go_on_where_they_ended
+        old_entries_are_dropped_the_oldest_first
+    }
     accounts {
         a_user_comes_back_as_it_was_added_and_changed
         administrators_are_counted_unless_shut_out
@@ -206,6 +245,10 @@ contract! {
         r17_ten_thousand_references_are_stored
         r17_the_depth_of_indexes_is_that_of_the_deepest_child
     }
+    leadership {
+        a_task_is_led_by_one_at_a_time_and_each_task_by_its_own
+        of_many_who_ask_at_once_one_leads
+    }
     lists {
         repositories_come_in_byte_order_with_something_in_them
         referrers_come_by_digest_and_type
@@ -221,6 +264,20 @@ contract! {
         r22_a_fixed_tag_is_set_once_and_again_only_to_what_it_has
         r22_a_fixed_tag_that_was_set_in_between_keeps_its_manifest
         r22_of_ten_first_pushes_of_a_fixed_tag_one_is_stored
+    }
+    quotas {
+        a_content_counts_once_in_its_namespace_until_its_last_link_goes
+        what_does_not_fit_is_refused_to_the_byte_and_leaves_nothing
+        a_limit_that_is_set_goes_before_the_configured_one
+        of_many_pushes_at_once_as_many_are_taken_as_fit
+        a_content_that_comes_and_goes_beside_a_full_quota_never_exceeds_it
+        what_is_kept_is_what_a_fresh_count_finds_whatever_was_done
+        a_recount_finds_and_mends_what_was_changed_past_the_registry
+        a_namespace_has_no_more_repositories_than_it_may
+        a_repository_knows_what_it_shares
+        namespaces_come_in_byte_order_page_by_page
+        r33_sessions_of_one_user_are_counted_up_to_a_bound
+        manifests_and_tags_are_counted_up_to_a_bound
     }
     tokens {
         a_key_takes_over_from_the_youngest_and_retires_the_others

@@ -25,7 +25,9 @@ use super::{
     service::Service,
     socket::Socket,
     state::{Expired, State},
+    tls::name_of,
 };
+use crate::auth::ClientCertificate;
 
 /// Interval of HTTP/2 pings, and how long an answer may take.
 const PING: Duration = Duration::from_secs(30);
@@ -58,6 +60,7 @@ pub(super) async fn run(server: &Server, stream: TcpStream, peer: SocketAddr, ti
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, "TCP_NODELAY: {error}");
     }
+    let mut certificate = None;
     let socket = match &options.tls {
         None => Socket::plain(stream, ticket.state.clone()),
         Some(tls) => {
@@ -68,7 +71,11 @@ pub(super) async fn run(server: &Server, stream: TcpStream, peer: SocketAddr, ti
                 () = shutdown.stop.cancelled() => return,
             };
             match handshake {
-                Ok(Ok(stream)) => Socket::tls(stream, ticket.state.clone()),
+                Ok(Ok(stream)) => {
+                    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    certificate = shown.and_then(name_of).map(ClientCertificate);
+                    Socket::tls(stream, ticket.state.clone())
+                }
                 Ok(Err(error)) => return tracing::debug!(%peer, "No TLS handshake: {error}"),
                 Err(_elapsed) => return tracing::debug!(%peer, "No TLS handshake in time"),
             }
@@ -78,6 +85,7 @@ pub(super) async fn run(server: &Server, stream: TcpStream, peer: SocketAddr, ti
         router: server.router.clone(),
         state: ticket.state.clone(),
         peer: Peer { addr: peer, tls: options.tls.is_some() },
+        certificate,
         outlet: socket.outlet(),
         body_window: options.limits.body_window,
         body_rate: options.limits.body_rate.0,

@@ -39,6 +39,7 @@ fn capacity(limits: &Limits, descriptors: u64) -> usize {
 pub(super) struct Gate {
     capacity: usize,
     per_address: usize,
+    limits: Limits,
     origin: Arc<Origin>,
     open: Mutex<Open>,
     ended: Notify,
@@ -66,6 +67,7 @@ impl Gate {
         Self {
             capacity: capacity(limits, descriptors),
             per_address: limits.connections_per_address,
+            limits: limits.clone(),
             origin,
             open: Mutex::default(),
             ended: Notify::new(),
@@ -130,7 +132,7 @@ impl Gate {
         }
         let id = open.next;
         open.next += 1;
-        let state = Arc::new(State::new());
+        let state = Arc::new(State::new(&self.limits));
         open.states.insert(id, state.clone());
         Some(Ticket { gate: self.clone(), id, address, state })
     }

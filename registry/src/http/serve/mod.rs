@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod body;
 mod connection;
+mod control;
 mod file;
 mod framing;
 mod gate;
@@ -29,13 +30,14 @@ mod tls;
 
 pub use crate::config::Limits;
 pub use body::{BodyCut, BodyFault, BodyTooSlow, Draining};
+pub use control::{Control, Folder};
 pub use file::file_body;
 pub use gate::raise_descriptor_limit;
-pub use origin::{Origin, Peer, client_address, external_base};
+pub use origin::{Origin, Peer, client_address, external_base, public_base};
 pub use outlet::Outlet;
 pub use service::Cut;
 pub use shutdown::{Shutdown, notify};
-pub use tls::{Tls, TlsError, install_crypto_provider};
+pub use tls::{Tls, TlsError, TlsFiles, install_crypto_provider};
 
 /// How long handlers have after the drain to save what they hold.
 const SAVE: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, header, uri::Authority};
+use http::{HeaderMap, header, request::Parts, uri::Authority};
 
 use crate::config::Cidr;
 
@@ -62,6 +62,24 @@ pub fn external_base(peer: &Peer, headers: &HeaderMap, origin: &Origin) -> Strin
         Some(host) => format!("{scheme}://{host}"),
         None => String::new(),
     }
+}
+
+/// `scheme://host[:port]` under which the client of a request reaches the server: what [`external_base`] says, else
+/// what the request itself says. For where a client needs a whole address, as in a challenge's realm. `None` where the
+/// request names no host, or none that could be one.
+#[must_use]
+pub fn public_base(peer: &Peer, request: &Parts, origin: &Origin) -> Option<String> {
+    let base = external_base(peer, &request.headers, origin);
+    if !base.is_empty() {
+        return Some(base);
+    }
+    // HTTP/2 has the host in the address, HTTP/1.1 in a header.
+    let host = match request.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => request.headers.get(header::HOST)?.to_str().ok()?,
+    };
+    let scheme = if peer.tls { "https" } else { "http" };
+    is_host(host).then(|| format!("{scheme}://{host}"))
 }
 
 /// The client's address: the connection's, or, through trusted proxies, the last one that is not

@@ -15,6 +15,7 @@ use super::{
     outlet::Outlet,
     state::State,
 };
+use crate::auth::ClientCertificate;
 
 /// In every request's extensions: cancelled when the server will wait no longer. Whoever holds
 /// work that can be saved has a few seconds from then on.
@@ -27,6 +28,7 @@ pub(super) struct Service {
     pub(super) router: Router,
     pub(super) state: Arc<State>,
     pub(super) peer: Peer,
+    pub(super) certificate: Option<ClientCertificate>,
     pub(super) outlet: Option<Outlet>,
     pub(super) body_window: Duration,
     pub(super) body_rate: u64,
@@ -43,6 +45,9 @@ impl Service {
             Body::new(RequestBody::new(body, self.cut.clone(), self.body_window, self.body_rate))
         };
         parts.extensions.insert(self.peer);
+        if let Some(certificate) = &self.certificate {
+            parts.extensions.insert(certificate.clone());
+        }
         parts.extensions.insert(Cut(self.cut.clone()));
         if let Some(outlet) = self.outlet.as_ref().filter(|_| parts.version <= Version::HTTP_11) {
             parts.extensions.insert(outlet.clone());
@@ -71,7 +76,18 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             active.answered();
             return Box::pin(async move {
                 tracing::debug!("A request whose length is ambiguous is refused");
-                Ok(bad_request().map(|body| ResponseBody::new(body, active, false)))
+                let why = "Content-Length and Transfer-Encoding leave the length ambiguous\n";
+                Ok(bad_request(why).map(|body| ResponseBody::new(body, active, false)))
+            });
+        }
+        // RFC 9112, section 3.2: none, or two that proxies before us may have chosen between.
+        if request.version() == Version::HTTP_11
+            && request.headers().get_all(header::HOST).iter().count() != 1
+        {
+            active.answered();
+            return Box::pin(async move {
+                let why = "a request of HTTP/1.1 has one Host header\n";
+                Ok(bad_request(why).map(|body| ResponseBody::new(body, active, false)))
             });
         }
         let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -106,9 +122,8 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-fn bad_request() -> Response<Body> {
-    let mut response =
-        plain(StatusCode::BAD_REQUEST, "Content-Length and Transfer-Encoding leave the length ambiguous\n");
+fn bad_request(why: &'static str) -> Response<Body> {
+    let mut response = plain(StatusCode::BAD_REQUEST, why);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

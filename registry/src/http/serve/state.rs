@@ -6,6 +6,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -22,6 +23,8 @@ pub(super) struct State {
     /// Wakes the connection to be closed.
     pub(super) close: Notify,
     shed: AtomicBool,
+    /// Bytes that must go out in a window of waiting.
+    least: u64,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,9 @@ struct Inner {
     rest_since: Instant,
     head_since: Option<Instant>,
     blocked_since: Option<Instant>,
+    /// How long the client was waited for while the last few bytes went out, and how many they were.
+    write_waited: Duration,
+    wrote: u64,
     /// When the last frame of the oldest unmoving HTTP/2 answer was handed out.
     stalled: Vec<(u64, Instant)>,
 }
@@ -63,7 +69,7 @@ const TAKEN_BACK: u32 = 256;
 const PING: usize = 17;
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         let inner = Inner {
             framing: Framing::default(),
             heads: VecDeque::new(),
@@ -73,9 +79,12 @@ impl State {
             rest_since: Instant::now(),
             head_since: None,
             blocked_since: None,
+            write_waited: Duration::ZERO,
+            wrote: 0,
             stalled: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), close: Notify::new(), shed: AtomicBool::new(false) }
+        let least = limits.write_rate.0.saturating_mul(limits.write_window.as_secs().max(1));
+        Self { inner: Mutex::new(inner), close: Notify::new(), shed: AtomicBool::new(false), least }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -101,7 +110,14 @@ impl State {
             None if inner.blocked_since.is_none() => inner.blocked_since = Some(Instant::now()),
             None => {}
             Some(bytes) => {
-                inner.blocked_since = None;
+                if let Some(since) = inner.blocked_since.take() {
+                    inner.write_waited += since.elapsed();
+                }
+                inner.wrote = inner.wrote.saturating_add(bytes as u64);
+                if inner.wrote >= self.least {
+                    inner.wrote = 0;
+                    inner.write_waited = Duration::ZERO;
+                }
                 // The end of an HTTP/2 answer may leave long after its body was handed over. Pings are smaller.
                 if inner.active == 0 && inner.requests > 0 && bytes > PING {
                     inner.rest_since = Instant::now();
@@ -132,6 +148,8 @@ impl State {
         inner.stalled.retain(|(other, _)| *other != request);
         if inner.active == 0 {
             inner.rest_since = Instant::now();
+            inner.wrote = 0;
+            inner.write_waited = Duration::ZERO;
         }
         if inner.taken_back > TAKEN_BACK {
             drop(inner);
@@ -182,7 +200,12 @@ impl State {
         let blocked =
             inner.blocked_since.into_iter().chain(inner.stalled.iter().map(|(_, since)| *since)).min();
         if let Some(blocked) = blocked {
-            return Some((blocked + limits.write_timeout, Expired::Write));
+            // Whoever takes a little now and then is waited for no longer than a window in all.
+            let slow = inner
+                .blocked_since
+                .map(|since| since + limits.write_window.saturating_sub(inner.write_waited));
+            let still = blocked + limits.write_timeout;
+            return Some((slow.map_or(still, |slow| slow.min(still)), Expired::Write));
         }
         if inner.active > 0 {
             return None;

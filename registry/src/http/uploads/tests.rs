@@ -46,19 +46,22 @@ async fn server(min_chunk_bytes: u64) -> Server {
     let store = Arc::new(Filesystem::open(folder.path(), 0).unwrap());
     let clock = Arc::new(SystemClock);
     let settings = crate::blobs::Settings { min_chunk_bytes, ..Default::default() };
-    let blobs = Blobs::new(catalog.clone(), store, clock.clone(), settings);
+    let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), settings);
+    let records = crate::records::Records::new(catalog.clone(), store);
     let rules = manifests::Settings {
         sparse_indexes: false,
         sparse_images: false,
         max_depth: 20,
         immutable: Default::default(),
         blob_lease: std::time::Duration::from_secs(3600),
+        most: manifests::PerRepository::default(),
     };
-    let manifests = Manifests::new(catalog.clone(), clock, rules);
+    let manifests = Manifests::new(catalog.clone(), clock, records, rules);
     let settings = Settings {
         max_manifest_bytes: 4 << 20,
         deletes: true,
         origin: Arc::default(),
+        rates: None,
         redirects: crate::http::Redirects::default(),
     };
     let router = router(Api::new(catalog, blobs, manifests, Gate::open(), settings));

@@ -59,3 +59,41 @@ async fn a_request_that_is_given_up_is_counted_as_such() {
     let text = metrics.render().unwrap();
     assert!(text.contains("status=\"499\"} 1") && text.contains("in_flight 0"), "{text}");
 }
+
+#[tokio::test]
+async fn a_blob_that_is_cut_in_mid_transfer_is_counted() {
+    let metrics = Metrics::default();
+    let layer = Requests::new(metrics.clone(), Arc::default(), false, false);
+    let blob = async |headers: HeaderMap| {
+        let piece = || Ok::<_, std::convert::Infallible>(Bytes::from_static(b"12345"));
+        let mut response =
+            Response::new(Body::from_stream(futures_util::stream::iter([piece(), piece(), piece()])));
+        response.headers_mut().extend(headers);
+        response
+    };
+    let blob = Router::new().route("/v2/a/blobs/x", any(blob)).layer(layer);
+    // Whoever told the length does not ask for the end; whoever did not does.
+    for (method, length, frames, cut) in [
+        ("GET", Some("15"), 3, 0),
+        ("GET", None, 4, 0),
+        ("HEAD", Some("15"), 0, 0),
+        ("GET", Some("15"), 1, 1),
+        ("GET", None, 2, 2),
+        ("GET", Some("15"), 0, 3),
+    ] {
+        let mut request = Request::builder().method(method).uri("/v2/a/blobs/x").body(Body::empty()).unwrap();
+        if let Some(length) = length {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static(length));
+        }
+        let mut body = blob.clone().oneshot(request).await.unwrap().into_body();
+        for frame in 0..frames {
+            assert_eq!(http_body_util::BodyExt::frame(&mut body).await.is_some(), frame < 3);
+        }
+        drop(body);
+        let text = metrics.render().unwrap();
+        assert!(
+            text.contains(&format!("berth_blobs_cut_total {cut}\n")),
+            "{method} {length:?} {frames}: {text}"
+        );
+    }
+}

@@ -48,6 +48,33 @@ fn faults_of_the_configuration_exit_78_all_at_once() {
 }
 
 #[test]
+fn config_check_reads_the_certificate_and_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    let check = || {
+        program()
+            .args(["config", "check"])
+            .env("BERTH_SERVER__TLS__CERT", &cert)
+            .env("BERTH_SERVER__TLS__KEY", &key)
+            .output()
+            .unwrap()
+    };
+    let refused = check();
+    assert_eq!(refused.status.code(), Some(78), "{}", message(&refused));
+    assert!(message(&refused).contains("server.tls: "), "{}", message(&refused));
+    assert!(message(&refused).contains("tls.crt"), "{}", message(&refused));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(&key, other.serialize_pem()).unwrap();
+    let refused = check();
+    assert_eq!(refused.status.code(), Some(78), "a key of another certificate: {}", message(&refused));
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let fine = check();
+    assert_eq!(fine.status.code(), Some(0), "{}", message(&fine));
+}
+
+#[test]
 fn a_certificate_that_is_none_exits_78() {
     let data = tempfile::tempdir().unwrap();
     let refused = program()

@@ -89,3 +89,20 @@ async fn r13_an_answer_before_the_end_of_a_body_reaches_a_client_that_still_send
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn a_request_of_http_1_1_without_a_host_or_with_two_is_400() {
+    let server = start(router(), options(Limits::default())).await;
+    for (version, hosts, status) in [
+        ("1.1", "", "400"),
+        ("1.1", "Host: a\r\nHost: b\r\n", "400"),
+        ("1.1", "Host: a\r\nhost: a\r\n", "400"),
+        ("1.1", "Host: a\r\n", "200"),
+        ("1.1", "Host:\r\n", "200"),
+        ("1.0", "", "200"),
+    ] {
+        let sent = format!("GET / HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+        let answer = exchange(server.addr, sent.as_bytes()).await;
+        assert!(answer.get(9..12) == Some(status), "{hosts:?}: {answer}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The server against real sockets: R29 to R32, F21, and files by sendfile.
 
+mod client_certificates;
 mod drain;
 mod files;
 mod flood;

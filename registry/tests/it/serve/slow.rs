@@ -170,3 +170,34 @@ async fn r29_a_client_that_reads_slowly_but_steadily_gets_everything() {
         sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn r29_a_client_that_reads_a_little_now_and_then_is_closed() {
+    let endless = Router::new().route(
+        "/",
+        get(async || {
+            Body::from_stream(futures_util::stream::repeat_with(|| {
+                Ok::<_, std::convert::Infallible>(Bytes::from_static(&[7; 64 << 10]))
+            }))
+        }),
+    );
+    // Never so long without a byte that the time-out of one write would end it.
+    let limits = Limits {
+        write_timeout: Duration::from_secs(60),
+        write_window: Duration::from_secs(1),
+        write_rate: "64MiB".parse().unwrap(),
+        ..Limits::default()
+    };
+    let server = start(endless, options(limits)).await;
+    let mut stream = connect(server.addr).await;
+    stream.write_all(GET).await.unwrap();
+    let trickle = tokio::spawn(async move {
+        let mut buf = vec![0; 100_000];
+        while stream.read(&mut buf).await.is_ok_and(|read| read > 0) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    server.count.until(|count| count.open() == 1).await;
+    server.count.until(|count| count.open() == 0).await;
+    trickle.abort();
+}

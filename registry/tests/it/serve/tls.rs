@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use axum::{Extension, Router, routing::get};
-use berth_registry::http::serve::{Limits, Options, Outlet, Peer, Tls, file_body};
+use berth_registry::http::serve::{Limits, Options, Outlet, Peer, Tls, TlsFiles, file_body};
 
 use super::{options, start};
 
@@ -16,7 +16,8 @@ fn write(folder: &Path) -> String {
 }
 
 fn load(folder: &Path) -> Tls {
-    Tls::load(folder.join("cert.pem"), folder.join("key.pem")).unwrap()
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    Tls::load(TlsFiles { cert, key, client_ca: None }).unwrap()
 }
 
 fn client(pem: &str, http1: bool) -> reqwest::Client {

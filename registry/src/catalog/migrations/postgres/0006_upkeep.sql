@@ -14,6 +14,7 @@ CREATE TABLE unrecorded (
     name TEXT COLLATE "C" NOT NULL,
     UNIQUE (repo, kind, name)
 );
+ALTER SEQUENCE unrecorded_sequence OWNED BY unrecorded.sequence;
 
 CREATE FUNCTION note_unrecorded(of_repo BIGINT, of_kind BIGINT, of_name TEXT) RETURNS void LANGUAGE sql AS $$
     INSERT INTO unrecorded (repo, kind, name) SELECT r.name, of_kind, of_name FROM repositories r WHERE r.id = of_repo

@@ -160,7 +160,7 @@ async fn batch(catalog: &Arc<SqliteCatalog>, ruin: &'static str) -> (Vec<bool>, 
             let run = repeatable(move |db| {
                 let session = session.clone();
                 Box::pin(async move {
-                    ops::uploads::create(db, &session).await?;
+                    ops::uploads::create(db, crate::catalog::sql::ADD_UPLOAD, &session).await?;
                     if n == 1 { raw(db, ruin).await } else { Ok(()) }
                 })
             });
@@ -227,5 +227,19 @@ async fn the_log_does_not_grow_for_ever() {
     }
     let log = std::fs::metadata(data.path().join("catalog.db-wal")).unwrap().len();
     assert!(log < 30_000_000, "{log} bytes after 40 MB of manifests");
+    catalog.close().await;
+}
+
+#[tokio::test]
+async fn what_was_there_before_quotas_is_counted_by_the_migration() {
+    let data = tempfile::tempdir().unwrap();
+    let file = SqliteConnectOptions::new().filename(data.path().join("catalog.db")).create_if_missing(true);
+    let mut db = file.connect().await.unwrap();
+    migrate(&mut db, &STEPS[..4]).await.unwrap();
+    sqlx::raw_sql(suite::before_quotas!("x'7b207d'")).execute(&mut db).await.unwrap();
+    sqlx::Connection::close(db).await.unwrap();
+    let catalog = open(data.path()).await;
+    let counted = crate::catalog::Quotas::recount(&catalog, &"team".parse().unwrap(), false).await.unwrap();
+    assert!(counted.is_right() && counted.counted == 13, "{counted:?}");
     catalog.close().await;
 }

@@ -45,6 +45,11 @@ async fn r19_no_statement_reads_or_sorts_a_table() {
         ops::accounts::ROBOT,
         ops::accounts::ROBOTS,
         uploads::EXPIRED,
+        ops::audit::ALL,
+        ops::audit::OF_REPOSITORY,
+        ops::audit::BY,
+        ops::audit::OF_REPOSITORY_BY,
+        ops::audit::DROP,
         SqliteConnection::MISSING_REFERENCES,
         SqliteConnection::RENEW_LEASES,
     ] {

@@ -1,0 +1,284 @@
+//! Takes over what another registry has stored, from where it lies.
+//!
+//! The other registry may go on serving, and taking pushes: nothing of its tree is changed, and a
+//! second run picks up what has come since. A folder's blobs get a second name in ours, so that either
+//! registry can delete its own without touching the other's; a bucket's are served where they are,
+//! and never deleted. Where both take pushes of one tag, the later one wins.
+
+mod tree;
+
+use std::{collections::HashMap, sync::Arc};
+
+use aws_lc_rs::digest::{SHA256, digest as hash};
+use berth_oci::{Digest, ManifestReference, RepoName, Tag};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use self::tree::Repository;
+pub use self::tree::Tree;
+use super::{
+    Teller, UpkeepError,
+    read::{Pace, State, state},
+    restore::{Candidate, Outcome, Restore},
+};
+use crate::{
+    catalog::{BlobRow, Catalog, Lease, UploadId},
+    clock::Timestamp,
+    manifests::Manifests,
+    records::Records,
+    storage::{Adopted, BlobStore},
+};
+
+/// What was taken over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// Repositories in the tree.
+    pub repositories: u64,
+    /// Manifests that are new here.
+    pub manifests: u64,
+    /// Tags that are new here or have moved.
+    pub tags: u64,
+    /// Manifests and tags that were here already.
+    pub known: u64,
+    /// Tags that were set here later, and stay.
+    pub newer: u64,
+    /// Blobs that got a second name, or are served where they are.
+    pub in_place: u64,
+    /// Blobs that were copied.
+    pub copied: u64,
+    /// Manifests that are here but lack something that the tree lacks too.
+    pub incomplete: u64,
+    /// Manifests and tags that could not be taken over.
+    pub skipped: u64,
+}
+
+/// Takes over a tree.
+#[derive(Debug)]
+pub struct Import {
+    /// Into this catalog.
+    pub catalog: Arc<dyn Catalog>,
+    /// And this storage.
+    pub store: Arc<dyn BlobStore>,
+    /// By these rules.
+    pub manifests: Manifests,
+    /// What then writes the records.
+    pub records: Records,
+    /// For how long collection leaves alone what was taken over.
+    pub lease: Lease,
+    /// Whether every blob is read first.
+    pub verify: bool,
+}
+
+/// A manifest on its way.
+struct Waiting {
+    digest: Digest,
+    pushed_at: Timestamp,
+    tags: Vec<(Tag, Timestamp)>,
+}
+
+impl Import {
+    /// Takes over everything in the tree.
+    ///
+    /// # Errors
+    /// When the tree cannot be read, when catalog or storage fails. It can be run again.
+    pub async fn run(&self, tree: &Tree, teller: &Teller) -> Result<Imported, UpkeepError> {
+        let mut imported = Imported::default();
+        let repositories = tree.repositories().await?;
+        if repositories.is_empty() {
+            return Err(UpkeepError::Refused(
+                "no repository is there: the folder or root must be the one that docker/registry/v2 is in"
+                    .to_owned(),
+            ));
+        }
+        teller.tell(&json!({ "progress": "repositories", "count": repositories.len() })).await;
+        for (name, repository) in repositories {
+            let restore = Restore::new(&*self.catalog, &self.manifests, self.lease);
+            self.repository(tree, &restore, &name, repository, &mut imported, teller).await?;
+            imported.repositories += 1;
+            teller.tell(&json!({ "imported": name })).await;
+        }
+        self.records.settle_all().await?;
+        Ok(imported)
+    }
+
+    async fn repository(
+        &self,
+        tree: &Tree,
+        restore: &Restore<'_>,
+        name: &RepoName,
+        repository: Repository,
+        imported: &mut Imported,
+        teller: &Teller,
+    ) -> Result<(), UpkeepError> {
+        for digest in &repository.layers {
+            self.blob(tree, restore, name, digest, imported, teller).await?;
+        }
+        let mut tags: HashMap<Digest, Vec<(Tag, Timestamp)>> = HashMap::new();
+        for (tag, since) in repository.tags {
+            match tree.tag(name, &tag).await? {
+                Some(digest) if repository.revisions.contains_key(&digest) => {
+                    tags.entry(digest).or_default().push((tag, since));
+                }
+                Some(digest) => {
+                    imported.skipped += 1;
+                    let why = format!("its manifest {digest} was deleted");
+                    teller.tell(&json!({ "skipped": format!("{name}:{tag}"), "why": why })).await;
+                }
+                None => {}
+            }
+        }
+        let mut waiting = Vec::new();
+        for (digest, pushed_at) in repository.revisions {
+            let tags = tags.remove(&digest).unwrap_or_default();
+            waiting.push(Waiting { digest, pushed_at, tags });
+        }
+        // Children before parents, as long as that gets anywhere; the rest as it is.
+        loop {
+            let before = waiting.len();
+            waiting = self.round(tree, restore, name, waiting, false, imported, teller).await?;
+            if waiting.is_empty() || waiting.len() == before {
+                break;
+            }
+        }
+        self.round(tree, restore, name, waiting, true, imported, teller).await?;
+        Ok(())
+    }
+
+    /// Links a blob into the repository; from here where it is here already.
+    async fn blob(
+        &self,
+        tree: &Tree,
+        restore: &Restore<'_>,
+        name: &RepoName,
+        digest: &Digest,
+        imported: &mut Imported,
+        teller: &Teller,
+    ) -> Result<(), UpkeepError> {
+        if let Some(known) = self.catalog.stored_blob(digest).await?
+            && known.quarantined_at.is_none()
+        {
+            return Ok(restore.blob(name, &known.row).await?);
+        }
+        // Links outlive what they point at: a garbage collection leaves them.
+        let Some(size) = tree.size(digest).await? else { return Ok(()) };
+        if self.verify && !self.is_whole(tree, digest, size).await? {
+            imported.skipped += 1;
+            let why = "its bytes are not those of its digest";
+            teller.tell(&json!({ "skipped": digest, "why": why })).await;
+            return Ok(());
+        }
+        let key = match (tree.key(digest), tree.file(digest)) {
+            (Some(key), _) => {
+                imported.in_place += 1;
+                key
+            }
+            (None, Some(file)) => {
+                let (key, how) = self.store.adopt(digest, adopted_id(digest), &file).await?;
+                match how {
+                    Adopted::Linked => imported.in_place += 1,
+                    Adopted::Copied => imported.copied += 1,
+                }
+                key
+            }
+            (None, None) => return Ok(()),
+        };
+        Ok(restore.blob(name, &BlobRow { digest: digest.clone(), size, key }).await?)
+    }
+
+    async fn is_whole(&self, tree: &Tree, digest: &Digest, size: u64) -> Result<bool, UpkeepError> {
+        let mut pace = Pace::new(None);
+        let state = match (tree.opened(), tree.key(digest), tree.file(digest)) {
+            (Some(_), Some(key), _) => {
+                let row = BlobRow { digest: digest.clone(), size, key };
+                state(&*self.store, &row, &mut pace).await?
+            }
+            (_, _, Some(file)) => super::read::file_state(&file, digest, size, &mut pace).await?,
+            _ => State::Gone,
+        };
+        Ok(state == State::Whole)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of one function, which has all of these")]
+    async fn round(
+        &self,
+        tree: &Tree,
+        restore: &Restore<'_>,
+        name: &RepoName,
+        manifests: Vec<Waiting>,
+        as_it_is: bool,
+        imported: &mut Imported,
+        teller: &Teller,
+    ) -> Result<Vec<Waiting>, UpkeepError> {
+        let mut waiting = Vec::new();
+        for manifest in manifests {
+            if self.is_known(name, &manifest).await? {
+                imported.known += 1 + manifest.tags.len() as u64;
+                continue;
+            }
+            let what = format!("{name}@{}", manifest.digest);
+            let Some(body) = tree.manifest(&manifest.digest).await? else {
+                imported.skipped += 1 + manifest.tags.len() as u64;
+                teller.tell(&json!({ "skipped": what, "why": "its bytes are gone" })).await;
+                continue;
+            };
+            if Digest::of(manifest.digest.algorithm(), &body) != manifest.digest {
+                imported.skipped += 1 + manifest.tags.len() as u64;
+                let why = "its bytes are not those of its digest";
+                teller.tell(&json!({ "skipped": what, "why": why })).await;
+                continue;
+            }
+            let candidate = Candidate {
+                repo: name.clone(),
+                digest: manifest.digest.clone(),
+                media_type: None,
+                pushed_at: manifest.pushed_at,
+                body,
+                tags: manifest.tags.clone(),
+            };
+            match restore.manifest(&candidate, as_it_is).await? {
+                Outcome::Lacking(_) if !as_it_is => waiting.push(manifest),
+                Outcome::Refused(why) => {
+                    imported.skipped += 1 + manifest.tags.len() as u64;
+                    teller.tell(&json!({ "skipped": what, "why": why })).await;
+                }
+                Outcome::Whole(newer) => {
+                    imported.manifests += 1;
+                    imported.newer += newer.len() as u64;
+                    imported.tags += (manifest.tags.len() - newer.len()) as u64;
+                }
+                Outcome::Lacking(lacking) => {
+                    imported.manifests += 1;
+                    imported.incomplete += 1;
+                    imported.tags += manifest.tags.len() as u64;
+                    let lacks: Vec<_> = lacking.into_iter().map(|reference| reference.digest).collect();
+                    teller.tell(&json!({ "incomplete": what, "lacks": lacks })).await;
+                }
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Whether the manifest is here with all its tags.
+    async fn is_known(&self, name: &RepoName, manifest: &Waiting) -> Result<bool, UpkeepError> {
+        let by_digest = ManifestReference::Digest(manifest.digest.clone());
+        if self.catalog.manifest(name, &by_digest).await?.is_none() {
+            return Ok(false);
+        }
+        for (tag, _) in &manifest.tags {
+            let held = self.catalog.manifest(name, &ManifestReference::Tag(tag.clone())).await?;
+            if held.is_none_or(|held| held.digest != manifest.digest) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The same for the same content, so that a second run finds what the first one made.
+fn adopted_id(digest: &Digest) -> UploadId {
+    let hashed = hash(&SHA256, format!("imported {digest}").as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hashed.as_ref()[..16]);
+    UploadId(Uuid::from_bytes(id))
+}
