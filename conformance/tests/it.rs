@@ -30,6 +30,8 @@ mod clients_large;
 mod clients_oras;
 #[path = "it/clients_podman.rs"]
 mod clients_podman;
+#[path = "it/clients_redirect.rs"]
+mod clients_redirect;
 #[path = "it/clients_skopeo.rs"]
 mod clients_skopeo;
 #[path = "it/fake.rs"]
@@ -42,6 +44,8 @@ mod faults_disk;
 mod faults_kill;
 #[path = "it/faults_limits.rs"]
 mod faults_limits;
+#[path = "it/faults_storage.rs"]
+mod faults_storage;
 #[path = "it/limits_quotas.rs"]
 mod limits_quotas;
 #[path = "it/limits_rates.rs"]

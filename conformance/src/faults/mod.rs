@@ -5,6 +5,7 @@
 //! does not match its digest (I2), every child of a live manifest exists (I3), and what was never sent whole is not
 //! there (I4). [`Recorder`] is the same as a process of its own, which goes on while the server dies.
 
+mod bucket;
 mod cell;
 mod check;
 mod client;
@@ -27,6 +28,7 @@ mod soak;
 mod steps;
 mod tags;
 
+pub use bucket::{bucket_flips_bits, bucket_goes_wrong, bucket_stalls, disk_stalls, parts_are_purged};
 pub use cell::Cell;
 pub use check::{Expect, check};
 pub use client::{Asked, Client, Pushed, Way};

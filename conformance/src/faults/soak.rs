@@ -5,10 +5,10 @@ use std::{io::Write, process::ExitCode, time::Instant};
 use clap::Args;
 
 use super::{
-    Database, FaultError, PowerOptions, Result, catalog_disk_full, data_disk_full, database_frozen,
-    database_restarts, delete_in_mid_pull, failing_syncs, head_then_manifest, kill_at_each_call,
-    kill_in_mid_collection, kill_in_mid_push, lost_replies, one_blob_by_many, power_loss,
-    push_beside_collection, rolling_restarts, tag_races, uploads_resume,
+    Database, FaultError, PowerOptions, Result, bucket_flips_bits, bucket_goes_wrong, catalog_disk_full,
+    data_disk_full, database_frozen, database_restarts, delete_in_mid_pull, failing_syncs,
+    head_then_manifest, kill_at_each_call, kill_in_mid_collection, kill_in_mid_push, lost_replies,
+    one_blob_by_many, power_loss, push_beside_collection, rolling_restarts, tag_races, uploads_resume,
 };
 use crate::harness::Stack;
 
@@ -39,6 +39,8 @@ const SCENARIOS: &[Scenario] = &[
     ("F4 fsync answers EIO", 1, |_| failing_syncs()),
     ("F5 disk full on data", 4, data_disk_full),
     ("F6 disk full on the catalog", 50, catalog_disk_full),
+    ("F8 the bucket goes wrong", 1000, bucket_goes_wrong),
+    ("F9 the bucket flips bits", 1000, bucket_flips_bits),
     ("F11 database restarts", 100, database_restarts),
     ("F11 database frozen", 10, database_frozen),
     ("F12 replies to commits are lost", 100, lost_replies),

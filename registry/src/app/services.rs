@@ -1,11 +1,11 @@
 //! What the server and the commands beside it are built from.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, middleware::from_fn_with_state};
 use tokio_util::sync::CancellationToken;
 
-use super::{Collection, StartError, identities};
+use super::{Collection, StartError, identities, storage};
 use crate::{
     api,
     audit::Log,
@@ -15,11 +15,12 @@ use crate::{
         Catalog, NamespaceRules, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions,
     },
     clock::{Clock, SystemClock},
-    config::{Backend, Config, Database},
+    config::{Config, Database, Redirect},
     gc::{self, Collector},
     http::{
         self, Api,
         access::{Gate, Recorded},
+        redirect::{Redirects, Rule},
         serve::Origin,
         token::TokenServer,
     },
@@ -27,7 +28,7 @@ use crate::{
     manifests::{self, Manifests},
     policy::{Live, Policy},
     records::Records,
-    storage::{BlobStore, Filesystem, S3Options, s3},
+    storage::BlobStore,
     tags::Immutable,
     telemetry::Metrics,
 };
@@ -78,7 +79,7 @@ impl Services {
     /// When one of them cannot be opened.
     pub async fn open(config: Config) -> Result<Self, StartError> {
         let (catalog, clock) = open_catalog(&config).await?;
-        let store = open_storage(&config).await?;
+        let store = storage::open(&config).await?;
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
         let records = Records::new(catalog.clone(), store.clone());
         let rules = manifest_settings(&config);
@@ -103,6 +104,11 @@ impl Services {
         let authenticate: Arc<dyn Authenticate> =
             Arc::new(Recorded { inner, log: audit.clone(), origin: origin.clone() });
         let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
+        metrics.register(
+            "storage_wrong_bytes",
+            "Answers that were broken off since storage sent other bytes than those of the blob",
+            blobs.wrong_bytes(),
+        );
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -194,25 +200,7 @@ async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Cloc
 /// # Errors
 /// When it cannot be opened.
 pub async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError> {
-    match config.storage.backend() {
-        Backend::Filesystem => {
-            let (root, reserve) = (config.data.dir.join("storage"), config.storage.reserve.0);
-            // It makes and syncs folders, which blocks.
-            let open = tokio::task::spawn_blocking(move || Filesystem::open(root, reserve));
-            Ok(Arc::new(open.await.map_err(io::Error::other)??))
-        }
-        Backend::S3(bucket) => Ok(Arc::new(s3(&S3Options {
-            endpoint: bucket.endpoint.clone(),
-            region: bucket.region.clone(),
-            bucket: bucket.bucket.clone(),
-            prefix: bucket.prefix.clone(),
-            credentials: bucket
-                .credentials
-                .as_ref()
-                .map(|(id, secret)| (id.reveal().to_owned(), secret.reveal().to_owned())),
-            virtual_hosted_style: bucket.virtual_host_style,
-        })?)),
-    }
+    storage::open(config).await
 }
 
 /// Rules are asked where callers say who they are, and where somebody wrote rules into the configuration all the
@@ -271,6 +259,20 @@ fn http_settings(config: &Config, origin: &Arc<Origin>) -> http::Settings {
         max_manifest_bytes: usize::try_from(config.manifests.max_size.0).unwrap_or(usize::MAX),
         deletes: config.delete.enabled,
         origin: origin.clone(),
+        redirects: redirects(config),
         rates: None,
     }
+}
+
+fn redirects(config: &Config) -> Redirects {
+    let rules = match config.storage.redirect {
+        Redirect::Never => Vec::new(),
+        Redirect::Always => vec![Rule::default()],
+        Redirect::Rules => {
+            // Checked when the configuration was read.
+            let rules = config.storage.redirects.0.iter().filter_map(|rule| rule.parsed().ok());
+            rules.map(|(networks, size)| Rule { networks, min_size: size.0 }).collect()
+        }
+    };
+    Redirects { rules, life: config.storage.redirect_life }
 }

@@ -165,6 +165,9 @@ pub trait Catalog:
     /// Sessions that expired before `now` and that nobody is writing to, `limit` at most.
     async fn expired_uploads(&self, now: Timestamp, limit: u32) -> Result<Vec<UploadRow>>;
 
+    /// Whether there is such a session, in whatever repository.
+    async fn has_upload(&self, id: UploadId) -> Result<bool>;
+
     /// How many sessions there are, written to or not; counts no further than `most`.
     async fn count_uploads(&self, most: u32) -> Result<u32>;
 

@@ -52,7 +52,10 @@ pub use quotas::{Caps, Quotas, Rates};
 pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
-pub use storage::{Backend, S3, Storage, StorageKind};
+pub use storage::{
+    Azure, AzureIdentity, Backend, Bucket, Encryption as StorageEncryption, Gcs, Redirect, RedirectRule, S3,
+    S3Identity, Storage, StorageKind,
+};
 pub use telemetry::{Log, LogFormat, Metrics};
 pub use tokens::{TokenAlgorithm, Tokens};
 pub use value::{MaybeAddress, Tables};

@@ -15,8 +15,11 @@ pub enum Key<'a> {
     /// recovery; the upload's id makes the name unique, so that of two uploads of one content
     /// either can be deleted without touching the other.
     Blob(&'a Digest, UploadId),
-    /// A blob in a bucket: `blobs/<upload id>`. A multipart upload starts before its digest is known.
+    /// A small blob in a bucket: `blobs/<a new id>`.
     Object(UploadId),
+    /// A blob in a bucket that came in parts: `blobs/<upload id>.<name>`. A multipart upload starts before its digest is
+    /// known; the session's id tells a purge whether anybody may still go on with it.
+    Multipart(UploadId, Uuid),
     /// A session's bytes in a folder: `uploads/<id>`.
     Staging(UploadId),
     /// What a session has in a bucket beside its parts, bytes too few to be a part:
@@ -35,6 +38,14 @@ pub enum Key<'a> {
     Probe,
 }
 
+/// The session whose bytes lie at `key`, staged or in a multipart upload; `None` for what no session has.
+#[must_use]
+pub fn session_of(key: &ObjectKey) -> Option<UploadId> {
+    let name = key.0.strip_prefix("uploads/").or_else(|| key.0.strip_prefix("blobs/"))?;
+    let name = name.split(['/', '.']).next()?;
+    Uuid::try_parse(name).ok().map(UploadId)
+}
+
 impl Key<'_> {
     /// The name, relative to the root.
     #[must_use]
@@ -45,6 +56,7 @@ impl Key<'_> {
                 format!("blobs/{algorithm}/{}/{hex}.{}", &hex[..2], id.0.simple())
             }
             Self::Object(id) => format!("blobs/{id}"),
+            Self::Multipart(id, name) => format!("blobs/{id}.{}", name.simple()),
             Self::Staging(id) | Self::Tails(id) => format!("uploads/{id}"),
             Self::Tail(id, name) => format!("uploads/{id}/tail-{name}"),
             Self::Manifest(repo, digest) => {
@@ -136,6 +148,10 @@ mod tests {
         for (key, name) in [
             (Key::Blob(&digest, id), format!("blobs/sha256/ab/{hex}.00000000000000000000000000000007")),
             (Key::Object(id), "blobs/00000000-0000-0000-0000-000000000007".to_owned()),
+            (
+                Key::Multipart(id, Uuid::nil()),
+                "blobs/00000000-0000-0000-0000-000000000007.00000000000000000000000000000000".to_owned(),
+            ),
             (Key::Staging(id), "uploads/00000000-0000-0000-0000-000000000007".to_owned()),
             (
                 Key::Tail(id, Uuid::nil()),
@@ -161,6 +177,18 @@ mod tests {
         let manifest = Key::Manifest(&"a/b".parse().unwrap(), &digest).object().0;
         for other in [manifest.as_str(), "uploads/probe", "blobs/readme", "blobs/sha256/ab", "x", ""] {
             assert_eq!(Key::upload_of(&ObjectKey(other.to_owned())), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_known_by_its_keys() {
+        let id = UploadId(Uuid::from_u128(7));
+        for key in [Key::Staging(id), Key::Tail(id, Uuid::nil()), Key::Multipart(id, Uuid::nil())] {
+            assert_eq!(session_of(&key.object()), Some(id));
+        }
+        let digest = Digest::from_hash(Algorithm::Sha256, &[0xab; 32]);
+        for key in [Key::Probe, Key::Blob(&digest, id)] {
+            assert_eq!(session_of(&key.object()), None);
         }
     }
 

@@ -254,6 +254,10 @@ impl Catalog for PostgresCatalog {
         read!(self, |db| uploads::expired(db, now, limit))
     }
 
+    async fn has_upload(&self, id: UploadId) -> Result<bool> {
+        read!(self, |db| ops::uploads::exists(db, id))
+    }
+
     async fn count_uploads(&self, most: u32) -> Result<u32> {
         read!(self, |db| ops::uploads::count(db, most))
     }

@@ -160,6 +160,10 @@ impl Catalog for SqliteCatalog {
         uploads::expired(&mut *self.reader().await?, &self.claims, now, limit).await
     }
 
+    async fn has_upload(&self, id: UploadId) -> Result<bool> {
+        ops::uploads::exists(&mut *self.reader().await?, id).await
+    }
+
     async fn count_uploads(&self, most: u32) -> Result<u32> {
         ops::uploads::count(&mut *self.reader().await?, most).await
     }
