@@ -64,6 +64,8 @@ pub(super) trait Statements: Send {
     /// `$1` a repository's name, `$2` references as JSON: the children that are there, which nobody
     /// collects before the end of the transaction.
     const HOLD_CHILDREN: &'static str;
+    /// The same for blobs, whatever clocks say of their leases.
+    const HOLD_BLOBS: &'static str;
     /// `$1` a digest: the manifest's body, and nobody else decides whether it goes before the end of the
     /// transaction.
     const LOCK_BODY: &'static str;
@@ -141,6 +143,11 @@ macro_rules! over_references {
              AND m.digest IN (SELECT r.digest FROM (", $references, ") r WHERE r.kind = 1)",
             $hold
         );
+        const HOLD_BLOBS: &'static str = concat!(
+            "SELECT m.digest FROM blobs m WHERE EXISTS (SELECT 1 FROM repositories WHERE name = $1) \
+             AND m.digest IN (SELECT r.digest FROM (", $references, ") r)",
+            $hold
+        );
         const LOCK_BODY: &'static str =
             concat!("SELECT digest FROM manifest_bodies WHERE digest = $1", $lock);
     };
@@ -214,7 +221,7 @@ on_connection!(
     // Two manifests with the same layers lock their rows in one order, so that neither waits for ever.
     " ORDER BY b.digest FOR NO KEY UPDATE OF b",
     " FOR UPDATE",
-    " ORDER BY m.id FOR KEY SHARE OF m"
+    " ORDER BY m.digest FOR KEY SHARE OF m"
 );
 
 impl From<sqlx::Error> for CatalogError {

@@ -30,7 +30,7 @@ fn the_default_is_the_embedded_one_and_needs_no_file() {
 #[test]
 fn every_fault_is_reported_at_once() {
     let faults = load(
-        "extra = 1\n[server]\ndrain = \"soon\"\nlistne = []\nexternal_url = \"https://a/b\"\n[attic]\n\
+        "extra = 1\n[server]\ndrain = \"soon\"\nlistne = []\nexternal_url = \"https://a/b\"\n[fridge]\n\
          [server.tls]\ncert = \"/a\"\n[storage]\nkind = \"s3\"\n[manifests]\nmax_size = 4\n",
     )
     .unwrap_err();
@@ -40,7 +40,7 @@ fn every_fault_is_reported_at_once() {
          server.drain: \"soon\" is not a time like \"30s\" or \"24h\"\n  \
          manifests.max_size: 4 is not a text in quotes\n  \
          extra: no such key\n  \
-         attic: no such section\n  \
+         fridge: no such section\n  \
          server.listne: no such key\n  \
          server.external_url: \"https://a/b\" is not an address like \"https://registry.example\", without a path\n  \
          server.tls.key: required when server.tls.cert is set\n  \

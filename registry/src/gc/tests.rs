@@ -240,7 +240,7 @@ async fn f19_clocks_an_hour_apart_free_nothing_early() {
             let hasty = place.collector(clock.clone(), settings());
             assert!(hasty.run(&CancellationToken::new(), &mut |_| ()).await.unwrap().blobs > 0);
         }
-        clock.forward(HOUR * 2);
+        clock.forward(HOUR * 3);
         collector.run(&CancellationToken::new(), &mut |_| ()).await.unwrap();
         assert_eq!(place.objects().await, [], "in the end it goes");
     }
@@ -259,7 +259,7 @@ async fn retention_keeps_the_last_the_young_the_matching_and_the_immutable() {
     let rule = retention::Rule {
         repositories: vec!["team/*".to_owned()],
         keep_last: Some(3),
-        keep_younger: Some(HOUR * 12),
+        keep_younger: Some(HOUR * 11),
         keep_tags: vec!["sta*".to_owned()],
     };
     let rules =

@@ -122,6 +122,9 @@ async fn hold<D: Statements>(db: &mut D, new: &NewManifest, references: &String,
     }
     let leases = [lease.until().into(), references.into(), renewed_before(lease).into()];
     db.execute(D::RENEW_LEASES, &leases).await?;
+    if D::LOCKS {
+        db.rows(D::HOLD_BLOBS, &[(&new.repo).into(), references.into()]).await?;
+    }
     if D::LOCKS && new.references.iter().any(|r| r.kind == RefKind::Child) {
         db.rows(D::HOLD_CHILDREN, &[(&new.repo).into(), references.into()]).await?;
     }
