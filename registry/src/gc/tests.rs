@@ -97,7 +97,8 @@ impl Place {
         self.store.put(&key, Bytes::from(content.to_owned())).await.unwrap();
         let size = content.len() as u64;
         let blob = NewBlob { repo: repo(of), digest, size, key, upload: None };
-        let committed = self.catalog.commit_blob(&blob, self.clock.now(), self.lease()).await.unwrap();
+        let committed =
+            self.catalog.commit_blob(&blob, self.clock.now(), self.lease()).await.unwrap().unwrap();
         if committed.surplus {
             self.store.delete(&blob.key).await.unwrap();
         }
@@ -414,6 +415,7 @@ impl Model {
                     .catalog
                     .mount_blob(Some(&from), &repo(&of), &digest, now, place.lease())
                     .await
+                    .unwrap()
                     .unwrap();
                 if mounted.is_some() {
                     self.seen.insert((of, digest), now);

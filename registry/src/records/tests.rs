@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    catalog::{BlobRow, ManifestRecord, ObjectKey, Record, SqliteCatalog, SqliteOptions, TagRecord},
+    catalog::{BlobRow, Burial, ManifestRecord, ObjectKey, Record, SqliteCatalog, SqliteOptions, TagRecord},
     clock::{SystemClock, Timestamp},
     manifests::{Manifests, Settings},
     storage::{memory, read_whole},
@@ -38,6 +38,7 @@ async fn place() -> Place {
         immutable: Immutable::new(vec!["fixed".into()]),
         blob_lease: Duration::from_secs(60),
         most: crate::manifests::PerRepository::default(),
+        undelete: true,
     };
     let manifests = Manifests::new(catalog.clone(), Arc::new(SystemClock), records.clone(), settings);
     Place { manifests, records, catalog, store, repo: "a/b".parse().unwrap(), _data: data }
@@ -112,7 +113,11 @@ async fn f13_what_a_dead_process_left_is_settled_by_the_next() {
     let place = place().await;
     assert!(place.push("v1", 1).await);
     // Of its last breath there is the commit alone.
-    let gone = place.catalog.delete_tag(&place.repo, &"v1".parse().unwrap()).await.unwrap();
+    let gone = place
+        .catalog
+        .delete_tag(&place.repo, &"v1".parse().unwrap(), Burial { now: Timestamp(0), keep: false })
+        .await
+        .unwrap();
     assert!(gone);
     assert_eq!(place.kept("v1").await, Some(digest(1)));
     let (next, stop) = (Records::new(place.catalog.clone(), place.store.clone()), CancellationToken::new());

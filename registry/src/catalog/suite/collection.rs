@@ -216,7 +216,7 @@ pub(super) async fn r12_content_that_comes_back_gets_another_object(f: &Fixture)
     let first = f.blob("a", 1).await.blob.key;
     f.sweep(later()).await;
     assert!(!f.sees_blob("a", 1).await);
-    assert_eq!(f.catalog.mount_blob(None, &name("b"), &digest(1), NOW, LEASE).await.unwrap(), None);
+    assert_eq!(f.catalog.mount_blob(None, &name("b"), &digest(1), NOW, LEASE).await.unwrap(), Ok(None));
     let again = f.blob("a", 1).await;
     assert!(!again.surplus);
     assert_ne!(again.blob.key, first);
@@ -268,7 +268,7 @@ pub(super) async fn what_can_come_back_is_neither_pulled_nor_mounted(f: &Fixture
     assert_eq!(f.catalog.referrers(&name("a"), &digest(10), None, None, limit).await.unwrap().rows, []);
     f.sweep(later()).await;
     assert!(!f.sees_blob("a", 1).await);
-    assert_eq!(f.catalog.mount_blob(None, &name("b"), &digest(1), NOW, LEASE).await.unwrap(), None);
+    assert_eq!(f.catalog.mount_blob(None, &name("b"), &digest(1), NOW, LEASE).await.unwrap(), Ok(None));
     assert_eq!(f.catalog.repositories(None, 10).await.unwrap(), []);
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn f13_deletes_are_noted_by_whichever_way_they_come(f: &Fixture
     f.push(manifest("a/b", 1, &["v1", "v2"])).await;
     f.push(manifest("a/b", 2, &["v3"])).await;
     told(f).await;
-    assert!(f.catalog.delete_tag(&name("a/b"), &tag("v3")).await.unwrap());
+    assert!(f.catalog.delete_tag(&name("a/b"), &tag("v3"), GONE).await.unwrap());
     assert_eq!(names(f).await, [tag_name("a/b", "v3")]);
     assert!(f.delete(&name("a/b"), &digest(1)).await);
     let all = [manifest_name("a/b", 1), tag_name("a/b", "v1"), tag_name("a/b", "v2"), tag_name("a/b", "v3")];
