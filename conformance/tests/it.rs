@@ -30,16 +30,22 @@ mod clients_large;
 mod clients_oras;
 #[path = "it/clients_podman.rs"]
 mod clients_podman;
+#[path = "it/clients_redirect.rs"]
+mod clients_redirect;
 #[path = "it/clients_skopeo.rs"]
 mod clients_skopeo;
 #[path = "it/fake.rs"]
 mod fake;
+#[path = "it/faults_collection.rs"]
+mod faults_collection;
 #[path = "it/faults_disk.rs"]
 mod faults_disk;
 #[path = "it/faults_kill.rs"]
 mod faults_kill;
 #[path = "it/faults_limits.rs"]
 mod faults_limits;
+#[path = "it/faults_storage.rs"]
+mod faults_storage;
 #[path = "it/limits_quotas.rs"]
 mod limits_quotas;
 #[path = "it/limits_rates.rs"]

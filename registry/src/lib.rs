@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod doctor;
+pub mod gc;
 pub mod glob;
 pub mod http;
 pub mod limits;

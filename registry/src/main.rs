@@ -19,6 +19,9 @@ const CONFIG: u8 = 78;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => return run(&serve.into()),
+        Command::Gc(args) => return cli::gc::gc(args),
+        Command::Retention { command } => return cli::gc::retention(command),
+        Command::Undelete(args) => return cli::gc::undelete(args),
         Command::Check(args) => return cli::check::run(args),
         Command::Doctor(args) => return cli::doctor::run(&args),
         Command::Import(args) => return cli::import::run(args),

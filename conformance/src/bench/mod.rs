@@ -4,6 +4,7 @@
 //! its rounds. Every server gets the same requests from the same load generator, and nobody's fsync is turned off.
 
 mod blobs;
+mod collection;
 mod copier;
 mod images;
 mod manifests;
@@ -40,6 +41,8 @@ pub enum Section {
     Tags,
     /// Start with 100,000 manifests.
     Start,
+    /// Start, a page of tags, and collection beside pushes, on a catalog seeded with a million manifests.
+    Collection,
     /// The copier beside Skopeo.
     Copier,
     /// The copier with ten layers of `--size-mib` each; 20 GiB of disk at a GiB each. Only when asked for.
@@ -79,6 +82,9 @@ pub struct BenchArgs {
     /// The same in other servers, which take longer to fill.
     #[arg(long, default_value_t = 10_000)]
     pub peer_tags: usize,
+    /// Manifests of the catalog that is seeded for the collection; a tenth of them are collected.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub seeded: usize,
     /// Write every value to this file as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -127,7 +133,7 @@ pub fn run(args: BenchArgs, out: &mut dyn Write) -> Result<()> {
     for text in &args.peers {
         peers.push(Peer::elsewhere(text)?);
     }
-    if peers.is_empty() {
+    if peers.is_empty() && args.only != [Section::Collection] {
         return Err(HarnessError::Unexpected("no server is left to measure".to_owned()));
     }
     let mut bench = Bench { args, peers, runtime };
@@ -151,6 +157,10 @@ pub fn run(args: BenchArgs, out: &mut dyn Write) -> Result<()> {
     if bench.wants(Section::Tags) || bench.wants(Section::Start) {
         say("many tags …")?;
         tags::run(&mut bench, &mut report)?;
+    }
+    if bench.wants(Section::Collection) {
+        say("collection …")?;
+        collection::run(&bench, &mut report)?;
     }
     if bench.wants(Section::Copier) || bench.wants(Section::CopierLarge) {
         say("the copier …")?;

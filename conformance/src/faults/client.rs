@@ -178,6 +178,26 @@ impl Client {
         Ok(Pushed { status, session: Some(location) })
     }
 
+    /// Status of a DELETE.
+    pub async fn delete(&self, path: &str) -> Result<u16> {
+        Ok(self.http.delete(self.url(path)).send().await?.status().as_u16())
+    }
+
+    /// The answer to a GET, its body still to be read.
+    pub async fn open(&self, path: &str) -> Result<Response> {
+        Ok(self.http.get(self.url(path)).send().await?.error_for_status()?)
+    }
+
+    /// Runs a collection to its end. Its report; null when another was going on.
+    pub async fn collect(&self) -> Result<serde_json::Value> {
+        let request = self.http.post(self.url("/api/v1/gc")).header(header::CONTENT_TYPE, "application/json");
+        let answer = request.body("{}").send().await?;
+        if answer.status() == StatusCode::CONFLICT {
+            return Ok(serde_json::Value::Null);
+        }
+        Ok(super::collection::report(&answer.error_for_status()?.bytes().await?))
+    }
+
     /// Pushes a manifest. The status.
     pub async fn put_manifest(&self, repo: &str, reference: &str, bytes: Bytes) -> Result<u16> {
         let request = self.http.put(self.url(&format!("/v2/{repo}/manifests/{reference}")));

@@ -5,10 +5,12 @@
 //! does not match its digest (I2), every child of a live manifest exists (I3), and what was never sent whole is not
 //! there (I4). [`Recorder`] is the same as a process of its own, which goes on while the server dies.
 
+mod bucket;
 mod cell;
 mod check;
 mod client;
 mod clocks;
+mod collection;
 mod database;
 mod disk;
 mod drain;
@@ -26,10 +28,14 @@ mod soak;
 mod steps;
 mod tags;
 
+pub use bucket::{bucket_flips_bits, bucket_goes_wrong, bucket_stalls, disk_stalls, parts_are_purged};
 pub use cell::Cell;
 pub use check::{Expect, check};
 pub use client::{Asked, Client, Pushed, Way};
 pub use clocks::clocks_apart;
+pub use collection::{
+    delete_in_mid_pull, head_then_manifest, kill_in_mid_collection, push_beside_collection,
+};
 pub use database::{database_frozen, database_restarts};
 pub use disk::{catalog_disk_full, data_disk_full, failing_syncs};
 pub use drain::uploads_resume;

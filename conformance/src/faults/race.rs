@@ -90,3 +90,8 @@ fn objects(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     Ok(found)
 }
+
+/// How many objects of blobs there are.
+pub(super) fn blob_count(berth: &Berth) -> Result<usize> {
+    Ok(objects(&blob_folder(berth))?.len())
+}

@@ -5,9 +5,10 @@ use std::{io::Write, process::ExitCode, time::Instant};
 use clap::Args;
 
 use super::{
-    Database, FaultError, PowerOptions, Result, catalog_disk_full, data_disk_full, database_frozen,
-    database_restarts, failing_syncs, kill_at_each_call, kill_in_mid_push, lost_replies, one_blob_by_many,
-    power_loss, rolling_restarts, tag_races, uploads_resume,
+    Database, FaultError, PowerOptions, Result, bucket_flips_bits, bucket_goes_wrong, catalog_disk_full,
+    data_disk_full, database_frozen, database_restarts, delete_in_mid_pull, failing_syncs,
+    head_then_manifest, kill_at_each_call, kill_in_mid_collection, kill_in_mid_push, lost_replies,
+    one_blob_by_many, power_loss, push_beside_collection, rolling_restarts, tag_races, uploads_resume,
 };
 use crate::harness::Stack;
 
@@ -38,11 +39,24 @@ const SCENARIOS: &[Scenario] = &[
     ("F4 fsync answers EIO", 1, |_| failing_syncs()),
     ("F5 disk full on data", 4, data_disk_full),
     ("F6 disk full on the catalog", 50, catalog_disk_full),
+    ("F8 the bucket goes wrong", 1000, bucket_goes_wrong),
+    ("F9 the bucket flips bits", 1000, bucket_flips_bits),
     ("F11 database restarts", 100, database_restarts),
     ("F11 database frozen", 10, database_frozen),
     ("F12 replies to commits are lost", 100, lost_replies),
     ("F14 one blob by many, embedded", 200, |rounds| one_blob_by_many(Stack::Embedded, rounds, 50, 5)),
     ("F14 one blob by many, outside", 200, |rounds| one_blob_by_many(Stack::outside()?, rounds, 50, 5)),
+    ("F15 push against collection, embedded", 100_000, |pushes| {
+        push_beside_collection(Stack::Embedded, pushes)
+    }),
+    ("F15 push against collection, outside", 10_000, |pushes| {
+        push_beside_collection(Stack::outside()?, pushes)
+    }),
+    ("F16 HEAD, then manifest, against collection", 10_000, |rounds| {
+        head_then_manifest(Stack::Embedded, rounds)
+    }),
+    ("F17 delete against pull", 50, |rounds| delete_in_mid_pull(Stack::Embedded, rounds)),
+    ("F1 kill -9 in mid-collection", 100, |rounds| kill_in_mid_collection(Stack::Embedded, rounds)),
     ("F18 tag races over three replicas", 50, tag_races),
     ("F21 rolling restarts of three replicas", 20, rolling_restarts),
     ("F21 uploads resume, embedded", 100, |rounds| uploads_resume(Stack::Embedded, rounds)),

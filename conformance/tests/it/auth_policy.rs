@@ -68,13 +68,18 @@ const BOB: &str = "Authorization: Basic Ym9iOnNlY3JldC1zZWNyZXQ=\r\n";
 fn with_users(stack: Stack) -> Berth {
     let mut berth = Berth::builder().stack(stack).set("auth.enabled", "true").prepare().unwrap();
     let password = berth.scratch().write("password", "secret-secret").unwrap();
-    for words in [["user", "add", "root", "--admin"].as_slice(), &["user", "add", "alice"], &["user", "add", "bob"]] {
+    for words in
+        [["user", "add", "root", "--admin"].as_slice(), &["user", "add", "alice"], &["user", "add", "bob"]]
+    {
         let tool = Tool::at(Berth::binary().unwrap()).args(words).arg("--password-stdin").arg("--config");
         let tool = tool.arg(berth.config()).stdin(&password);
         tool.run().unwrap();
     }
     ran(&berth, &["policy", "add", "team", "--subject", "user:alice", "--verb", "*", "--repo", "team/**"]);
-    ran(&berth, &["policy", "add", "public", "--subject", "anonymous", "--verb", "pull", "--repo", "public/**"]);
+    ran(
+        &berth,
+        &["policy", "add", "public", "--subject", "anonymous", "--verb", "pull", "--repo", "public/**"],
+    );
     berth.start().unwrap();
     berth
 }
@@ -106,7 +111,8 @@ fn r10_r11_r12_blobs_are_in_reach_of_those_who_may_read_them_where_they_are() {
     let push = format!("POST /v2/team/a/blobs/uploads/?digest={secret}");
     assert_eq!(status(&berth, &push, ALICE, "secret"), 201);
     let mount = |digest: &str, from: &str| {
-        let (status, text) = ask(&berth, &format!("POST /v2/bob/b/blobs/uploads/?mount={digest}{from}"), BOB, "");
+        let (status, text) =
+            ask(&berth, &format!("POST /v2/bob/b/blobs/uploads/?mount={digest}{from}"), BOB, "");
         let names: Vec<_> = text.lines().map(|line| line.split(':').next().unwrap().to_owned()).collect();
         (status, names)
     };
@@ -125,7 +131,8 @@ fn r10_r11_r12_blobs_are_in_reach_of_those_who_may_read_them_where_they_are() {
 #[test]
 fn r22_a_rule_that_keeps_tags_holds_from_the_moment_it_is_added() {
     let berth = with_users(Stack::Embedded);
-    let push = |n: u32, tag: &str| status(&berth, &format!("PUT /v2/team/a/manifests/{tag}"), ALICE, &index(n));
+    let push =
+        |n: u32, tag: &str| status(&berth, &format!("PUT /v2/team/a/manifests/{tag}"), ALICE, &index(n));
     assert_eq!((push(1, "v1"), push(2, "v1"), push(2, "latest")), (201, 201, 201));
     let keep = ["policy", "add", "keep", "--deny", "--subject", "everyone", "--verb", "overwrite,delete"];
     ran(&berth, &[keep.as_slice(), &["--repo", "**", "--tag", "v*"]].concat());
@@ -211,7 +218,8 @@ fn commands_reach_the_server_that_runs_and_do_its_work_when_none_does() {
     assert!(ran(&berth, &["policy", "list"]).contains("team (catalog)"), "nobody listens there");
     berth.start().unwrap();
     assert!(ran(&berth, &["policy", "list"]).contains("team (catalog)"));
-    let wrong = command(&berth, &["policy", "add", "x", "--subject", "alice", "--verb", "pull", "--repo", "**"]);
+    let wrong =
+        command(&berth, &["policy", "add", "x", "--subject", "alice", "--verb", "pull", "--repo", "**"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(wrong.stderr.contains("\"alice\" is no subject: write anonymous"), "{}", wrong.stderr);
 }

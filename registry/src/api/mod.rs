@@ -5,6 +5,7 @@ mod audit;
 pub mod caller;
 mod check;
 mod error;
+mod gc;
 mod groups;
 mod import;
 pub mod input;
@@ -41,6 +42,7 @@ pub fn router(services: Services) -> Router {
         .merge(users::routes())
         .merge(groups::routes())
         .merge(robots::routes())
+        .merge(gc::routes())
         .route("/api/v1/check", post(check::check))
         .route("/api/v1/import", post(import::import))
         .merge(quotas::router())

@@ -14,7 +14,8 @@ fn places(config: &Config) -> String {
     let dir = config.data.dir.display();
     let blobs = match config.storage.backend() {
         Backend::Filesystem => dir.to_string(),
-        Backend::S3(bucket) => format!("the bucket {}", bucket.bucket),
+        Backend::S3(bucket, _) | Backend::Gcs(bucket, _) => format!("the bucket {}", bucket.name),
+        Backend::Azure(container, _) => format!("the container {}", container.name),
     };
     let catalog = match config.catalog.database() {
         Database::Sqlite => config.catalog.dir.as_ref().unwrap_or(&config.data.dir).display().to_string(),

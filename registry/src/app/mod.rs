@@ -1,14 +1,25 @@
 //! Builds everything from the configuration and connects it, or refuses to start.
 
 mod background;
+mod collection;
 mod greet;
 mod identities;
 mod services;
+mod storage;
 mod upkeep;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::Router;
+pub use collection::Collection;
 pub use services::{Services, open_storage};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +44,8 @@ use crate::{
     telemetry::{self, Metrics, Requests},
 };
 
+/// Each so many rounds, bytes are looked for that no upload can go on with: it lists all that is staged.
+const SWEEP: u32 = 12;
 /// How often expired uploads are looked for, and how many are thrown away at a time.
 const PURGE: Duration = Duration::from_mins(5);
 const PURGE_BATCH: u32 = 100;
@@ -193,6 +206,7 @@ fn periodic(services: &Services) -> Vec<Periodic> {
         tasks.push(tend(tokens.clone()));
     }
     tasks.extend(upkeep::tasks(services));
+    tasks.extend(collection::task(services));
     tasks
 }
 
@@ -305,10 +319,11 @@ fn fold(catalog: Arc<dyn Catalog>) -> Periodic {
     Periodic { name: "fold of the ledger", every: FOLD, alone: true, round }
 }
 
-/// Throws expired uploads away, every few minutes.
+/// Throws expired uploads away, every few minutes, and now and then what interrupted ones left.
 fn purge(blobs: Blobs) -> Periodic {
+    let rounds = Arc::new(AtomicU32::new(0));
     let round: Round = Arc::new(move |stop| {
-        let blobs = blobs.clone();
+        let (blobs, rounds) = (blobs.clone(), rounds.clone());
         Box::pin(async move {
             while !stop.is_cancelled() {
                 let purged = blobs.purge_expired(PURGE_BATCH).await?;
@@ -318,6 +333,13 @@ fn purge(blobs: Blobs) -> Periodic {
                 if purged < PURGE_BATCH {
                     break;
                 }
+            }
+            // After those that expired, whose rows still named what they had.
+            if rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP)
+                && let Some(purged) = stop.run_until_cancelled(blobs.purge_interrupted()).await.transpose()?
+                && purged > 0
+            {
+                tracing::info!(purged, "{purged} leftovers of interrupted uploads were thrown away");
             }
             Ok(())
         })

@@ -1,10 +1,11 @@
 //! What the server and the commands beside it are built from.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, middleware::from_fn_with_state};
+use tokio_util::sync::CancellationToken;
 
-use super::{StartError, identities};
+use super::{Collection, StartError, identities, storage};
 use crate::{
     api,
     audit::Log,
@@ -14,10 +15,12 @@ use crate::{
         Catalog, NamespaceRules, OpenError, PostgresCatalog, PostgresOptions, SqliteCatalog, SqliteOptions,
     },
     clock::{Clock, SystemClock},
-    config::{Backend, Config, Database},
+    config::{Config, Database, Redirect},
+    gc::{self, Collector},
     http::{
         self, Api,
         access::{Gate, Recorded},
+        redirect::{Redirects, Rule},
         serve::Origin,
         token::TokenServer,
     },
@@ -25,7 +28,7 @@ use crate::{
     manifests::{self, Manifests},
     policy::{Live, Policy},
     records::Records,
-    storage::{BlobStore, Filesystem, S3Options, s3},
+    storage::BlobStore,
     tags::Immutable,
     telemetry::Metrics,
 };
@@ -63,6 +66,10 @@ pub struct Services {
     pub origin: Arc<Origin>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Removes what nothing needs.
+    pub collection: Collection,
+    /// Cancelled when everything is closed.
+    pub stop: CancellationToken,
 }
 
 impl Services {
@@ -72,7 +79,7 @@ impl Services {
     /// When one of them cannot be opened.
     pub async fn open(config: Config) -> Result<Self, StartError> {
         let (catalog, clock) = open_catalog(&config).await?;
-        let store = open_storage(&config).await?;
+        let store = storage::open(&config).await?;
         let blobs = Blobs::new(catalog.clone(), store.clone(), clock.clone(), blob_settings(&config));
         let records = Records::new(catalog.clone(), store.clone());
         let rules = manifest_settings(&config);
@@ -81,6 +88,10 @@ impl Services {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
+        let settings = gc_settings(&config);
+        let collector = Collector::new(catalog.clone(), store.clone(), clock.clone(), settings);
+        let metrics = Metrics::default();
+        let collection = Collection::new(collector, &metrics);
         let policy = open_policy(&config, &*catalog).await?;
         let audit = if config.audit.enabled {
             Log::start(catalog.clone(), clock.clone())
@@ -93,6 +104,11 @@ impl Services {
         let authenticate: Arc<dyn Authenticate> =
             Arc::new(Recorded { inner, log: audit.clone(), origin: origin.clone() });
         let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
+        metrics.register(
+            "storage_wrong_bytes",
+            "Answers that were broken off since storage sent other bytes than those of the blob",
+            blobs.wrong_bytes(),
+        );
         Ok(Self {
             config: Arc::new(config),
             catalog,
@@ -108,7 +124,9 @@ impl Services {
             policy,
             audit,
             origin,
-            metrics: Metrics::default(),
+            metrics,
+            collection,
+            stop: CancellationToken::new(),
         })
     }
 
@@ -146,7 +164,9 @@ impl Services {
 
     /// Waits for writes under way and closes what is open.
     pub async fn close(&self) {
+        self.stop.cancel();
         self.blobs.settled().await;
+        self.collection.collector.settled().await;
         if let Err(error) = self.records.flush().await {
             tracing::warn!("Records that are written will be written again at the next start: {error}");
         }
@@ -180,25 +200,7 @@ async fn open_catalog(config: &Config) -> Result<(Arc<dyn Catalog>, Arc<dyn Cloc
 /// # Errors
 /// When it cannot be opened.
 pub async fn open_storage(config: &Config) -> Result<Arc<dyn BlobStore>, StartError> {
-    match config.storage.backend() {
-        Backend::Filesystem => {
-            let (root, reserve) = (config.data.dir.join("storage"), config.storage.reserve.0);
-            // It makes and syncs folders, which blocks.
-            let open = tokio::task::spawn_blocking(move || Filesystem::open(root, reserve));
-            Ok(Arc::new(open.await.map_err(io::Error::other)??))
-        }
-        Backend::S3(bucket) => Ok(Arc::new(s3(&S3Options {
-            endpoint: bucket.endpoint.clone(),
-            region: bucket.region.clone(),
-            bucket: bucket.bucket.clone(),
-            prefix: bucket.prefix.clone(),
-            credentials: bucket
-                .credentials
-                .as_ref()
-                .map(|(id, secret)| (id.reveal().to_owned(), secret.reveal().to_owned())),
-            virtual_hosted_style: bucket.virtual_host_style,
-        })?)),
-    }
+    storage::open(config).await
 }
 
 /// Rules are asked where callers say who they are, and where somebody wrote rules into the configuration all the
@@ -219,6 +221,7 @@ fn blob_settings(config: &Config) -> blobs::Settings {
         max_blob_bytes: config.uploads.max_blob_size.map(|size| size.0),
         min_chunk_bytes: config.uploads.min_chunk.map_or(0, |size| size.0),
         max_uploads: config.uploads.max_sessions,
+        lease: config.gc.lease,
         max_uploads_per_user: config.caps.sessions_per_user,
         ..blobs::Settings::default()
     }
@@ -230,11 +233,24 @@ fn manifest_settings(config: &Config) -> manifests::Settings {
         sparse_images: config.manifests.sparse_images,
         max_depth: berth_oci::manifest::MAX_INDEX_DEPTH,
         immutable: Immutable::new(config.tags.immutable.clone()),
-        blob_lease: blobs::Settings::default().lease,
+        blob_lease: config.gc.lease,
+        undelete: !config.gc.undelete.is_zero(),
         most: manifests::PerRepository {
             manifests: config.caps.manifests_per_repository,
             tags: config.caps.tags_per_repository,
         },
+    }
+}
+
+fn gc_settings(config: &Config) -> gc::Settings {
+    gc::Settings {
+        grace: config.gc.grace,
+        untagged: config.gc.untagged,
+        lease: config.gc.lease,
+        clock_skew: config.gc.clock_skew,
+        undelete: config.gc.undelete,
+        rules: config.retention.rules(),
+        immutable: Immutable::new(config.tags.immutable.clone()),
     }
 }
 
@@ -243,6 +259,20 @@ fn http_settings(config: &Config, origin: &Arc<Origin>) -> http::Settings {
         max_manifest_bytes: usize::try_from(config.manifests.max_size.0).unwrap_or(usize::MAX),
         deletes: config.delete.enabled,
         origin: origin.clone(),
+        redirects: redirects(config),
         rates: None,
     }
+}
+
+fn redirects(config: &Config) -> Redirects {
+    let rules = match config.storage.redirect {
+        Redirect::Never => Vec::new(),
+        Redirect::Always => vec![Rule::default()],
+        Redirect::Rules => {
+            // Checked when the configuration was read.
+            let rules = config.storage.redirects.0.iter().filter_map(|rule| rule.parsed().ok());
+            rules.map(|(networks, size)| Rule { networks, min_size: size.0 }).collect()
+        }
+    };
+    Redirects { rules, life: config.storage.redirect_life }
 }

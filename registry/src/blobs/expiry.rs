@@ -1,9 +1,10 @@
 //! Sessions that nobody comes back to.
 
+use futures_util::TryStreamExt;
 use tracing::warn;
 
 use super::{Blobs, Session, UploadError};
-use crate::storage::StorageError;
+use crate::storage::{Key, StorageError, session_of};
 
 impl Blobs {
     /// Throws away sessions that have expired, `limit` at most, and says how many.
@@ -37,6 +38,40 @@ impl Blobs {
             }
             self.inner.catalog.delete_upload(&session.repo, session.id).await?;
             purged += 1;
+        }
+        Ok(purged)
+    }
+
+    /// Throws away what no session can go on with: multipart uploads and staged bytes older than sessions live
+    /// (counted from the last write to them, and for multipart uploads from their beginning) that no row
+    /// names. A process that is killed between making one and writing it down leaves such. Says how many there were.
+    ///
+    /// # Errors
+    /// When the catalog or storage fails; the rest is left to the next round.
+    pub async fn purge_interrupted(&self) -> Result<u64, UploadError> {
+        let (catalog, store) = (&self.inner.catalog, &self.inner.store);
+        let before = self.inner.clock.now() - self.inner.settings.upload_expiry;
+        let mut purged = 0;
+        for staged in store.begun(before).await?.unwrap_or_default() {
+            if !catalog.has_upload(staged.session).await? {
+                store.abort(&staged).await?;
+                purged += 1;
+            }
+        }
+        let mut staged = store.list("uploads");
+        while let Some(object) = staged.try_next().await? {
+            if object.modified >= before || object.key == Key::Probe.object() {
+                continue;
+            }
+            // What is no session's is a small object that was not moved to its place.
+            let lives = match session_of(&object.key) {
+                Some(id) => catalog.has_upload(id).await?,
+                None => false,
+            };
+            if !lives {
+                store.delete(&object.key).await?;
+                purged += 1;
+            }
         }
         Ok(purged)
     }

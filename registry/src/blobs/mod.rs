@@ -7,6 +7,7 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use berth_oci::{Digest, RepoName};
+use prometheus_client::metrics::counter::Counter;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
@@ -22,6 +23,7 @@ mod error;
 mod expiry;
 mod hash;
 mod intake;
+mod outgoing;
 mod seal;
 mod sessions;
 #[cfg(test)]
@@ -103,6 +105,8 @@ struct Inner {
     cap: sessions::Cap,
     // Bytes that may wait for their hash, of all uploads together.
     budget: Budget,
+    // Answers that were broken off since storage sent other bytes.
+    wrong: Counter,
 }
 
 impl Blobs {
@@ -123,6 +127,7 @@ impl Blobs {
             tasks: TaskTracker::new(),
             cap,
             budget: Budget::new(WAITING),
+            wrong: Counter::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -152,14 +157,41 @@ impl Blobs {
         range: Range<u64>,
     ) -> Result<Option<BlobBody>, BlobError> {
         if let Some(body) = self.inner.store.open(&blob.key, blob.size, range.clone()).await? {
-            return Ok(Some(body));
+            return Ok(Some(self.watched(body, blob, &range)));
         }
         // Deleted or replaced between the two looks, or lost.
         let Some(now) = self.stat(repo, &blob.digest).await? else { return Ok(None) };
-        match self.inner.store.open(&now.key, now.size, range).await? {
-            Some(body) => Ok(Some(body)),
+        match self.inner.store.open(&now.key, now.size, range.clone()).await? {
+            Some(body) => Ok(Some(self.watched(body, &now, &range))),
             None => Err(StorageError::Corrupt(format!("object {} of blob {} is gone", now.key, now.digest)))?,
         }
+    }
+
+    /// A stream of a whole blob, verified on its way. Part of a blob has no digest to be verified by.
+    fn watched(&self, body: BlobBody, blob: &BlobRow, range: &Range<u64>) -> BlobBody {
+        let whole = *range == (0..blob.size) && blob.size > 0;
+        let (digest, Inner { budget, wrong, .. }) = (blob.digest.clone(), &*self.inner);
+        match body {
+            BlobBody::Stream(body) if whole => {
+                BlobBody::Stream(outgoing::verified(body, digest, blob.size, budget, wrong.clone()))
+            }
+            body => body,
+        }
+    }
+
+    /// How many answers were broken off since storage sent other bytes than those of the blob.
+    #[must_use]
+    pub fn wrong_bytes(&self) -> Counter {
+        self.inner.wrong.clone()
+    }
+
+    /// An address under which anybody may read the bytes of a blob that [`Self::stat`] found, for this long. `None` where
+    /// storage has no such thing.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn signed_url(&self, blob: &BlobRow, life: Duration) -> Result<Option<String>, BlobError> {
+        Ok(self.inner.store.signed_url(&blob.key, life).await?)
     }
 
     /// Takes a blob out of `repo`; `false` when it was not in it. Its bytes are collection's.

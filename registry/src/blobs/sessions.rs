@@ -1,6 +1,9 @@
 //! Upload sessions but for their bytes: start, status, cancel, and how many there may be.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use berth_oci::{Algorithm, RepoName};
 use tracing::warn;
@@ -8,6 +11,9 @@ use uuid::Uuid;
 
 use super::{Blobs, Settings, UploadError, hash::Hash};
 use crate::catalog::{UploadId, UploadProgress, UploadRow};
+
+/// So long the end of a session waits for its bytes to be thrown away.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Names a session as a request does: only together are the three of them a session (R9).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,8 +123,16 @@ impl Blobs {
 
     /// Throws away the bytes of a session that has ended, as far as that can be done.
     pub(super) async fn discard(&self, row: &UploadRow) {
-        if let Err(error) = self.inner.store.discard(row.id, &row.progress.staging).await {
-            warn!(upload = %row.id, "Bytes of upload {} stay until a sweep: {error}", row.id);
+        let discarded = self.inner.store.discard(row.id, &row.progress.staging);
+        // Where storage hangs, nobody is kept waiting for what a purge does as well.
+        match tokio::time::timeout(FAREWELL, discarded).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!(upload = %row.id, "Bytes of upload {} stay until a purge: {error}", row.id)
+            }
+            Err(_elapsed) => {
+                warn!(upload = %row.id, "Bytes of upload {} stay until a purge: storage does not answer", row.id);
+            }
         }
     }
 }

@@ -44,6 +44,8 @@ impl<'a> From<Option<&'a str>> for Value<'a> {
 pub(super) trait Statements: Send {
     /// What a query gives.
     type Row: Columns;
+    /// Whether others write beside this connection, so that rows must be locked.
+    const LOCKS: bool;
 
     /// `$1` a repository's name, `$2` references as JSON (see `ops::manifests`), `$3` how many:
     /// those that the manifest may not be stored without and that are missing, in the order given.
@@ -59,6 +61,11 @@ pub(super) trait Statements: Send {
     /// `$1` a repository's name, `$2` a digest: the manifest's id, and nobody else refers to it anew
     /// before the end of the transaction.
     const LOCK_MANIFEST: &'static str;
+    /// `$1` a repository's name, `$2` references as JSON: the children that are there, which nobody
+    /// collects before the end of the transaction.
+    const HOLD_CHILDREN: &'static str;
+    /// The same for blobs, whatever clocks say of their leases.
+    const HOLD_BLOBS: &'static str;
     /// `$1` a digest: the manifest's body, and nobody else decides whether it goes before the end of the
     /// transaction.
     const LOCK_BODY: &'static str;
@@ -98,7 +105,7 @@ pub(super) trait Columns: Send + Sized {
 /// The statements whose only difference is how a JSON array becomes rows
 /// (n, digest, kind, optional).
 macro_rules! over_references {
-    ($references:literal, $ordered_lock:literal, $lock:literal) => {
+    ($references:literal, $ordered_lock:literal, $lock:literal, $hold:literal) => {
         // `NOT (kind = 1 AND …)`: a child that is there as a blob will do.
         const MISSING_REFERENCES: &'static str = concat!(
             "SELECT r.digest, r.kind FROM (", $references, ") r WHERE r.optional = 0 \
@@ -115,8 +122,9 @@ macro_rules! over_references {
              AND m.digest IN (SELECT r.digest FROM (", $references, ") r WHERE r.kind = 1)"
         );
         const ADD_REFERENCES: &'static str = concat!(
-            "INSERT INTO manifest_refs (parent, child, kind, optional) \
-             SELECT $1, r.digest, r.kind, r.optional FROM (", $references, ") r WHERE true \
+            "INSERT INTO manifest_refs (parent, repo_id, child, kind, optional) \
+             SELECT m.id, m.repo_id, r.digest, r.kind, r.optional FROM manifests m, (", $references, ") r \
+             WHERE m.id = $1 \
              ON CONFLICT (parent, child, kind) DO NOTHING"
         );
         const RENEW_LEASES: &'static str = concat!(
@@ -129,17 +137,29 @@ macro_rules! over_references {
              WHERE repo_id = (SELECT id FROM repositories WHERE name = $1) AND digest = $2",
             $lock
         );
+        const HOLD_CHILDREN: &'static str = concat!(
+            "SELECT m.id FROM manifests m \
+             WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) \
+             AND m.digest IN (SELECT r.digest FROM (", $references, ") r WHERE r.kind = 1)",
+            $hold
+        );
+        const HOLD_BLOBS: &'static str = concat!(
+            "SELECT m.digest FROM blobs m WHERE EXISTS (SELECT 1 FROM repositories WHERE name = $1) \
+             AND m.digest IN (SELECT r.digest FROM (", $references, ") r)",
+            $hold
+        );
         const LOCK_BODY: &'static str =
             concat!("SELECT digest FROM manifest_bodies WHERE digest = $1", $lock);
     };
 }
 
 macro_rules! on_connection {
-    ($connection:ty, $row:ty, $references:literal, $ordered_lock:literal, $lock:literal) => {
+    ($connection:ty, $row:ty, $locks:literal, $references:literal, $ordered_lock:literal, $lock:literal, $hold:literal) => {
         impl Statements for $connection {
             type Row = $row;
+            const LOCKS: bool = $locks;
 
-            over_references!($references, $ordered_lock, $lock);
+            over_references!($references, $ordered_lock, $lock, $hold);
 
             async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64> {
                 Ok(with_values!(sql, values).execute(self).await?.rows_affected())
@@ -185,19 +205,23 @@ macro_rules! with_values {
 on_connection!(
     SqliteConnection,
     SqliteRow,
+    false,
     "SELECT key AS n, value ->> 0 AS digest, value ->> 1 AS kind, value ->> 2 AS optional FROM json_each($2)",
     "",
     // One connection writes.
+    "",
     ""
 );
 on_connection!(
     PgConnection,
     PgRow,
+    true,
     "SELECT n, value ->> 0 AS digest, (value ->> 1)::bigint AS kind, (value ->> 2)::bigint AS optional \
      FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS j (value, n)",
     // Two manifests with the same layers lock their rows in one order, so that neither waits for ever.
     " ORDER BY b.digest FOR NO KEY UPDATE OF b",
-    " FOR UPDATE"
+    " FOR UPDATE",
+    " ORDER BY m.digest FOR KEY SHARE OF m"
 );
 
 impl From<sqlx::Error> for CatalogError {

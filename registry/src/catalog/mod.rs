@@ -16,6 +16,7 @@ mod collection;
 mod database;
 pub mod inspect;
 mod leadership;
+mod load;
 mod model;
 mod open;
 mod ops;
@@ -33,6 +34,7 @@ mod upkeep;
 pub use accounts::{Accounts, GroupRow, RobotChange, RobotRow, UserChange, UserRow};
 pub use audit::{AuditLog, AuditPlace, AuditQuery, AuditRow};
 pub use collection::Collection;
+pub use collection::*;
 #[cfg(test)]
 pub(crate) use leadership::Leading;
 pub use leadership::{Lead, Leadership};
@@ -163,6 +165,9 @@ pub trait Catalog:
     /// Sessions that expired before `now` and that nobody is writing to, `limit` at most.
     async fn expired_uploads(&self, now: Timestamp, limit: u32) -> Result<Vec<UploadRow>>;
 
+    /// Whether there is such a session, in whatever repository.
+    async fn has_upload(&self, id: UploadId) -> Result<bool>;
+
     /// How many sessions there are, written to or not; counts no further than `most`.
     async fn count_uploads(&self, most: u32) -> Result<u32>;
 
@@ -177,16 +182,18 @@ pub trait Catalog:
     async fn manifest(&self, repo: &RepoName, reference: &ManifestReference) -> Result<Option<ManifestRow>>;
 
     /// Deletes a manifest, its references and every tag that points at it, unless one of these tags
-    /// is `fixed`: looked at in the same transaction, so that none is set in between.
+    /// is `fixed`: looked at in the same transaction, so that none is set in between. What `burial`
+    /// keeps can be brought back by [`Collection::undelete`].
     async fn delete_manifest(
         &self,
         repo: &RepoName,
         digest: &Digest,
         fixed: IsFixed,
+        burial: Burial,
     ) -> Result<ManifestDelete>;
 
     /// Deletes a tag alone. `false` when there is none.
-    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool>;
+    async fn delete_tag(&self, repo: &RepoName, tag: &Tag, burial: Burial) -> Result<bool>;
 
     /// Tags after `after` in byte order, `limit` at most; `None` when there is no such repository.
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>>;

@@ -72,8 +72,10 @@ pub(super) const DELETE_UPLOAD: &str = delete_upload!();
 pub(super) const ADD_BODY: &str =
     "INSERT INTO manifest_bodies (digest, body) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
 pub(super) const BODY: &str = "SELECT body FROM manifest_bodies WHERE digest = $1";
+/// What was deleted and can be brought back still needs its body.
 pub(super) const DROP_BODY_IF_LAST: &str = "DELETE FROM manifest_bodies WHERE digest = $1 \
-     AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest = $1)";
+     AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest = $1) \
+     AND NOT EXISTS (SELECT 1 FROM deleted_manifests WHERE digest = $1)";
 pub(super) const ADD_MANIFEST: &str = "INSERT INTO manifests \
      (repo_id, digest, media_type, artifact_type, size, subject, annotations, pushed_at, depth) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (repo_id, digest) DO NOTHING RETURNING id";

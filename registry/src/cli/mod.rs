@@ -4,6 +4,7 @@ mod ask;
 pub mod audit;
 pub mod check;
 pub mod doctor;
+pub mod gc;
 pub mod import;
 pub mod man;
 pub mod migrate;
@@ -66,6 +67,23 @@ pub enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Remove what nothing refers to
+    ///
+    /// Runs beside pushes and pulls; a registry that serves does so by itself in its time (gc.every).
+    /// What is removed, and after how long, is in [gc] and [retention] of the configuration.
+    #[command(verbatim_doc_comment)]
+    Gc(gc::Gc),
+    /// See what retention would let go
+    Retention {
+        /// What to see
+        #[command(subcommand)]
+        command: gc::Retention,
+    },
+    /// Bring deleted tags and manifests back, or list those that can be
+    ///
+    /// With all they refer to and what refers to them, for as long as gc.undelete says.
+    #[command(verbatim_doc_comment)]
+    Undelete(gc::Undelete),
     /// Add, change and list users and groups
     User {
         /// Which of it

@@ -19,6 +19,7 @@ mod cidr;
 mod content;
 mod data;
 mod faults;
+mod gc;
 mod human;
 mod issuers;
 mod limits;
@@ -42,6 +43,7 @@ pub use cidr::Cidr;
 pub use content::{Delete, Manifests, Tags, Uploads};
 pub use data::Data;
 pub use faults::Faults;
+pub use gc::{Gc, Retention, RetentionRule};
 pub use human::{Size, parse_time};
 pub use issuers::{FederationEntry, IssuerEntry, OneOrMore};
 pub use limits::Limits;
@@ -50,7 +52,10 @@ pub use quotas::{Caps, Quotas, Rates};
 pub use scrub::Scrub;
 pub use secret::Secret;
 pub use server::{Server, Tls};
-pub use storage::{Backend, S3, Storage, StorageKind};
+pub use storage::{
+    Azure, AzureIdentity, Backend, Bucket, Encryption as StorageEncryption, Gcs, Redirect, RedirectRule, S3,
+    S3Identity, Storage, StorageKind,
+};
 pub use telemetry::{Log, LogFormat, Metrics};
 pub use tokens::{TokenAlgorithm, Tokens};
 pub use value::{MaybeAddress, Tables};
@@ -88,6 +93,10 @@ pub struct Config {
     pub tags: Tags,
     /// `[delete]`
     pub delete: Delete,
+    /// `[gc]`
+    pub gc: Gc,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[scrub]`
     pub scrub: Scrub,
     /// `[limits]`
@@ -208,6 +217,8 @@ impl Config {
             &mut self.manifests,
             &mut self.tags,
             &mut self.delete,
+            &mut self.gc,
+            &mut self.retention,
             &mut self.scrub,
             &mut self.caps,
             &mut self.rates,

@@ -30,7 +30,7 @@ fn the_default_is_the_embedded_one_and_needs_no_file() {
 #[test]
 fn every_fault_is_reported_at_once() {
     let faults = load(
-        "extra = 1\n[server]\ndrain = \"soon\"\nlistne = []\nexternal_url = \"https://a/b\"\n[gc]\n\
+        "extra = 1\n[server]\ndrain = \"soon\"\nlistne = []\nexternal_url = \"https://a/b\"\n[fridge]\n\
          [server.tls]\ncert = \"/a\"\n[storage]\nkind = \"s3\"\n[manifests]\nmax_size = 4\n",
     )
     .unwrap_err();
@@ -40,7 +40,7 @@ fn every_fault_is_reported_at_once() {
          server.drain: \"soon\" is not a time like \"30s\" or \"24h\"\n  \
          manifests.max_size: 4 is not a text in quotes\n  \
          extra: no such key\n  \
-         gc: no such section\n  \
+         fridge: no such section\n  \
          server.listne: no such key\n  \
          server.external_url: \"https://a/b\" is not an address like \"https://registry.example\", without a path\n  \
          server.tls.key: required when server.tls.cert is set\n  \
@@ -156,8 +156,10 @@ fn r34_secrets_are_neither_printed_nor_debugged_and_can_be_in_files() {
         file.to_str().unwrap()
     );
     let config = load(&toml).unwrap();
-    let Backend::S3(s3) = config.storage.backend() else { panic!("no bucket") };
-    assert_eq!(s3.credentials.as_ref().unwrap().1.reveal(), "hunter2");
+    let Backend::S3(_, S3 { identity: S3Identity::Keys(_, secret), .. }) = config.storage.backend() else {
+        panic!("no bucket")
+    };
+    assert_eq!(secret.reveal(), "hunter2");
     assert_eq!(config.catalog.database(), &Database::Postgres(Secret::new("postgres://u:hunter2@h/d")));
     assert!(!format!("{config:?}").contains("hunter2"));
     assert!(!config.print().contains("hunter2"));
@@ -181,16 +183,70 @@ fn keys_of_another_kind_are_faults() {
     assert_eq!(
         faults.unwrap_err(),
         "registry.toml: 2 problems\n  \
-         storage.secret_access_key: required when storage.access_key_id is set\n  \
-         storage.endpoint: is plain http: set storage.allow_http = true"
+         storage.endpoint: is plain http: set storage.allow_http = true\n  \
+         storage.secret_access_key: required when storage.access_key_id is set"
     );
     for bad in [
         "[storage]\nkind = \"gcs\"",
+        "[storage]\nkind = \"swift\"",
         "server = 1",
         "[tags]\nimmutable = [\":v\"]",
         "[log]\nlevel = \"a=b=c\"",
     ] {
         assert!(load(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn every_fault_of_a_bucket_is_reported_at_once() {
+    for (toml, faults) in [
+        (
+            "kind = \"azure\"\nregion = \"x\"\nclient_secret = \"s\"\ntoken_file = \"/t\"\nredirect = \"rules\"\n",
+            &[
+                "region: means nothing unless storage.kind = \"s3\"",
+                "bucket: required when storage.kind = \"azure\"",
+                "account: required when",
+                "account_key: only one of",
+                "tenant_id: required with",
+                "client_id: required with",
+                "redirects: required when storage.redirect = \"rules\"",
+            ][..],
+        ),
+        (
+            "kind = \"gcs\"\ncredentials_file = \"/nowhere/key.json\"\naccount = \"a\"\ntimeout = \"1ms\"\nca_file = \"/nowhere/ca\"",
+            &[
+                "account: means nothing unless storage.kind = \"azure\"",
+                "credentials_file: /nowhere/key.json: ",
+                "bucket: required when storage.kind = \"gcs\"",
+                "timeout: must be 1s at least",
+                "ca_file: /nowhere/ca: ",
+            ],
+        ),
+        (
+            "kind = \"s3\"\nbucket = \"b\"\nvirtual_host_style = true\nendpoint = \"https://10.0.0.1\"\npublic_endpoint = \"ftp://a\"\n\
+             credentials = \"web_identity\"\nmetadata_endpoint = \"http://a\"\nsts_endpoint = \"http://a\"\nkms_key = \"k\"\nredirect_life = \"8d\"\n\
+             redirects = [{ networks = [\"10.0.0.0/33\"] }, { min_size = \"1\" }]",
+            &[
+                "endpoint: is an IP address",
+                "public_endpoint: \"ftp://a\" is not an address",
+                "credentials: must be \"instance\" for",
+                "token_file: required when",
+                "role_arn: required when",
+                "sts_endpoint: must begin with https://",
+                "kms_key: means nothing unless",
+                "redirects: entry 1: \"10.0.0.0/33\" is not a network",
+                "redirects: entry 2: \"1\" is not a size",
+                "redirects: mean nothing unless storage.redirect = \"rules\"",
+                "redirect_life: must be from 1s to 7d",
+            ],
+        ),
+        ("redirect = \"always\"", &["redirect: means nothing for \"filesystem\""]),
+    ] {
+        let said = load(&format!("[storage]\n{toml}")).unwrap_err();
+        for fault in faults {
+            assert!(said.contains(&format!("\n  storage.{fault}")), "{fault} is not in {said}");
+        }
+        assert_eq!(said.lines().count(), faults.len() + 1, "{said}");
     }
 }
 

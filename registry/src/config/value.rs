@@ -229,6 +229,14 @@ macro_rules! choice {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub enum $name { $($(#[$each])* $variant),+ }
 
+        impl $name {
+            /// As it stands in the configuration.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
         impl $crate::config::value::Value for $name {
             fn set(&mut self, value: &toml::Value) -> Result<(), String> {
                 self.set_text(value.as_str().ok_or_else(|| format!("{value} is not a text in quotes"))?)
@@ -241,8 +249,7 @@ macro_rules! choice {
                 Ok(())
             }
             fn show(&self) -> $crate::config::value::Shown {
-                let text = match self { $(Self::$variant => $text),+ };
-                $crate::config::value::Shown::Set(format!("{text:?}"))
+                $crate::config::value::Shown::Set(format!("{:?}", self.text()))
             }
         }
     };

@@ -11,7 +11,7 @@ use super::{
     Api,
     access::{Access, Caller, Delete, Pull},
     error::ApiError,
-    headers, serve,
+    headers, redirect, serve,
 };
 use crate::{audit::Act, blobs::BlobError, storage::BlobBody};
 
@@ -45,6 +45,9 @@ pub(super) async fn get(
         return Ok(response);
     }
     let head = parts.method == Method::HEAD;
+    if !head && let Some(elsewhere) = redirect::of(api, &blob, parts).await? {
+        return Ok(elsewhere);
+    }
     let range = if head { None } else { wanted(&parts.headers, &digest, blob.size)? };
     let whole = 0..blob.size;
     let mut response = Response::new(Body::empty());

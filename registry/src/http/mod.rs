@@ -11,6 +11,7 @@ mod lists;
 mod manifests;
 pub mod page;
 pub mod path;
+pub mod redirect;
 mod referrers;
 pub mod serve;
 pub mod token;
@@ -33,6 +34,7 @@ use self::{
     access::{Delete, Gate, Pull, Push},
     error::ApiError,
     path::Endpoint,
+    redirect::Redirects,
     serve::{Origin, Peer, client_address, external_base},
 };
 use crate::{
@@ -51,6 +53,8 @@ pub struct Settings {
     pub deletes: bool,
     /// Which address clients use, and which proxies are believed about it.
     pub origin: Arc<Origin>,
+    /// Who fetches blobs from the bucket itself.
+    pub redirects: Redirects,
     /// How many requests users and addresses may make, where that is limited.
     pub rates: Option<Arc<Rates>>,
 }

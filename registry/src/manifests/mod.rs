@@ -16,7 +16,7 @@ pub use caps::PerRepository;
 
 use crate::{
     catalog::{
-        Catalog, CatalogError, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow,
+        Burial, Catalog, CatalogError, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow,
         NewManifest, RecordName, RefKind, Refusal,
     },
     clock::Clock,
@@ -38,6 +38,8 @@ pub struct Settings {
     pub immutable: Immutable,
     /// How long blobs are kept after something named them.
     pub blob_lease: Duration,
+    /// What is deleted can be brought back for a while.
+    pub undelete: bool,
     /// How many manifests and tags a repository may have.
     pub most: PerRepository,
 }
@@ -285,6 +287,7 @@ impl Manifests {
         reference: &ManifestReference,
         kept: IsFixed,
     ) -> Result<bool, DeleteError> {
+        let burial = Burial { now: self.clock.now(), keep: self.settings.undelete };
         match reference {
             ManifestReference::Tag(tag) => {
                 if self.settings.immutable.covers(repo, tag) {
@@ -293,7 +296,7 @@ impl Manifests {
                 if kept(tag) {
                     return Err(DeleteError::Kept(tag.clone()));
                 }
-                let deleted = self.catalog.delete_tag(repo, tag).await?;
+                let deleted = self.catalog.delete_tag(repo, tag, burial).await?;
                 // Also where there was none: an earlier try may have come no further than the catalog.
                 self.records.settle([RecordName::Tag(repo.clone(), tag.clone())]).await?;
                 Ok(deleted)
@@ -301,7 +304,7 @@ impl Manifests {
             ManifestReference::Digest(digest) => {
                 let (settings, of) = (self.settings.clone(), repo.clone());
                 let fixed = Arc::new(move |tag: &Tag| settings.immutable.covers(&of, tag) || kept(tag));
-                match self.catalog.delete_manifest(repo, digest, fixed).await? {
+                match self.catalog.delete_manifest(repo, digest, fixed, burial).await? {
                     ManifestDelete::Deleted(tags) => {
                         let tags = tags.into_iter().map(|tag| RecordName::Tag(repo.clone(), tag));
                         let manifest = RecordName::Manifest(repo.clone(), digest.clone());

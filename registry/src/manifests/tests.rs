@@ -26,6 +26,7 @@ async fn rules(change: impl FnOnce(&mut Settings)) -> Rules {
         max_depth: 20,
         immutable: Immutable::default(),
         blob_lease: Duration::from_secs(60),
+        undelete: true,
         most: PerRepository::default(),
     };
     change(&mut settings);

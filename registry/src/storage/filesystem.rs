@@ -15,6 +15,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -27,6 +28,7 @@ use super::{
     Adopted, BlobBody, BlobStore, Listed, Result, StageWriter, StorageError, copy, each_failed, folder, key,
     key::Key,
     lane::{Broken, Budget},
+    patience::Patience,
     staged::StagedFile,
 };
 use crate::catalog::{ObjectKey, UploadId};
@@ -54,6 +56,8 @@ pub(super) struct Root {
     names: AtomicU64,
     // Bytes that may wait for the disk, of all uploads together.
     pub(super) budget: Budget,
+    // How long is waited for the disk.
+    pub(super) patience: Patience,
     // Folders whose own entries are known to be durable.
     durable: Mutex<HashSet<PathBuf>>,
 }
@@ -82,7 +86,16 @@ pub(super) async fn blocking<R: Send + 'static>(
 impl Root {
     fn new(path: PathBuf, reserve: u64) -> Self {
         let budget = Budget::new(WAITING);
-        Self { path, reserve, names: AtomicU64::new(0), budget, durable: Mutex::default() }
+        let (patience, durable) = (Patience::default(), Mutex::default());
+        Self { path, reserve, names: AtomicU64::new(0), budget, patience, durable }
+    }
+
+    /// Runs what blocks where it may, and waits for it as long as for a disk.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        self.patience.wait(0, blocking(work)).await
     }
 
     /// Where `key` lies. A key that names nothing below the root was never made here.
@@ -238,7 +251,16 @@ impl Filesystem {
     /// # Errors
     /// When the folder cannot be made or written to.
     pub fn open(root: impl Into<PathBuf>, reserve: u64) -> Result<Self> {
-        let root = Root::new(root.into(), reserve);
+        Self::open_with(root, reserve, Patience::default().0)
+    }
+
+    /// As [`Self::open`]; a disk that does not answer for `timeout` is [`StorageError::Unavailable`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(root: impl Into<PathBuf>, reserve: u64, timeout: Duration) -> Result<Self> {
+        let mut root = Root::new(root.into(), reserve);
+        root.patience = Patience(timeout);
         let made = (|| {
             DirBuilder::new().recursive(true).mode(0o700).create(&root.path)?;
             for name in ["blobs", "uploads", "manifests", "blobs/sha256", "blobs/sha512"] {
@@ -262,47 +284,51 @@ impl Filesystem {
 impl BlobStore for Filesystem {
     async fn stage(&self, id: UploadId, staging: &[u8], offset: u64) -> Result<Box<dyn StageWriter>> {
         let (root, is_new) = (self.root.clone(), staging.is_empty());
-        blocking(move || Ok(Box::new(StagedFile::open(root, id, is_new, offset)?) as Box<dyn StageWriter>))
+        self.root
+            .blocking(move || {
+                Ok(Box::new(StagedFile::open(root, id, is_new, offset)?) as Box<dyn StageWriter>)
+            })
             .await
     }
 
     async fn discard(&self, id: UploadId, _staging: &[u8]) -> Result<()> {
         let path = self.root.path(&Key::Staging(id).object())?;
-        blocking(move || remove(&path).map_err(storage_error)).await
+        self.root.blocking(move || remove(&path).map_err(storage_error)).await
     }
 
     async fn open(&self, key: &ObjectKey, size: u64, range: Range<u64>) -> Result<Option<BlobBody>> {
         let path = self.root.path(key)?;
         let key = key.clone();
-        blocking(move || {
-            let options = OFlags::NOFOLLOW.bits().cast_signed();
-            let file = match OpenOptions::new().read(true).custom_flags(options).open(&path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-                    return Err(StorageError::Corrupt(format!("{key} is a symbolic link")));
+        self.root
+            .blocking(move || {
+                let options = OFlags::NOFOLLOW.bits().cast_signed();
+                let file = match OpenOptions::new().read(true).custom_flags(options).open(&path) {
+                    Ok(file) => file,
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                    Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                        return Err(StorageError::Corrupt(format!("{key} is a symbolic link")));
+                    }
+                    Err(error) => return Err(storage_error(error)),
+                };
+                let found = file.metadata().map_err(storage_error)?;
+                if !found.is_file() || found.len() != size {
+                    let found = found.len();
+                    return Err(StorageError::Corrupt(format!("{key} has {found} bytes, not {size}")));
                 }
-                Err(error) => return Err(storage_error(error)),
-            };
-            let found = file.metadata().map_err(storage_error)?;
-            if !found.is_file() || found.len() != size {
-                let found = found.len();
-                return Err(StorageError::Corrupt(format!("{key} has {found} bytes, not {size}")));
-            }
-            Ok(Some(BlobBody::File { file: Arc::new(file), range }))
-        })
-        .await
+                Ok(Some(BlobBody::File { file: Arc::new(file), range }))
+            })
+            .await
     }
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<()> {
         let (root, key) = (self.root.clone(), key.clone());
-        blocking(move || root.put(&key, &bytes)).await
+        self.root.blocking(move || root.put(&key, &bytes)).await
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {
         // The removal need not survive a power failure: the object is then an orphan, and swept.
         let path = self.root.path(key)?;
-        blocking(move || remove(&path).map_err(storage_error)).await
+        self.root.blocking(move || remove(&path).map_err(storage_error)).await
     }
 
     async fn delete_many(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
@@ -319,13 +345,14 @@ impl BlobStore for Filesystem {
 
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>> {
         let path = self.root.path(key)?;
-        blocking(move || match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_file() => Ok(Some(found.len())),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(storage_error(error)),
-        })
-        .await
+        self.root
+            .blocking(move || match fs::symlink_metadata(&path) {
+                Ok(found) if found.is_file() => Ok(Some(found.len())),
+                Ok(_) => Ok(None),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(storage_error(error)),
+            })
+            .await
     }
 
     async fn adopt(&self, digest: &Digest, id: UploadId, file: &Path) -> Result<(ObjectKey, Adopted)> {
@@ -343,12 +370,14 @@ impl BlobStore for Filesystem {
 
     async fn ping(&self) -> Result<()> {
         let root = self.root.clone();
-        blocking(move || {
-            root.check_space()?;
-            let path = root.path(&Key::Probe.object())?;
-            let mut file = private_file().create(true).truncate(true).open(path).map_err(storage_error)?;
-            file.write_all(b"probe").map_err(storage_error)
-        })
-        .await
+        self.root
+            .blocking(move || {
+                root.check_space()?;
+                let path = root.path(&Key::Probe.object())?;
+                let mut file =
+                    private_file().create(true).truncate(true).open(path).map_err(storage_error)?;
+                file.write_all(b"probe").map_err(storage_error)
+            })
+            .await
     }
 }

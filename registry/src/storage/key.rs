@@ -15,8 +15,11 @@ pub enum Key<'a> {
     /// recovery; the upload's id makes the name unique, so that of two uploads of one content
     /// either can be deleted without touching the other.
     Blob(&'a Digest, UploadId),
-    /// A blob in a bucket: `blobs/<upload id>`. A multipart upload starts before its digest is known.
+    /// A small blob in a bucket: `blobs/<a new id>`.
     Object(UploadId),
+    /// A blob in a bucket that came in parts: `blobs/<upload id>.<name>`. A multipart upload starts before its digest is
+    /// known; the session's id tells a purge whether anybody may still go on with it.
+    Multipart(UploadId, Uuid),
     /// A session's bytes in a folder: `uploads/<id>`.
     Staging(UploadId),
     /// What a session has in a bucket beside its parts, bytes too few to be a part:
@@ -35,6 +38,14 @@ pub enum Key<'a> {
     Probe,
 }
 
+/// The session whose bytes lie at `key`, staged or in a multipart upload; `None` for what no session has.
+#[must_use]
+pub fn session_of(key: &ObjectKey) -> Option<UploadId> {
+    let name = key.0.strip_prefix("uploads/").or_else(|| key.0.strip_prefix("blobs/"))?;
+    let name = name.split(['/', '.']).next()?;
+    Uuid::try_parse(name).ok().map(UploadId)
+}
+
 impl Key<'_> {
     /// The name, relative to the root.
     #[must_use]
@@ -45,6 +56,7 @@ impl Key<'_> {
                 format!("blobs/{algorithm}/{}/{hex}.{}", &hex[..2], id.0.simple())
             }
             Self::Object(id) => format!("blobs/{id}"),
+            Self::Multipart(id, name) => format!("blobs/{id}.{}", name.simple()),
             Self::Staging(id) | Self::Tails(id) => format!("uploads/{id}"),
             Self::Tail(id, name) => format!("uploads/{id}/tail-{name}"),
             Self::Manifest(repo, digest) => {
@@ -53,6 +65,23 @@ impl Key<'_> {
             Self::Tag(repo, tag) => format!("tags/{repo}/_{tag}"),
             Self::Probe => "uploads/probe".to_owned(),
         })
+    }
+}
+
+impl Key<'_> {
+    /// The upload that made an object under `blobs` or `uploads`, by its name. `None` for any other name:
+    /// that one is not ours.
+    #[must_use]
+    pub fn upload_of(key: &ObjectKey) -> Option<UploadId> {
+        let mut parts = components(key)?;
+        let name = match (parts.next()?, parts.next()?, parts.next(), parts.next(), parts.next()) {
+            ("blobs", id, None, ..) => id,
+            ("blobs", "sha256" | "sha512", Some(_), Some(file), None) => file.split_once('.')?.1,
+            ("uploads", id, None, ..) => id,
+            ("uploads", id, Some(tail), None, _) if tail.starts_with("tail-") => id,
+            _ => return None,
+        };
+        name.parse().ok().map(UploadId)
     }
 }
 
@@ -119,6 +148,10 @@ mod tests {
         for (key, name) in [
             (Key::Blob(&digest, id), format!("blobs/sha256/ab/{hex}.00000000000000000000000000000007")),
             (Key::Object(id), "blobs/00000000-0000-0000-0000-000000000007".to_owned()),
+            (
+                Key::Multipart(id, Uuid::nil()),
+                "blobs/00000000-0000-0000-0000-000000000007.00000000000000000000000000000000".to_owned(),
+            ),
             (Key::Staging(id), "uploads/00000000-0000-0000-0000-000000000007".to_owned()),
             (
                 Key::Tail(id, Uuid::nil()),
@@ -131,6 +164,31 @@ mod tests {
             assert_eq!(key.object().0, name);
             let is_blob = matches!(key, Key::Blob(..));
             assert_eq!(blob_digest(&key.object()), is_blob.then(|| digest.clone()), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_object_tells_which_upload_made_it() {
+        let digest = Digest::from_hash(Algorithm::Sha512, &[0xab; 64]);
+        let id = UploadId(Uuid::from_u128(7));
+        for key in [Key::Blob(&digest, id), Key::Object(id), Key::Staging(id), Key::Tail(id, Uuid::nil())] {
+            assert_eq!(Key::upload_of(&key.object()), Some(id), "{key:?}");
+        }
+        let manifest = Key::Manifest(&"a/b".parse().unwrap(), &digest).object().0;
+        for other in [manifest.as_str(), "uploads/probe", "blobs/readme", "blobs/sha256/ab", "x", ""] {
+            assert_eq!(Key::upload_of(&ObjectKey(other.to_owned())), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_known_by_its_keys() {
+        let id = UploadId(Uuid::from_u128(7));
+        for key in [Key::Staging(id), Key::Tail(id, Uuid::nil()), Key::Multipart(id, Uuid::nil())] {
+            assert_eq!(session_of(&key.object()), Some(id));
+        }
+        let digest = Digest::from_hash(Algorithm::Sha256, &[0xab; 32]);
+        for key in [Key::Probe, Key::Blob(&digest, id)] {
+            assert_eq!(session_of(&key.object()), None);
         }
     }
 

@@ -15,18 +15,29 @@ use object_store::{
 };
 use uuid::Uuid;
 
-use super::ObjectBackend;
+use super::{
+    ObjectBackend,
+    begun::{Begun, Multipart},
+};
+use crate::clock::{Clock, SystemClock, Timestamp};
 
 /// Multipart uploads as S3 does them: what is completed is the parts that are named, and no other
 /// part that some request uploaded and did not live to name.
 #[derive(Debug)]
 struct Parts {
     objects: Arc<InMemory>,
-    uploads: Mutex<HashMap<MultipartId, HashMap<String, Bytes>>>,
+    uploads: Mutex<HashMap<MultipartId, Upload>>,
+}
+
+#[derive(Debug)]
+struct Upload {
+    path: Path,
+    begun: Timestamp,
+    parts: HashMap<String, Bytes>,
 }
 
 impl Parts {
-    fn lock(&self) -> MutexGuard<'_, HashMap<MultipartId, HashMap<String, Bytes>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MultipartId, Upload>> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -37,9 +48,10 @@ fn not_found(path: &Path) -> Error {
 
 #[async_trait]
 impl MultipartStore for Parts {
-    async fn create_multipart(&self, _path: &Path) -> Result<MultipartId> {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
         let id = Uuid::new_v4().to_string();
-        self.lock().insert(id.clone(), HashMap::new());
+        let upload = Upload { path: path.clone(), begun: SystemClock.now(), parts: HashMap::new() };
+        self.lock().insert(id.clone(), upload);
         Ok(id)
     }
 
@@ -47,7 +59,7 @@ impl MultipartStore for Parts {
         let content_id = Uuid::new_v4().to_string();
         let mut uploads = self.lock();
         let upload = uploads.get_mut(id).ok_or_else(|| not_found(path))?;
-        upload.insert(content_id.clone(), data.into());
+        upload.parts.insert(content_id.clone(), data.into());
         Ok(PartId { content_id })
     }
 
@@ -57,7 +69,7 @@ impl MultipartStore for Parts {
         id: &MultipartId,
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
-        let mut stored = self.lock().remove(id).ok_or_else(|| not_found(path))?;
+        let mut stored = self.lock().remove(id).ok_or_else(|| not_found(path))?.parts;
         let pieces = parts.iter().map(|part| stored.remove(&part.content_id).ok_or_else(|| not_found(path)));
         let payload = pieces.collect::<Result<PutPayload>>()?;
         self.objects.put(path, payload).await
@@ -68,10 +80,24 @@ impl MultipartStore for Parts {
     }
 }
 
+#[async_trait]
+impl Begun for Parts {
+    async fn list(&self, below: &Path) -> super::Result<Option<Vec<Multipart>>> {
+        let uploads = self.lock();
+        let found = uploads.iter().filter(|(_, upload)| upload.path.prefix_matches(below));
+        let multipart = |(id, upload): (&String, &Upload)| Multipart {
+            path: upload.path.clone(),
+            id: id.clone(),
+            begun: upload.begun,
+        };
+        Ok(Some(found.map(multipart).collect()))
+    }
+}
+
 /// A bucket in memory.
 #[must_use]
 pub fn memory() -> ObjectBackend {
     let objects = Arc::new(InMemory::new());
-    let parts = Parts { objects: objects.clone(), uploads: Mutex::default() };
-    ObjectBackend::new(objects, Arc::new(parts), "")
+    let parts = Arc::new(Parts { objects: objects.clone(), uploads: Mutex::default() });
+    ObjectBackend::new(objects, parts.clone(), "").with_begun(parts)
 }

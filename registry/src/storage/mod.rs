@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -18,23 +19,34 @@ use crate::{
     clock::Timestamp,
 };
 
+mod azure;
+mod begun;
+mod connection;
 mod filesystem;
+mod filling;
 mod folder;
+mod gcs;
 mod key;
 pub(crate) mod lane;
 mod memory;
 mod multipart;
 mod object;
+mod patience;
 mod s3;
 mod staged;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+mod testing;
 
+pub use azure::{AzureCredentials, AzureOptions, azure};
+pub use connection::Connection;
 pub use filesystem::Filesystem;
-pub use key::{Key, blob_digest, foreign, is_foreign};
+pub use gcs::{GcsOptions, gcs};
+pub use key::{Key, blob_digest, foreign, is_foreign, session_of};
 pub use memory::memory;
 pub use object::ObjectBackend;
-pub use s3::{S3Options, s3};
+pub use s3::{Encryption, S3Credentials, S3Options, s3};
 
 /// A failure of storage.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +89,17 @@ pub struct Listed {
     pub modified: Timestamp,
 }
 
+/// A multipart upload that was begun and not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// The session, or the single request, that began it.
+    pub session: UploadId,
+    /// The object that it was to become.
+    pub key: ObjectKey,
+    /// The store's name for it.
+    pub multipart: String,
+}
+
 /// What storage wrote down about a session's bytes, to go on in another request or process.
 pub type Staging = Vec<u8>;
 
@@ -112,6 +135,23 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug + 'static {
 
     /// The size of an object in bytes; `None` when there is no such object.
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>>;
+
+    /// Multipart uploads that were begun before `before` and have neither become an object nor been thrown away, those of
+    /// living sessions among them. `None` where there are no such things, or the store cannot list them.
+    async fn begun(&self, _before: Timestamp) -> Result<Option<Vec<Staged>>> {
+        Ok(None)
+    }
+
+    /// Throws away what [`Self::begun`] found. Safe to repeat; an object that it has become stays.
+    async fn abort(&self, _staged: &Staged) -> Result<()> {
+        Ok(())
+    }
+
+    /// An address under which anybody may GET this object alone, and for this long. `None` where the store has
+    /// no such thing.
+    async fn signed_url(&self, _key: &ObjectKey, _life: Duration) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Makes the content of a file of this machine an object, durably: the file itself under another
     /// name where that can be, else a copy. Safe to repeat with the same `id`. That the file has this

@@ -1,6 +1,6 @@
 //! Blobs in an object store: what S3 and the memory of tests share.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,16 +8,21 @@ use futures_util::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
+use http::Method;
 use object_store::{
-    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload,
-    multipart::MultipartStore, path::Path,
+    Error, GetOptions, GetRange, GetResult, MultipartId, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload,
+    multipart::MultipartStore, path::Path, signer::Signer,
 };
 use tracing::warn;
 
 use super::{
-    BlobBody, BlobStore, Listed, Result, StageWriter, StorageError, key,
+    BlobBody, BlobStore, Listed, Result, StageWriter, Staged, StorageError,
+    begun::Begun,
+    filling::Memory,
+    key,
     key::Key,
     multipart::{MultipartWriter, Session},
+    patience::Patience,
 };
 use crate::{
     catalog::{ObjectKey, UploadId},
@@ -33,7 +38,19 @@ pub struct ObjectBackend {
     prefix: Arc<str>,
     // The same store, to delete so many objects with one request, where it can.
     bulk: Option<(Arc<dyn ObjectStore>, usize)>,
+    // The same store under the address that clients use, to sign for them.
+    signer: Option<Arc<dyn Signer>>,
+    // Who can say which multipart uploads were begun and not ended.
+    pub(super) begun: Option<Arc<dyn Begun>>,
+    pub(super) memory: Memory,
+    pub(super) patience: Patience,
+    // The store has nothing to throw a multipart upload away with. That a session has ended is then told by its tail, which it
+    // always leaves, an empty one if need be.
+    pub(super) keeps_parts: bool,
 }
+
+/// How often an object is asked for whose size is not what it should be, before it is called wrong.
+const SIZES: usize = 3;
 
 /// Keys that are deleted beside each other where there is no request for many.
 const BULK: usize = 1000;
@@ -69,7 +86,65 @@ impl ObjectBackend {
     /// A bucket, or the part of it below `prefix` (empty for all of it). The two are one store
     /// seen through two interfaces.
     pub fn new(objects: Arc<dyn ObjectStore>, parts: Arc<dyn MultipartStore>, prefix: &str) -> Self {
-        Self { objects, parts, prefix: prefix.trim_matches('/').into(), bulk: None }
+        Self {
+            objects,
+            parts,
+            prefix: prefix.trim_matches('/').into(),
+            bulk: None,
+            signer: None,
+            begun: None,
+            memory: Memory::new(u64::MAX, None),
+            patience: Patience::default(),
+            keeps_parts: false,
+        }
+    }
+
+    /// Bounds what uploads keep in memory together to so many bytes; beyond, they go on in files of `spill`.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: u64, spill: PathBuf) -> Self {
+        self.memory = Memory::new(bytes, Some(spill));
+        self
+    }
+
+    pub(super) fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    pub(super) fn with_signer(mut self, signer: Arc<dyn Signer>) -> Self {
+        self.signer = Some(signer);
+        self
+    }
+
+    pub(super) fn with_begun(mut self, begun: Arc<dyn Begun>) -> Self {
+        self.begun = Some(begun);
+        self
+    }
+
+    pub(super) fn keeping_parts(mut self) -> Self {
+        self.keeps_parts = true;
+        self
+    }
+
+    /// A listed object's key.
+    pub(super) fn key(&self, location: &Path) -> ObjectKey {
+        let key = location.as_ref().strip_prefix(&*self.prefix).unwrap_or_default();
+        ObjectKey(key.trim_start_matches('/').to_owned())
+    }
+
+    /// Whether the object is as large as it should be; an answer that is an error in disguise is not.
+    async fn get(&self, path: &Path, size: u64, options: &GetOptions) -> Result<Option<GetResult>> {
+        let mut found = 0;
+        for _ in 0..SIZES {
+            let get = || self.objects.get_opts(path, options.clone());
+            match self.patience.ask(0, get).await {
+                Ok(got) if got.meta.size == size => return Ok(Some(got)),
+                Ok(got) => found = got.meta.size,
+                Err(Error::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(object_error(error)),
+            }
+        }
+        Err(StorageError::Corrupt(format!("{path} has {found} bytes, not {size}")))
     }
 
     /// Deletes `most` objects with one request, through `store`, which is the same store.
@@ -105,22 +180,29 @@ impl ObjectBackend {
     /// Throws away what a session has in the bucket but for its final object.
     pub(super) async fn forget(&self, id: UploadId, session: &Session) -> Result<()> {
         if let Some(multipart) = &session.multipart {
-            let path = self.path(&Key::Object(id).object())?;
-            match self.parts.abort_multipart(&path, multipart).await {
-                // So some servers say that there is no such upload. Where aborts are really
-                // forbidden, trying again would not help, and the bucket's own rule must do it.
-                Err(error @ Error::PermissionDenied { .. }) => {
-                    warn!(upload = %id, "Parts of upload {id} may stay in the bucket: {error}");
-                }
-                result => gone_is_well(result)?,
-            }
+            let key = Key::Multipart(id, multipart.name).object();
+            self.abort(&key, &multipart.id).await?;
         }
         // Listed, since a request that died may have left a tail that no row names.
         let mut tails = self.objects.list(Some(&self.path(&Key::Tails(id).object())?));
         while let Some(tail) = tails.try_next().await.map_err(object_error)? {
-            gone_is_well(self.objects.delete(&tail.location).await)?;
+            self.delete(&self.key(&tail.location)).await?;
         }
         Ok(())
+    }
+
+    /// Throws the parts of a multipart upload away. Safe to repeat; an object that it has become stays.
+    pub(super) async fn abort(&self, key: &ObjectKey, multipart: &MultipartId) -> Result<()> {
+        let path = self.path(key)?;
+        match self.patience.ask(0, || self.parts.abort_multipart(&path, multipart)).await {
+            // So some servers say that there is no such upload. Where aborts are really
+            // forbidden, trying again would not help, and the bucket's own rule must do it.
+            Err(error @ Error::PermissionDenied { .. }) => {
+                warn!(key = %key, "Parts of {key} may stay in the bucket: {error}");
+                Ok(())
+            }
+            result => gone_is_well(result),
+        }
     }
 
     /// Deletes what is not needed any more, as far as that can be done.
@@ -150,15 +232,7 @@ impl BlobStore for ObjectBackend {
         } else if range != (0..size) {
             options.range = Some(GetRange::Bounded(range.clone()));
         }
-        let found = match self.objects.get_opts(&path, options).await {
-            Ok(found) => found,
-            Err(Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(object_error(error)),
-        };
-        if found.meta.size != size {
-            let found = found.meta.size;
-            return Err(StorageError::Corrupt(format!("{key} has {found} bytes, not {size}")));
-        }
+        let Some(found) = self.get(&path, size, &options).await? else { return Ok(None) };
         Ok(Some(BlobBody::Stream(if range.is_empty() {
             stream::empty().boxed()
         } else {
@@ -168,7 +242,8 @@ impl BlobStore for ObjectBackend {
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<()> {
         let path = self.path(key)?;
-        self.objects.put(&path, PutPayload::from(bytes)).await.map_err(object_error)?;
+        let put = || self.objects.put(&path, PutPayload::from(bytes.clone()));
+        self.patience.ask(bytes.len() as u64, put).await.map_err(object_error)?;
         Ok(())
     }
 
@@ -178,7 +253,7 @@ impl BlobStore for ObjectBackend {
             // Another registry's, which may still serve it.
             return Ok(());
         }
-        gone_is_well(self.objects.delete(&path).await)
+        gone_is_well(self.patience.ask(0, || self.objects.delete(&path)).await)
     }
 
     async fn delete_many(&self, keys: &[ObjectKey]) -> Vec<Result<()>> {
@@ -205,24 +280,44 @@ impl BlobStore for ObjectBackend {
             Ok(under) => under,
             Err(error) => return stream::once(async { Err(error) }).boxed(),
         };
-        let prefix = self.prefix.clone();
-        let listed = move |object: ObjectMeta| {
-            let key = object.location.as_ref().strip_prefix(&*prefix).unwrap_or_default();
-            Listed {
-                key: ObjectKey(key.trim_start_matches('/').to_owned()),
-                size: object.size,
-                modified: Timestamp(object.last_modified.timestamp_micros()),
-            }
+        let this = self.clone();
+        let listed = move |object: ObjectMeta| Listed {
+            key: this.key(&object.location),
+            size: object.size,
+            modified: Timestamp(object.last_modified.timestamp_micros()),
         };
         self.objects.list(Some(&under)).map_ok(listed).map_err(object_error).boxed()
     }
 
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>> {
-        match self.objects.head(&self.path(key)?).await {
+        let path = self.path(key)?;
+        match self.patience.ask(0, || self.objects.head(&path)).await {
             Ok(found) => Ok(Some(found.size)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(object_error(error)),
         }
+    }
+
+    async fn begun(&self, before: Timestamp) -> Result<Option<Vec<Staged>>> {
+        let Some(begun) = &self.begun else { return Ok(None) };
+        let below = self.path(&ObjectKey("blobs".to_owned()))?;
+        let Some(found) = begun.list(&below).await? else { return Ok(None) };
+        let old = found.into_iter().filter(|multipart| multipart.begun < before).filter_map(|multipart| {
+            let key = self.key(&multipart.path);
+            Some(Staged { session: key::session_of(&key)?, key, multipart: multipart.id })
+        });
+        Ok(Some(old.collect()))
+    }
+
+    async fn abort(&self, staged: &Staged) -> Result<()> {
+        Self::abort(self, &staged.key, &staged.multipart).await
+    }
+
+    async fn signed_url(&self, key: &ObjectKey, life: Duration) -> Result<Option<String>> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let path = self.path(key)?;
+        let signed = self.patience.ask(0, || signer.signed_url(Method::GET, &path, life)).await;
+        Ok(Some(signed.map_err(object_error)?.to_string()))
     }
 
     fn beside(&self, root: &str) -> Option<Arc<dyn BlobStore>> {

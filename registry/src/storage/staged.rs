@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use super::{
     filesystem::{Root, blocking, private_file, remove, storage_error},
     key::Key,
     lane::Lane,
+    patience::Patience,
 };
 use crate::catalog::{ObjectKey, UploadId};
 
@@ -28,6 +30,9 @@ const IN_FLIGHT: u32 = 512 * 1024;
 
 /// After so many bytes the disk is told to begin, so that the last fsync is short.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
+
+/// So long a request that has failed waits for its bytes to be removed.
+const FAREWELL: Patience = Patience(Duration::from_secs(2));
 
 /// The marker that tells an old session from a new one: a file needs no more than its name.
 const STAGED: &[u8] = b"file";
@@ -38,6 +43,8 @@ pub(super) struct StagedFile {
     root: Arc<Root>,
     path: PathBuf,
     failed: Arc<AtomicBool>,
+    // Bytes that this writer has brought.
+    brought: u64,
     lane: Lane<Tail>,
 }
 
@@ -189,17 +196,20 @@ impl StagedFile {
             failed: failed.clone(),
             error: None,
         };
-        Ok(Self { id, root, path, failed, lane: Lane::new(tail, IN_FLIGHT, &budget) })
+        Ok(Self { id, root, path, failed, brought: 0, lane: Lane::new(tail, IN_FLIGHT, &budget) })
     }
 }
 
 #[async_trait]
 impl StageWriter for StagedFile {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        let patience = self.root.patience;
         if self.failed.load(Ordering::Acquire) {
-            return self.lane.call(Tail::check).await?;
+            return patience.wait(0, async { self.lane.call(Tail::check).await? }).await;
         }
-        Ok(self.lane.push(bytes.len(), move |tail| tail.write(&bytes)).await?)
+        self.brought += bytes.len() as u64;
+        let push = async { Ok(self.lane.push(bytes.len(), move |tail| tail.write(&bytes)).await?) };
+        patience.wait(0, push).await
     }
 
     async fn flush(self: Box<Self>) -> Result<Staging> {
@@ -208,7 +218,7 @@ impl StageWriter for StagedFile {
             // The next request may come before this one's thread has let the file go.
             tail.file.unlock().map_err(storage_error)
         });
-        match flushed.await? {
+        match self.root.patience.wait(self.brought, async { flushed.await? }).await {
             Ok(()) => Ok(STAGED.to_vec()),
             Err(error) => {
                 self.abandon().await.ok(); // The write's own error is the one to report.
@@ -228,7 +238,7 @@ impl StageWriter for StagedFile {
                 storage_error(error)
             })
         });
-        match finished.await? {
+        match self.root.patience.wait(self.brought, async { finished.await? }).await {
             Ok(()) => Ok(key),
             Err(error) => {
                 self.abandon().await.ok(); // The upload's own error is the one to report.
@@ -239,7 +249,8 @@ impl StageWriter for StagedFile {
 
     async fn abandon(self: Box<Self>) -> Result<()> {
         let path = self.path.clone();
-        blocking(move || remove(&path).map_err(storage_error)).await
+        // A disk that hangs keeps nobody waiting; the purge finds what stays.
+        FAREWELL.wait(0, blocking(move || remove(&path).map_err(storage_error))).await
     }
 }
 

@@ -240,6 +240,38 @@ async fn lists_and_bulk_deletes(store: &dyn BlobStore) {
     assert!(store.delete_many(&[]).await.is_empty());
 }
 
+/// What was begun and not ended can be found and thrown away, and nothing else.
+async fn begun_uploads_are_found(store: &dyn BlobStore) {
+    let soon = SystemClock.now() + std::time::Duration::from_secs(60);
+    assert_eq!(store.begun(soon).await.unwrap(), Some(Vec::new()));
+    let ids: Vec<_> = std::iter::repeat_with(new_id).take(5).collect();
+    for id in &ids {
+        // Killed between two parts.
+        let mut writer = store.stage(*id, &[], 0).await.unwrap();
+        write(&mut writer, &content(17 * MIB, 10)).await;
+    }
+    let bytes = content(9 * MIB, 11);
+    let whole = store_whole(store, &bytes).await;
+    let found = store.begun(soon).await.unwrap().unwrap();
+    let mut sessions: Vec<_> = found.iter().map(|staged| staged.session.0).collect();
+    let mut expected: Vec<_> = ids.iter().map(|id| id.0).collect();
+    sessions.sort();
+    expected.sort();
+    assert_eq!(sessions, expected);
+    let past = Timestamp(SystemClock.now().0 - 3_600_000_000);
+    assert_eq!(store.begun(past).await.unwrap(), Some(Vec::new()), "none is an hour old");
+    for staged in &found {
+        store.abort(staged).await.unwrap();
+        store.abort(staged).await.unwrap();
+    }
+    assert_eq!(store.begun(soon).await.unwrap(), Some(Vec::new()));
+    // One that became an object meanwhile stays.
+    let staged = Staged { key: whole.clone(), ..found[0].clone() };
+    store.abort(&staged).await.unwrap();
+    holds(store, &whole, &bytes).await;
+    store.delete(&whole).await.unwrap();
+}
+
 async fn r1_keys_stay_below_the_root(store: &dyn BlobStore) {
     for key in ["../x", "/etc/hostname", "blobs/../../x", ""] {
         let key = ObjectKey(key.to_owned());
@@ -265,16 +297,10 @@ pub(super) async fn run(store: &dyn BlobStore) {
 }
 
 mod tests {
-    use std::{
-        fs,
-        net::TcpStream,
-        os::unix::fs::PermissionsExt,
-        path::{Path, PathBuf},
-        process::{Child, Command, Stdio},
-        time::{Duration, Instant},
-    };
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
     use super::*;
+    use crate::storage::testing::{Azurite, Proxy, S3Server};
 
     #[tokio::test]
     async fn filesystem_keeps_the_contract() {
@@ -289,6 +315,21 @@ mod tests {
     #[tokio::test]
     async fn memory_keeps_the_contract() {
         run(&memory()).await;
+        begun_uploads_are_found(&memory()).await;
+    }
+
+    #[tokio::test]
+    async fn f10_interrupted_multipart_uploads_are_found_by_the_request_that_s3_and_google_document() {
+        let Some(server) = S3Server::start() else { return };
+        let double = Proxy::start(server.port, server.root.path(), str::to_owned);
+        let mut options = server.options("pre/fix");
+        options.endpoint = Some(format!("http://127.0.0.1:{}", double.port));
+        begun_uploads_are_found(&s3(&options).unwrap()).await;
+        begun_uploads_are_found(&gcs(&server.as_gcs().options("")).unwrap()).await;
+        assert_eq!(server.multiparts(), []);
+        // A server that does not list them says so, and that is no failure.
+        let plain = s3(&server.options("")).unwrap();
+        assert_eq!(plain.begun(SystemClock.now()).await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -297,6 +338,31 @@ mod tests {
         run(&s3(&server.options("")).unwrap()).await;
         run(&s3(&server.options("some/prefix")).unwrap()).await;
         assert!(server.root.path().join("berth/some/prefix").is_dir());
+    }
+
+    #[tokio::test]
+    async fn gcs_keeps_the_contract_on_a_double_of_its_xml_interface() {
+        let Some(server) = S3Server::start() else { return };
+        let double = server.as_gcs();
+        run(&gcs(&double.options("")).unwrap()).await;
+        run(&gcs(&double.options("some/prefix")).unwrap()).await;
+        assert!(server.root.path().join("berth/some/prefix").is_dir());
+    }
+
+    #[tokio::test]
+    async fn azure_keeps_the_contract() {
+        let Some(server) = Azurite::start().await else { return };
+        run(&azure(&server.options("")).unwrap()).await;
+        let store = azure(&server.options("some/prefix")).unwrap();
+        run(&store).await;
+        let key = store_whole(&store, &content(5, 1)).await;
+        let life = std::time::Duration::from_secs(60);
+        let url = store.signed_url(&key, life).await.unwrap().unwrap();
+        let got = reqwest::get(&url).await.unwrap();
+        assert_eq!(got.status(), 200);
+        assert_eq!(got.bytes().await.unwrap(), content(5, 1));
+        let other = url.replace("/blobs/", "/uploads/");
+        assert_eq!(reqwest::get(&other).await.unwrap().status(), 403);
     }
 
     #[tokio::test]
@@ -351,67 +417,5 @@ mod tests {
             }
         }
         found
-    }
-
-    /// An S3 server whose buckets are the folders of a temporary one.
-    struct S3Server {
-        child: Child,
-        port: u16,
-        root: tempfile::TempDir,
-    }
-
-    impl Drop for S3Server {
-        fn drop(&mut self) {
-            self.child.kill().ok();
-            self.child.wait().ok();
-        }
-    }
-
-    fn s3_program() -> Option<PathBuf> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let tools = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/berth/tools/bin"));
-        let found = tools.into_iter().chain(std::env::split_paths(&path)).map(|dir| dir.join("s3s-fs"));
-        let found = found.into_iter().find(|program| program.is_file());
-        if found.is_none() {
-            let must = ["CI", "BERTH_REQUIRE_ALL"].iter().any(|name| std::env::var_os(name).is_some());
-            assert!(!must, "s3s-fs is not installed");
-            println!("SKIP: s3s-fs is not installed");
-        }
-        found
-    }
-
-    impl S3Server {
-        fn start() -> Option<Self> {
-            let program = s3_program()?;
-            let root = tempfile::tempdir().unwrap();
-            fs::create_dir(root.path().join("berth")).unwrap();
-            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let child = Command::new(program)
-                .args(["--host", "127.0.0.1", "--port", &port.to_string()])
-                .args(["--access-key", "test", "--secret-key", "secret"])
-                .arg(root.path())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let server = Self { child, port, root };
-            let patience = Instant::now() + Duration::from_secs(10);
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
-                assert!(Instant::now() < patience, "s3s-fs does not listen");
-                std::thread::yield_now();
-            }
-            Some(server)
-        }
-
-        fn options(&self, prefix: &str) -> S3Options {
-            S3Options {
-                endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
-                region: "us-east-1".to_owned(),
-                bucket: "berth".to_owned(),
-                prefix: prefix.to_owned(),
-                credentials: Some(("test".to_owned(), "secret".to_owned())),
-                virtual_hosted_style: false,
-            }
-        }
     }
 }

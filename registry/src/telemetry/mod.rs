@@ -3,7 +3,11 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::{
-    Layer, filter::Targets, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt,
+    Layer,
+    filter::{LevelFilter, Targets},
+    fmt::format::FmtSpan,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 use crate::config::{Log, LogFormat};
@@ -22,7 +26,7 @@ pub use writer::flush;
 /// # Errors
 /// When the level cannot be read, or logging was begun before.
 pub fn begin(log: &Log) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let targets: Targets = log.level.parse()?;
+    let targets = quieted(log.level.parse()?);
     let lines =
         tracing_subscriber::fmt::layer().with_writer(writer::start()?).with_span_events(FmtSpan::NONE);
     let registry = tracing_subscriber::registry();
@@ -36,6 +40,17 @@ pub fn begin(log: &Log) -> Result<(), Box<dyn std::error::Error + Send + Sync>> 
     Ok(())
 }
 
+/// The library below storage tells of each request that it repeats as if it were news. That it comes to an end is what
+/// matters, and is logged where it does; whoever names the library in the level hears it all.
+fn quieted(targets: Targets) -> Targets {
+    const CHATTY: &str = "object_store";
+    if targets.iter().any(|(target, _)| target.starts_with(CHATTY)) {
+        return targets;
+    }
+    let level = targets.default_level().map_or(LevelFilter::OFF, |level| level.min(LevelFilter::WARN));
+    targets.with_target(CHATTY, level)
+}
+
 /// Whether lines are JSON.
 #[must_use]
 pub fn is_json(format: LogFormat) -> bool {
@@ -43,5 +58,27 @@ pub fn is_json(format: LogFormat) -> bool {
         LogFormat::Json => true,
         LogFormat::Human => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn repeated_requests_to_storage_are_no_news_unless_asked_for() {
+        for (level, info, warn) in [
+            ("info", false, true),
+            ("debug", false, true),
+            ("error", false, false),
+            ("info,object_store=debug", true, true),
+        ] {
+            let targets = quieted(level.parse().unwrap());
+            assert_eq!(targets.would_enable("object_store::client::retry", &Level::INFO), info, "{level}");
+            assert_eq!(targets.would_enable("object_store::client::retry", &Level::WARN), warn, "{level}");
+        }
+        assert!(quieted("info".parse().unwrap()).would_enable("berth_registry::app", &Level::INFO));
     }
 }

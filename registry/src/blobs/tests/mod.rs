@@ -22,7 +22,7 @@ use super::{hash::Hash, *};
 use crate::{
     catalog::{SqliteCatalog, SqliteOptions, UploadId},
     clock::Timestamp,
-    storage::{Filesystem, Listed, StageWriter, Staging, memory},
+    storage::{Filesystem, Listed, StageWriter, Staged, Staging, memory},
 };
 
 #[derive(Debug, Default)]
@@ -103,6 +103,14 @@ impl BlobStore for Faulty {
 
     async fn size(&self, key: &ObjectKey) -> StoreResult<Option<u64>> {
         self.inner.size(key).await
+    }
+
+    async fn begun(&self, before: Timestamp) -> StoreResult<Option<Vec<Staged>>> {
+        self.inner.begun(before).await
+    }
+
+    async fn abort(&self, staged: &Staged) -> StoreResult<()> {
+        self.inner.abort(staged).await
     }
 
     async fn ping(&self) -> StoreResult<()> {

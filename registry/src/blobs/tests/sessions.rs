@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::catalog::{UploadProgress, WriterId};
+use crate::{clock::SystemClock, storage::Key};
 
 /// A body that is fed by hand; it tells when it is read for the first time.
 fn fed() -> (mpsc::Sender<Bytes>, tokio::sync::oneshot::Receiver<()>, Body) {
@@ -218,4 +219,40 @@ async fn r33_a_session_that_storage_cannot_read_does_not_keep_others_from_their_
     assert_eq!(blobs.purge_expired(100).await.unwrap(), 2);
     assert!(matches!(blobs.status(&session).await, Err(UploadError::Unknown)));
     assert!(matches!(blobs.status(&unreadable).await, Err(UploadError::Unknown)));
+}
+
+#[tokio::test]
+async fn f10_what_a_killed_process_left_is_purged_and_what_a_session_counts_on_is_not() {
+    for on_disk in [true, false] {
+        let fixture = Fixture::with(Settings::default(), on_disk).await;
+        let (blobs, store) = (&fixture.blobs, &fixture.store);
+        let bytes = content(9 << 20);
+        // A session that goes on, and one whose process was killed between making bytes durable and the row.
+        let living = fixture.start().await;
+        blobs.append(living.clone(), Chunk::default(), body(&bytes)).await.unwrap();
+        let killed = UploadId(Uuid::new_v4());
+        let mut writer = store.stage(killed, &[], 0).await.unwrap();
+        writer.write(bytes.clone().into()).await.unwrap();
+        writer.flush().await.unwrap();
+        let mut writer = store.stage(UploadId(Uuid::new_v4()), &[], 0).await.unwrap();
+        writer.write(bytes.clone().into()).await.unwrap();
+        drop(writer);
+        store.put(&Key::Probe.object(), Bytes::new()).await.unwrap();
+        // By the clock of the store, on which everything is young, and then a day later.
+        fixture.clock.pass(Duration::from_micros(SystemClock.now().0.unsigned_abs()));
+        assert_eq!(blobs.purge_interrupted().await.unwrap(), 0);
+        let row = fixture.catalog.upload(&living.repo, living.id).await.unwrap().unwrap();
+        fixture.clock.pass(blobs.settings().upload_expiry + Duration::from_secs(60));
+        // A file each; or a multipart upload each, and the tail that the flush left.
+        assert_eq!(blobs.purge_interrupted().await.unwrap(), if on_disk { 2 } else { 3 });
+        assert_eq!(blobs.purge_interrupted().await.unwrap(), 0);
+        let left: Vec<_> = store.list("uploads").try_collect().await.unwrap();
+        let left: Vec<_> = left.into_iter().filter(|object| object.key != Key::Probe.object()).collect();
+        assert!(left.iter().all(|object| object.key.0.contains(&living.id.to_string())), "{left:?}");
+        let begun = store.begun(fixture.clock.now()).await.unwrap().unwrap_or_default();
+        assert!(begun.iter().all(|staged| staged.session == living.id), "{begun:?}");
+        // The living one can still be ended.
+        let writer = store.stage(living.id, &row.progress.staging, bytes.len() as u64).await.unwrap();
+        writer.finish(&sha256(&bytes)).await.unwrap();
+    }
 }

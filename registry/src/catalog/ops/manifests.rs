@@ -6,14 +6,15 @@ use bytes::Bytes;
 use super::{
     Columns, Result, Statements, Value,
     blobs::renewed_before,
+    collection::statements::CollectionStatements,
     corrupt, overtaken, parsed,
     quotas::{self, Content, QuotaStatements},
     sql,
 };
 use crate::{
     catalog::{
-        IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NamespaceRules, NewManifest,
-        RefKind,
+        Burial, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRef, ManifestRow, NamespaceRules,
+        NewManifest, RefKind,
     },
     clock::Timestamp,
 };
@@ -45,7 +46,10 @@ fn as_json(references: &[ManifestRef]) -> Result<String> {
 }
 
 /// See [`crate::catalog::Catalog::put_manifest`]. Checks before it writes: when something is
-/// missing, the transaction holds nothing that would have to be undone.
+/// missing, the transaction holds nothing that would have to be undone, renewed leases apart.
+///
+/// What the manifest refers to is held before it is looked for: whatever is there then, collection
+/// leaves alone until the references say why it must.
 pub(crate) async fn put<D: QuotaStatements>(
     db: &mut D,
     new: &NewManifest,
@@ -54,6 +58,7 @@ pub(crate) async fn put<D: QuotaStatements>(
     rules: Option<&NamespaceRules>,
 ) -> Result<ManifestPut> {
     let references = as_json(&new.references)?;
+    hold(db, new, &references, lease).await?;
     if new.references.iter().any(|r| !r.optional) {
         let missing = missing(db, &new.repo, &references).await?;
         if !missing.is_empty() {
@@ -85,12 +90,8 @@ pub(crate) async fn put<D: QuotaStatements>(
     if created {
         admission.confirm(db).await?;
     }
-    if !new.references.is_empty() {
-        if created {
-            db.execute(D::ADD_REFERENCES, &[id.into(), (&references).into()]).await?;
-        }
-        let leases = [lease.until().into(), (&references).into(), renewed_before(lease).into()];
-        db.execute(D::RENEW_LEASES, &leases).await?;
+    if created && !new.references.is_empty() {
+        db.execute(D::ADD_REFERENCES, &[id.into(), (&references).into()]).await?;
     }
     // In one order, so that two pushes of several tags never wait for each other.
     let mut tags: Vec<&Tag> = new.tags.iter().collect();
@@ -112,6 +113,22 @@ pub(crate) async fn put<D: QuotaStatements>(
         }
     }
     Ok(ManifestPut::Stored { created, moved })
+}
+
+/// Keeps collection from what the manifest refers to: blobs by their leases, children by a lock.
+async fn hold<D: Statements>(db: &mut D, new: &NewManifest, references: &String, lease: Lease) -> Result<()> {
+    if new.references.is_empty() {
+        return Ok(());
+    }
+    let leases = [lease.until().into(), references.into(), renewed_before(lease).into()];
+    db.execute(D::RENEW_LEASES, &leases).await?;
+    if D::LOCKS {
+        db.rows(D::HOLD_BLOBS, &[(&new.repo).into(), references.into()]).await?;
+    }
+    if D::LOCKS && new.references.iter().any(|r| r.kind == RefKind::Child) {
+        db.rows(D::HOLD_CHILDREN, &[(&new.repo).into(), references.into()]).await?;
+    }
+    Ok(())
 }
 
 /// Points a tag at a manifest that is there, as of `since`.
@@ -246,11 +263,12 @@ pub(crate) async fn body(db: &mut impl Statements, digest: &Digest) -> Result<Op
 }
 
 /// See [`crate::catalog::Catalog::delete_manifest`].
-pub(crate) async fn delete<D: Statements>(
+pub(crate) async fn delete<D: CollectionStatements>(
     db: &mut D,
     repo: &RepoName,
     digest: &Digest,
     fixed: &IsFixed,
+    burial: Burial,
 ) -> Result<ManifestDelete> {
     // Locked before its tags are read: whoever sets one waits for the end of this.
     let Some(row) = db.row(D::LOCK_MANIFEST, &[repo.into(), digest.into()]).await? else {
@@ -261,6 +279,9 @@ pub(crate) async fn delete<D: Statements>(
     let tags = tags.iter().map(|row| parsed(&row.text(0)?)).collect::<Result<Vec<Tag>>>()?;
     if let Some(tag) = tags.iter().find(|tag| fixed(tag)) {
         return Ok(ManifestDelete::TagFixed(tag.clone()));
+    }
+    if burial.keep {
+        super::collection::bury(db, &[id], burial.now).await?;
     }
     // The manifest first and its tags by the cascade: a push also locks in this order, so that the
     // two never wait for each other.
@@ -275,6 +296,12 @@ pub(crate) async fn delete<D: Statements>(
 }
 
 /// See [`crate::catalog::Catalog::delete_tag`].
-pub(crate) async fn delete_tag(db: &mut impl Statements, repo: &RepoName, tag: &Tag) -> Result<bool> {
+pub(crate) async fn delete_tag(
+    db: &mut impl Statements,
+    repo: &RepoName,
+    tag: &Tag,
+    burial: Burial,
+) -> Result<bool> {
+    super::collection::bury_tag(db, repo, tag, burial).await?;
     Ok(db.execute(sql::DELETE_TAG, &[repo.into(), tag.into()]).await? > 0)
 }

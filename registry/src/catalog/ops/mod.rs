@@ -12,6 +12,7 @@ use super::{
 pub(super) mod accounts;
 pub(super) mod audit;
 pub(super) mod blobs;
+pub(super) mod collection;
 pub(super) mod lists;
 pub(super) mod manifests;
 pub(super) mod quotas;

@@ -59,6 +59,12 @@ pub(crate) async fn get(
     row.as_ref().map(read).transpose()
 }
 
+/// See [`crate::catalog::Catalog::has_upload`].
+pub(crate) async fn exists(db: &mut impl Statements, id: UploadId) -> Result<bool> {
+    const HAS_UPLOAD: &str = "SELECT 1 FROM uploads WHERE id = $1";
+    Ok(db.row(HAS_UPLOAD, &[id.to_string().as_str().into()]).await?.is_some())
+}
+
 /// See [`crate::catalog::Catalog::count_uploads`].
 pub(crate) async fn count(db: &mut impl Statements, most: u32) -> Result<u32> {
     match db.row(sql::COUNT_UPLOADS, &[i64::from(most).into()]).await? {

@@ -17,10 +17,11 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
+    BlobRow, Burial, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
     NamespaceRules, NewBlob, NewManifest, OpenError, Referrers, ReferrersLimit, Refusal, Result, UploadId,
     UploadProgress, UploadRow, WriterId,
     database::Statements,
+    load::Load,
     open::{Step, migrate},
     ops, sql,
 };
@@ -107,6 +108,7 @@ impl Weighter<Digest, Bytes> for ByBytes {
 pub struct PostgresCatalog {
     pool: Pool,
     bodies: Cache<Digest, Bytes, ByBytes>,
+    load: Load,
     rules: ArcSwapOption<NamespaceRules>,
     session: Session,
     clock: DatabaseClock,
@@ -135,6 +137,7 @@ impl PostgresCatalog {
         let items = usize::try_from(options.cache_bytes / 2048).unwrap_or(usize::MAX).clamp(64, 1 << 16);
         Ok(Self {
             bodies: Cache::with_weighter(items, options.cache_bytes, ByBytes),
+            load: Load::default(),
             rules: ArcSwapOption::empty(),
             session: Session::new(address, options.pace),
             _measuring: clock.keep(pool.clone()),
@@ -251,6 +254,10 @@ impl Catalog for PostgresCatalog {
         read!(self, |db| uploads::expired(db, now, limit))
     }
 
+    async fn has_upload(&self, id: UploadId) -> Result<bool> {
+        read!(self, |db| ops::uploads::exists(db, id))
+    }
+
     async fn count_uploads(&self, most: u32) -> Result<u32> {
         read!(self, |db| ops::uploads::count(db, most))
     }
@@ -273,12 +280,13 @@ impl Catalog for PostgresCatalog {
         repo: &RepoName,
         digest: &Digest,
         fixed: IsFixed,
+        burial: Burial,
     ) -> Result<ManifestDelete> {
-        self.delete_manifest_once(repo, digest, &fixed).await
+        self.delete_manifest_once(repo, digest, &fixed, burial).await
     }
 
-    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
-        self.delete_tag_once(repo, tag).await
+    async fn delete_tag(&self, repo: &RepoName, tag: &Tag, burial: Burial) -> Result<bool> {
+        self.delete_tag_once(repo, tag, burial).await
     }
 
     async fn tags(&self, repo: &RepoName, after: Option<&str>, limit: u32) -> Result<Option<Vec<Tag>>> {

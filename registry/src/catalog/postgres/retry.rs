@@ -24,6 +24,13 @@ pub(super) const LIMIT: Duration = Duration::from_secs(10);
 /// own way to find out.
 macro_rules! transact {
     ($self:ident, |$db:ident| $work:expr) => {
+        $self.load.timed(async { $crate::catalog::postgres::retry::behind!($self, |$db| $work) }).await
+    };
+}
+
+/// As `transact`, for work that nobody waits for.
+macro_rules! behind {
+    ($self:ident, |$db:ident| $work:expr) => {
         $crate::catalog::postgres::retry::tried!(async {
             let mut lent = $self.pool.acquire().await?;
             let mut open = sqlx::Connection::begin(lent.connection()?).await?;
@@ -104,7 +111,7 @@ macro_rules! tried {
     }};
 }
 
-pub(super) use {change, read, repeat, transact, transact_again, tried};
+pub(super) use {behind, change, read, repeat, transact, transact_again, tried};
 
 /// A commit was sent, and its answer never came.
 #[derive(Debug, thiserror::Error)]

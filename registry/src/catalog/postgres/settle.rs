@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        IsFixed, Lease, ManifestDelete, ManifestPut, NewManifest, Result, UploadId, UploadRow,
+        Burial, IsFixed, Lease, ManifestDelete, ManifestPut, NewManifest, Result, UploadId, UploadRow,
         database::{Columns, Statements},
         ops, sql,
     },
@@ -53,6 +53,7 @@ impl PostgresCatalog {
         repo: &RepoName,
         digest: &Digest,
         fixed: &IsFixed,
+        burial: Burial,
     ) -> Result<ManifestDelete> {
         // A manifest that is pushed again has another id.
         let mut deleted = None;
@@ -64,7 +65,7 @@ impl PostgresCatalog {
                 Some(row) => row.int(0)?,
                 None => return Ok(ManifestDelete::Absent),
             };
-            let outcome = ops::manifests::delete(db, repo, digest, fixed).await?;
+            let outcome = ops::manifests::delete(db, repo, digest, fixed, burial).await?;
             deleted = Some((id, outcome.clone()));
             Ok(outcome)
         });
@@ -73,25 +74,25 @@ impl PostgresCatalog {
                 if read!(self, |db| db.row(sql::MANIFEST_BY_ID, &[id.into()]))?.is_none() {
                     return Ok(said);
                 }
-                transact!(self, |db| ops::manifests::delete(db, repo, digest, fixed))
+                transact!(self, |db| ops::manifests::delete(db, repo, digest, fixed, burial))
             }
             (outcome, _) => outcome,
         }
     }
 
     /// See [`crate::catalog::Catalog::delete_tag`].
-    pub(super) async fn delete_tag_once(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
+    pub(super) async fn delete_tag_once(&self, repo: &RepoName, tag: &Tag, burial: Burial) -> Result<bool> {
         let mut before = None;
         let outcome = transact!(self, |db| async {
             before = setting(db, repo, tag).await?;
-            ops::manifests::delete_tag(db, repo, tag).await
+            ops::manifests::delete_tag(db, repo, tag, burial).await
         });
         match outcome {
             Err(error) if is_unsettled(&error) => {
                 if before.is_none() || read!(self, |db| setting(db, repo, tag))? != before {
                     return Ok(before.is_some());
                 }
-                transact!(self, |db| ops::manifests::delete_tag(db, repo, tag))
+                transact!(self, |db| ops::manifests::delete_tag(db, repo, tag, burial))
             }
             outcome => outcome,
         }

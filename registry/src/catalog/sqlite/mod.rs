@@ -78,6 +78,8 @@ impl Default for SqliteOptions {
 /// The catalog in `catalog.db` of a data directory.
 pub struct SqliteCatalog {
     path: PathBuf,
+    /// How to open one more connection that reads, to suppose things on.
+    aside: SqliteConnectOptions,
     readers: SqlitePool,
     writer: Writer,
     cache: Arc<Cache>,
@@ -115,16 +117,16 @@ impl SqliteCatalog {
             .pragma("journal_size_limit", "67108864");
         let mut connection = writer.connect().await?;
         migrate(&mut connection, STEPS).await?;
+        let aside = base.clone().read_only(true).busy_timeout(BUSY).row_buffer_size(256);
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers)
             .acquire_timeout(BUSY)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_lazy_with(
-                base.read_only(true).busy_timeout(BUSY).row_buffer_size(256).pragma("cache_size", "-1024"),
-            );
+            .connect_lazy_with(aside.clone().pragma("cache_size", "-1024"));
         Ok(Self {
             path,
+            aside,
             readers,
             writer: Writer::start(writer, connection, lock),
             cache: Arc::new(Cache::new(options.cache_bytes)),

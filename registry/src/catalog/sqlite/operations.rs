@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 use super::{SqliteCatalog, cache::Looked, uploads, writer::Durability};
 use crate::{
     catalog::{
-        BlobRow, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
+        BlobRow, Burial, Catalog, Claim, Committed, IsFixed, Lease, ManifestDelete, ManifestPut, ManifestRow,
         NewBlob, NewManifest, Referrers, ReferrersLimit, Refusal, Result, UploadId, UploadProgress,
         UploadRow, WriterId, database::Statements, ops, sql,
     },
@@ -160,6 +160,10 @@ impl Catalog for SqliteCatalog {
         uploads::expired(&mut *self.reader().await?, &self.claims, now, limit).await
     }
 
+    async fn has_upload(&self, id: UploadId) -> Result<bool> {
+        ops::uploads::exists(&mut *self.reader().await?, id).await
+    }
+
     async fn count_uploads(&self, most: u32) -> Result<u32> {
         ops::uploads::count(&mut *self.reader().await?, most).await
     }
@@ -194,11 +198,11 @@ impl Catalog for SqliteCatalog {
         repo: &RepoName,
         digest: &Digest,
         fixed: IsFixed,
+        burial: Burial,
     ) -> Result<ManifestDelete> {
         let writing = self.cache.writing(repo, Some(digest), &[]);
         let (repo, digest) = (repo.clone(), digest.clone());
-        let delete =
-            again!(|db| with repo, digest, fixed => ops::manifests::delete(db, &repo, &digest, &fixed));
+        let delete = again!(|db| with repo, digest, fixed => ops::manifests::delete(db, &repo, &digest, &fixed, burial));
         let after = move |deleted: Option<&ManifestDelete>| match deleted {
             Some(ManifestDelete::Deleted(tags)) => writing.forget_tags(tags),
             Some(ManifestDelete::Absent | ManifestDelete::TagFixed(_)) | None => drop(writing),
@@ -206,10 +210,10 @@ impl Catalog for SqliteCatalog {
         self.writer.submit(Durability::Full, delete, after).await
     }
 
-    async fn delete_tag(&self, repo: &RepoName, tag: &Tag) -> Result<bool> {
+    async fn delete_tag(&self, repo: &RepoName, tag: &Tag, burial: Burial) -> Result<bool> {
         let writing = self.cache.writing(repo, None, std::slice::from_ref(tag));
         let (repo, tag) = (repo.clone(), tag.clone());
-        let delete = again!(|db| with repo, tag => ops::manifests::delete_tag(db, &repo, &tag));
+        let delete = again!(|db| with repo, tag => ops::manifests::delete_tag(db, &repo, &tag, burial));
         self.writer.submit(Durability::Full, delete, move |_| drop(writing)).await
     }
 

@@ -26,6 +26,7 @@ use tracing::{error, warn};
 use crate::catalog::{
     BoxError, CatalogError, Result,
     database::{Columns, Statements},
+    load::Load,
 };
 
 /// Writes that share one transaction at most.
@@ -100,6 +101,8 @@ pub(super) struct Writer {
     // Empty once closed.
     queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     task: Mutex<Option<JoinHandle<()>>>,
+    /// How long writes take that somebody waits for.
+    pub(super) load: Load,
 }
 
 impl Writer {
@@ -117,7 +120,7 @@ impl Writer {
             owner.serve(waiting).await;
             drop(lock);
         });
-        Self { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
+        Self { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)), load: Load::default() }
     }
 
     /// Runs a write and answers when it is as durable as it must be. `run` may be called more than
@@ -125,6 +128,16 @@ impl Writer {
     /// with what was committed, or `None`, before the answer is given, even if nobody waits for it any
     /// more; it is dropped uncalled if the write never ran.
     pub(super) async fn submit<T, R, A>(&self, durability: Durability, run: R, after: A) -> Result<T>
+    where
+        T: Send + 'static,
+        R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+        A: FnOnce(Option<&T>) + Send + 'static,
+    {
+        self.load.timed(self.submit_behind(durability, run, after)).await
+    }
+
+    /// As [`Writer::submit`], for work that nobody waits for.
+    pub(super) async fn submit_behind<T, R, A>(&self, durability: Durability, run: R, after: A) -> Result<T>
     where
         T: Send + 'static,
         R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,

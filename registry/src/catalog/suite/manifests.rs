@@ -103,11 +103,11 @@ pub(super) async fn a_deleted_manifest_comes_back_without_its_old_tags(f: &Fixtu
 pub(super) async fn deleting_a_tag_leaves_the_manifest(f: &Fixture) {
     f.push(manifest("a", 1, &["x", "y"])).await;
     assert_eq!(f.resolve("a", "x").await, Some(digest(1)));
-    assert!(f.catalog.delete_tag(&name("a"), &tag("x")).await.unwrap());
+    assert!(f.catalog.delete_tag(&name("a"), &tag("x"), GONE).await.unwrap());
     assert_eq!(f.resolve("a", "x").await, None);
     assert_eq!(f.resolve("a", "y").await, Some(digest(1)));
-    assert!(!f.catalog.delete_tag(&name("a"), &tag("x")).await.unwrap());
-    assert!(!f.catalog.delete_tag(&name("b"), &tag("y")).await.unwrap());
+    assert!(!f.catalog.delete_tag(&name("a"), &tag("x"), GONE).await.unwrap());
+    assert!(!f.catalog.delete_tag(&name("b"), &tag("y"), GONE).await.unwrap());
 }
 
 pub(super) async fn several_tags_are_set_at_once(f: &Fixture) {

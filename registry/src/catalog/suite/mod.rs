@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 mod accounts;
 mod audit;
 mod blobs;
+mod collection;
 mod leadership;
 mod lists;
 mod manifests;
@@ -31,6 +32,8 @@ pub(super) const NOW: Timestamp = Timestamp(1_750_000_000_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const LEASE: Lease = Lease { now: NOW, length: HOUR };
 
+/// Deleted for good.
+pub(super) const GONE: Burial = Burial { now: NOW, keep: false };
 /// Rows of a catalog that knows no quotas yet, with a body as the database writes it: `team` holds 10 bytes of a
 /// blob in two repositories, and 3 of a manifest.
 macro_rules! before_quotas {
@@ -115,7 +118,7 @@ impl Fixture {
 
     /// Deletes a manifest whose tags may all go; whether it was there.
     async fn delete(&self, repo: &RepoName, digest: &Digest) -> bool {
-        let gone = self.catalog.delete_manifest(repo, digest, Arc::new(|_| false)).await.unwrap();
+        let gone = self.catalog.delete_manifest(repo, digest, Arc::new(|_| false), GONE).await.unwrap();
         assert!(!matches!(gone, ManifestDelete::TagFixed(_)));
         gone != ManifestDelete::Absent
     }
@@ -290,6 +293,29 @@ contract! {
         a_revoked_refresh_token_is_gone
         clients_keep_only_the_refresh_tokens_that_were_used_last
         refresh_tokens_are_forgotten_when_they_have_expired
+    }
+    collection {
+        an_untagged_manifest_goes_once_it_is_old_and_nothing_holds_it
+        an_index_holds_its_children_and_goes_before_them
+        a_subject_and_what_refers_to_it_live_and_go_together
+        what_was_tagged_until_lately_stays
+        r17_a_chain_of_ten_thousand_is_collected_step_by_step
+        a_blob_that_no_manifest_needs_goes_when_its_lease_is_over
+        layers_that_an_index_lists_are_needed
+        a_link_goes_where_it_is_not_needed_and_stays_where_it_is
+        f16_whoever_looks_at_a_blob_keeps_it_from_collection
+        a_doomed_object_is_remembered_until_it_is_forgotten
+        r12_content_that_comes_back_gets_another_object
+        what_was_deleted_comes_back_as_it_was
+        what_can_come_back_is_neither_pulled_nor_mounted
+        what_was_deleted_too_long_ago_is_gone
+        a_tag_that_was_set_anew_is_not_taken_by_one_that_comes_back
+        retention_lets_go_of_a_tag_with_all_that_only_it_held
+        a_tag_that_was_pushed_since_is_not_retired
+        an_estimate_is_what_a_run_then_does
+        objects_that_no_row_and_no_session_names_are_orphans
+        a_repository_without_anything_is_forgotten
+        f15_pushes_beside_a_collection_are_never_torn
     }
     upkeep {
         changes_are_noted_until_storage_was_told

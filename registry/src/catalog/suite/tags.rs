@@ -28,7 +28,7 @@ pub(super) async fn a_repository_without_tags_is_not_an_unknown_one(f: &Fixture)
     f.blob("a", 1).await;
     assert_eq!(tags("a").await, Some(vec![]));
     f.push(manifest("a", 1, &["x"])).await;
-    f.catalog.delete_tag(&name("a"), &tag("x")).await.unwrap();
+    f.catalog.delete_tag(&name("a"), &tag("x"), GONE).await.unwrap();
     assert_eq!(tags("a").await, Some(vec![]));
 }
 
@@ -67,13 +67,13 @@ pub(super) async fn r22_a_fixed_tag_that_was_set_in_between_keeps_its_manifest(f
         f.push(manifest("a", n, &["x"])).await;
         let (repo, is_fixed) = (name("a"), Arc::new(|tag: &Tag| tag.as_str().starts_with('v')));
         let (deleted, put) = tokio::join!(
-            f.catalog.delete_manifest(&repo, &push.digest, is_fixed.clone()),
+            f.catalog.delete_manifest(&repo, &push.digest, is_fixed.clone(), GONE),
             f.catalog.put_manifest(&push, NOW, LEASE),
         );
         assert!(matches!(put.unwrap(), ManifestPut::Stored { .. }));
         // Whichever came first: once it is set, it stays.
         assert_eq!(f.resolve("a", &fixed).await, Some(push.digest.clone()), "{deleted:?}");
-        let kept = f.catalog.delete_manifest(&repo, &push.digest, is_fixed).await.unwrap();
+        let kept = f.catalog.delete_manifest(&repo, &push.digest, is_fixed, GONE).await.unwrap();
         assert_eq!(kept, ManifestDelete::TagFixed(tag(&fixed)));
     }
 }

@@ -102,7 +102,12 @@ async fn a_catalog_goes_to_postgresql_and_back_whole() {
         let before = catalog.last_unrecorded().await.unwrap();
         let put = catalog.put_manifest(&manifest("new", 5000, &["v1"]), NOW, LEASE).await.unwrap();
         assert_eq!(put, crate::catalog::ManifestPut::Stored { created: true, moved: Vec::new() });
-        assert!(catalog.delete_tag(&name("a/b"), &"v1".parse::<Tag>().unwrap()).await.unwrap());
+        assert!(
+            catalog
+                .delete_tag(&name("a/b"), &"v1".parse::<Tag>().unwrap(), crate::catalog::suite::GONE)
+                .await
+                .unwrap()
+        );
         assert!(catalog.last_unrecorded().await.unwrap() >= before + 3);
         catalog.close().await;
     }

@@ -94,6 +94,7 @@ async fn server(rules: Vec<Rule>, deletes: bool, immutable: &[&str]) -> Server {
         max_depth: 20,
         immutable: Immutable::new(immutable.iter().map(|tag| (*tag).to_owned()).collect()),
         blob_lease: std::time::Duration::from_secs(3600),
+        undelete: true,
         most: manifests::PerRepository::default(),
     };
     let records = Records::new(catalog.clone(), store);
@@ -102,7 +103,13 @@ async fn server(rules: Vec<Rule>, deletes: bool, immutable: &[&str]) -> Server {
     let policy = Policy::Rules(Live::new(rules).unwrap());
     let believing = Recorded { inner: Arc::new(Believing), log: log.clone(), origin: Arc::default() };
     let gate = Gate::new(Arc::new(believing), policy).recorded(log.clone(), Arc::default());
-    let settings = Settings { max_manifest_bytes: 4 << 20, deletes, origin: Arc::default(), rates: None };
+    let settings = Settings {
+        max_manifest_bytes: 4 << 20,
+        deletes,
+        origin: Arc::default(),
+        rates: None,
+        redirects: crate::http::Redirects::default(),
+    };
     let router = router(Api::new(catalog.clone(), blobs, manifests, gate, settings));
     Server { router, catalog, log, _folder: folder }
 }

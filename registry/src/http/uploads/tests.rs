@@ -54,11 +54,17 @@ async fn server(min_chunk_bytes: u64) -> Server {
         max_depth: 20,
         immutable: Default::default(),
         blob_lease: std::time::Duration::from_secs(3600),
+        undelete: true,
         most: manifests::PerRepository::default(),
     };
     let manifests = Manifests::new(catalog.clone(), clock, records, rules);
-    let settings =
-        Settings { max_manifest_bytes: 4 << 20, deletes: true, origin: Arc::default(), rates: None };
+    let settings = Settings {
+        max_manifest_bytes: 4 << 20,
+        deletes: true,
+        origin: Arc::default(),
+        rates: None,
+        redirects: crate::http::Redirects::default(),
+    };
     let router = router(Api::new(catalog, blobs, manifests, Gate::open(), settings));
     Server { router, _folder: folder }
 }

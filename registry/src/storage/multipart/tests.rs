@@ -13,9 +13,25 @@ fn ten_thousand_parts_hold_what_s3_holds() {
 }
 
 #[test]
+fn small_chunks_do_not_use_up_the_numbers_of_parts() {
+    // Each request brings 5 MiB and ends: what becomes a part, and what waits as a tail?
+    let (mut parts, mut tail, mut total) = (0, 0, 0);
+    while parts < 10_000 {
+        tail += 5 << 20;
+        total += 5 << 20;
+        if tail >= least_part(parts) {
+            (parts, tail) = (parts + 1, 0);
+        }
+        assert!(tail < 2 << 30);
+    }
+    assert!(total >= 2_u64 << 40, "{total}");
+    assert_eq!(least_part(0), MIN_PART);
+}
+
+#[test]
 fn what_a_session_wrote_down_can_be_read() {
     let session = Session {
-        multipart: Some("m".into()),
+        multipart: Some(Multipart { name: Uuid::nil(), id: "m".into() }),
         parts: vec![Part { id: "\"e\"".into(), size: 5 }],
         tail: Some(Tail { name: Uuid::nil(), size: 3 }),
         old_tails: vec![Uuid::nil()],
@@ -55,6 +71,7 @@ async fn r8_two_that_finish_one_session_never_share_an_object() {
     let ends = |len| [1, 2].map(|byte| Bytes::from(vec![byte; len]));
     overtaken(b"", ends(5)).await;
     let part = usize::try_from(FIRST_PART).unwrap();
+    overtaken(b"", ends(part)).await;
     overtaken(&vec![0; part], ends(part)).await;
 }
 

@@ -127,14 +127,15 @@ async fn f12_a_commit_whose_reply_is_lost_is_answered_as_it_was() {
     // A tag that goes is answered as gone, and one that was not there as not there.
     for there in [true, false] {
         wire.cut_next();
-        assert_eq!(catalog.delete_tag(&name("a"), &suite::tag("latest")).await.unwrap(), there);
+        assert_eq!(catalog.delete_tag(&name("a"), &suite::tag("latest"), suite::GONE).await.unwrap(), there);
         assert!(wire.was_cut());
     }
 
     // A manifest that goes.
     catalog.put_manifest(&manifest("a", 1, &["x"]), NOW, LEASE).await.unwrap();
     wire.cut_next();
-    let gone = catalog.delete_manifest(&name("a"), &digest(1), Arc::new(|_| false)).await.unwrap();
+    let gone =
+        catalog.delete_manifest(&name("a"), &digest(1), Arc::new(|_| false), suite::GONE).await.unwrap();
     assert_eq!(gone, ManifestDelete::Deleted(vec![suite::tag("x")]));
     assert!(wire.was_cut());
 

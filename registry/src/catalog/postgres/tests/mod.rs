@@ -28,7 +28,7 @@ async fn what_one_replica_wrote_the_other_sees_at_once() {
         let row = two.manifest(&name("a"), &latest).await.unwrap().unwrap();
         assert_eq!(row.digest, suite::digest(n));
     }
-    two.delete_manifest(&name("a"), &suite::digest(9), Arc::new(|_| false)).await.unwrap();
+    two.delete_manifest(&name("a"), &suite::digest(9), Arc::new(|_| false), suite::GONE).await.unwrap();
     assert_eq!(one.manifest(&name("a"), &latest).await.unwrap(), None);
 
     let session = new_session("a");

@@ -70,7 +70,7 @@ async fn commits_of_content_wait_for_the_disk_and_those_of_sessions_alone_do_not
     catalog.put_manifest(&manifest("a", 1, &["x"]), NOW, LEASE).await.unwrap();
     let seen = witnessed(&mut db).await;
     assert!(seen.len() == 2 && seen.iter().all(|(_, waits)| waits == "on"), "{seen:?}");
-    catalog.delete_tag(&suite::name("a"), &suite::tag("x")).await.unwrap();
+    catalog.delete_tag(&suite::name("a"), &suite::tag("x"), suite::GONE).await.unwrap();
     assert_eq!(witnessed(&mut db).await, [("tags".to_owned(), "on".to_owned())]);
     catalog.close().await;
 }
@@ -86,11 +86,11 @@ async fn of_two_deletes_at_once_the_second_takes_the_body_along() {
         (PgConnection::connect(&url).await.unwrap(), PgConnection::connect(&url).await.unwrap());
     let fixed: IsFixed = Arc::new(|_| false);
     let mut first = one.begin().await.unwrap();
-    ops::manifests::delete(&mut *first, &name("a"), &digest(1), &fixed).await.unwrap();
+    ops::manifests::delete(&mut *first, &name("a"), &digest(1), &fixed, suite::GONE).await.unwrap();
     // The other one comes while the first has not committed yet.
     let second = async {
         let mut second = two.begin().await.unwrap();
-        ops::manifests::delete(&mut *second, &name("b"), &digest(1), &fixed).await.unwrap();
+        ops::manifests::delete(&mut *second, &name("b"), &digest(1), &fixed, suite::GONE).await.unwrap();
         second.commit().await.unwrap();
     };
     let first = async {
