@@ -72,7 +72,8 @@ pub(super) async fn storage(config: &Config, clock: &dyn Clock) -> Vec<Look> {
             }
             (named, false)
         }
-        Backend::S3(bucket) => (format!("bucket {}", bucket.bucket), true),
+        Backend::S3(bucket, _) | Backend::Gcs(bucket, _) => (format!("bucket {}", bucket.name), true),
+        Backend::Azure(container, _) => (format!("container {}", container.name), true),
     };
     let store = match app::open_storage(config).await {
         Ok(store) => store,
