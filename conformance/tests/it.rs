@@ -64,3 +64,6 @@ mod recover_migrate;
 mod replicas;
 #[path = "it/suites_berth.rs"]
 mod suites_berth;
+
+/// What a test on PostgreSQL and S3 needs.
+const OUTSIDE_TOOLS: &[&str] = &["initdb", "postgres", "psql", "s3s-fs", "setpriv"];
