@@ -66,6 +66,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     read("/api/v1/openapi.json", For::Anyone, &[], "This document"),
     read("/api/v1/audit", For::Administrators, AUDIT, "Who did what, the latest first"),
     change("post", "/api/v1/check", Some("Check"), 200, "Compares catalog and storage; answers in lines of JSON"),
+    read("/api/v1/deleted", For::Administrators, &["repository", "last"], "What can be brought back"),
+    read("/api/v1/gc", For::Administrators, &[], "The last collection"),
+    change("post", "/api/v1/gc", Some("Collection"), 200, "Collects what nothing needs; answers in lines of JSON"),
+    change("post", "/api/v1/undelete", Some("Undelete"), 200, "Brings a tag or manifest back"),
     read("/api/v1/groups", For::Administrators, PAGE, "Groups"),
     change("post", "/api/v1/groups", Some("Group"), 201, "Adds a group"),
     read("/api/v1/groups/{name}", For::Administrators, PAGE, "Members of a group"),
@@ -78,6 +82,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     read("/api/v1/policy/explain", For::Callers, QUESTION, "Whether somebody may do something, and which rule decides"),
     change("post", "/api/v1/policy/rules", Some("Rule"), 201, "Adds a rule"),
     change("delete", "/api/v1/policy/rules/{name}", None, 204, "Removes a rule that was added"),
+    read("/api/v1/retention/preview", For::Administrators, &[], "What retention would take away"),
     read("/api/v1/quotas", For::Administrators, PAGE, "Quotas"),
     read("/api/v1/quotas/{namespace}", For::Administrators, &[], "A namespace's quota"),
     change("put", "/api/v1/quotas/{namespace}", Some("Quota"), 200, "Sets a namespace's quota"),
@@ -118,6 +123,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
 #[rustfmt::skip]
 const SCHEMAS: &[(&str, &[(&str, &str)])] = &[
     ("Check", &[("readData", "string"), ("repair", "boolean"), ("graceSeconds", "integer")]),
+    ("Collection", &[("dry_run", "boolean")]),
+    ("Undelete", &[("name!", "string")]),
     ("Group", &[("name!", "string"), ("description", "string")]),
     ("Import", &[("folder", "string"), ("bucket", "string"), ("verify", "boolean")]),
     ("Password", &[("password", "string"), ("current", "string")]),

@@ -415,7 +415,7 @@ pub(super) async fn f15_pushes_beside_a_collection_are_never_torn(f: &Fixture) {
     let pushing = async |from: u64| {
         let mut stored = 0;
         for n in from..from + 60 {
-            f.catalog.commit_blob(&new_blob("a", n), over.now, over).await.unwrap();
+            f.catalog.commit_blob(&new_blob("a", n), over.now, over).await.unwrap().unwrap();
             let old = holder("a", 1000 + n, RefKind::Blob, &[n], &[]);
             match f.catalog.put_manifest(&old, over.now, over).await.unwrap() {
                 ManifestPut::Stored { .. } => {}

@@ -68,8 +68,9 @@ impl From<sqlx::Error> for TransferError {
 
 type Result<T> = std::result::Result<T, TransferError>;
 
-/// Tables that only one of the two kinds has, and that hold nothing which must be moved.
-const LOCAL_TABLES: &[&str] = &[];
+/// Tables that only one of the two kinds has, and that hold nothing which must be moved: PostgreSQL's ledger is added
+/// up as the database is opened.
+const LOCAL_TABLES: &[&str] = &["namespace_ledger"];
 /// Columns that only PostgreSQL has: claims, which SQLite keeps in memory and which run out.
 const LOCAL_COLUMNS: &[(&str, &str)] = &[("uploads", "writer"), ("uploads", "writer_until")];
 

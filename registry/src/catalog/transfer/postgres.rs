@@ -21,6 +21,12 @@ pub(super) struct Postgres {
     db: PgConnection,
 }
 
+/// What namespaces hold is then one number each, as in SQLite.
+const ADD_UP: &str = "WITH lines AS (DELETE FROM namespace_ledger RETURNING namespace, bytes) \
+     INSERT INTO namespace_usage AS u (namespace, bytes) \
+     SELECT namespace, CAST(SUM(bytes) AS BIGINT) FROM lines GROUP BY namespace \
+     ON CONFLICT (namespace) DO UPDATE SET bytes = u.bytes + excluded.bytes";
+
 impl Postgres {
     pub(super) async fn open(url: &str) -> Result<Self> {
         let address: PgConnectOptions =
@@ -35,6 +41,7 @@ impl Postgres {
             sleep(Duration::from_millis(100)).await;
         }
         migrate(&mut db, STEPS).await?;
+        sqlx::query(ADD_UP).execute(&mut db).await?;
         Ok(Self { db })
     }
 
@@ -47,7 +54,7 @@ impl Postgres {
 impl Side for Postgres {
     async fn tables(&mut self) -> Result<Tables> {
         let columns = "SELECT table_name::text, column_name::text, data_type::text FROM information_schema.columns \
-             WHERE table_schema = current_schema() AND table_name NOT LIKE '\\_sqlx\\_%'";
+             WHERE table_schema = current_schema() AND is_generated = 'NEVER' AND table_name NOT LIKE '\\_sqlx\\_%'";
         let mut tables: Tables = BTreeMap::new();
         for row in sqlx::query(columns).fetch_all(&mut self.db).await? {
             let (name, column, kind): (String, String, String) =
@@ -73,7 +80,7 @@ impl Side for Postgres {
     async fn count(&mut self, table: &str) -> Result<u64> {
         let count = AssertSqlSafe(format!("SELECT COUNT(*) FROM \"{table}\""));
         let count: i64 = sqlx::query(count).fetch_one(&mut self.db).await?.try_get(0)?;
-        Ok(u64::try_from(count).unwrap_or_default())
+        Ok(count.unsigned_abs())
     }
 
     async fn begin(&mut self, moves: &[Move<'_>]) -> Result<()> {
