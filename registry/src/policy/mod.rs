@@ -129,10 +129,22 @@ impl Policy {
         }
     }
 
+    /// Administrators do by a token, too: whether it is good for lists is [`Policy::may_list`]'s to say.
     fn sees_all(&self, who: &Principal) -> bool {
-        matches!(self, Self::Open)
-            || who.subject == Subject::Local
-            || (who.admin && who.authority == Authority::Policy)
+        matches!(self, Self::Open) || who.subject == Subject::Local || who.admin
+    }
+
+    /// Those of somebody's groups that a rule is about: what a token has to say of its holder, so that such a rule
+    /// holds for them when they come with it.
+    #[must_use]
+    pub fn named_groups(&self, who: &Principal) -> Vec<String> {
+        match self {
+            Self::Open => Vec::new(),
+            Self::Rules(live) => {
+                let rules = live.rules();
+                who.groups.iter().filter(|group| rules.name_group(group)).cloned().collect()
+            }
+        }
     }
 
     /// Rules that would have allowed it, but for one thing.

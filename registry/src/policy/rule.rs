@@ -165,6 +165,10 @@ impl Compiled {
         })
     }
 
+    pub(super) fn names_group(&self, group: &str) -> bool {
+        self.subjects.iter().any(|subject| subject.names_group(group))
+    }
+
     pub(super) fn has(&self, verb: Verb) -> bool {
         self.rule.verbs.has(verb)
     }

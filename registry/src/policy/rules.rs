@@ -128,6 +128,11 @@ impl Rules {
         Some(Decision::by(false, *source, &rule.rule))
     }
 
+    /// Whether some rule is about the group.
+    pub(super) fn name_group(&self, group: &str) -> bool {
+        self.rules.iter().any(|(_, rule)| rule.names_group(group))
+    }
+
     /// Allowing rules that miss by one thing, for people who wonder.
     pub(super) fn nearest(&self, who: &Principal, verb: Verb, repo: Option<&RepoName>) -> Vec<Near> {
         let near = |(_, rule): &(Source, Compiled)| {

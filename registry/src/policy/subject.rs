@@ -86,6 +86,11 @@ impl Pattern {
             _ => false,
         }
     }
+
+    /// Whether it names the group.
+    pub(super) fn names_group(&self, group: &str) -> bool {
+        matches!(self, Self::Group(pattern) if glob::matches(pattern, group))
+    }
 }
 
 impl fmt::Display for Pattern {

@@ -98,6 +98,26 @@ fn r22_a_rule_about_tags_keeps_them_whatever_the_token_grants() {
 }
 
 #[test]
+fn a_token_has_to_name_the_groups_that_rules_are_about() {
+    let policy = policy(vec![
+        rule("team", Effect::Allow, "group:dev*", &[Verb::Pull], "team/**"),
+        rule("secret", Effect::Deny, "group:guests", &[Verb::Pull], "team/secret/**"),
+    ]);
+    let groups = ["developers", "guests", "chess"].map(str::to_owned).to_vec();
+    let alice = Principal { groups, ..user("alice") };
+    assert_eq!(policy.named_groups(&alice), ["developers", "guests"]);
+    assert_eq!(Policy::Open.named_groups(&alice), Vec::<String>::new());
+}
+
+#[test]
+fn an_administrator_sees_the_whole_list_by_a_token_as_well() {
+    let policy = policy(vec![rule("team", Effect::Allow, "user:bob", &[Verb::Pull], "team/**")]);
+    let list = token("alice", &["registry:catalog:*"]);
+    assert!(!policy.sees(&list, &repo("team/app")));
+    assert!(policy.sees(&Principal { admin: true, ..list }, &repo("team/app")));
+}
+
+#[test]
 fn a_token_grants_what_it_says_and_nothing_else() {
     let policy = policy(Vec::new());
     let pull = token("alice", &["repository:a/b:pull"]);

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use berth_oci::auth::{self as wire, Challenge};
 use http::{header, request::Parts};
+use serde::Deserialize;
 
 use super::{
     Tokens, access, issuers,
@@ -45,7 +46,11 @@ impl Tokens {
         let subject = claims.text("sub").and_then(subject::parse);
         let subject = subject.ok_or_else(|| bad("the token does not say whom it is for (sub)"))?;
         let authority = Authority::Granted(access::from_claim(claims.0.get("access")));
-        Ok((Principal { subject, authority, ..Principal::default() }, end))
+        // The grants decide; these are for what no grant says: which tags stay, and which names are in a list.
+        let groups =
+            claims.0.get("groups").and_then(|groups| Vec::deserialize(groups).ok()).unwrap_or_default();
+        let admin = claims.0.get("admin") == Some(&serde_json::Value::Bool(true));
+        Ok((Principal { subject, groups, authority, admin }, end))
     }
 
     /// One of another token server's.

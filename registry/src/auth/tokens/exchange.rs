@@ -56,6 +56,10 @@ struct Issued<'a> {
     iat: i64,
     jti: Uuid,
     access: serde_json::Value,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    admin: bool,
 }
 
 fn invalid(why: &str) -> AuthError {
@@ -93,6 +97,8 @@ impl Tokens {
             iat: seconds(now),
             jti: Uuid::new_v4(),
             access: access::to_claim(granted),
+            groups: self.policy.named_groups(who),
+            admin: who.admin,
         })
     }
 

@@ -1,6 +1,9 @@
 //! Tokens of our own, and what others would like to pass for them.
 
+use berth_oci::RepoName;
+
 use super::*;
+use crate::policy::{Effect, Live, Rule, Verb, Verbs};
 
 /// The registry's own key: what a test signs with it is well signed.
 fn own_key(f: &Fixture) -> EncodingKey {
@@ -35,6 +38,40 @@ async fn anonymous_gets_a_token_too() {
     assert_eq!(who.subject, Subject::Anonymous);
     let pull = vec!["repository:team/app:pull".parse().unwrap()];
     assert_eq!(who.authority, Authority::Granted(pull), "and no list of repositories (R21)");
+}
+
+#[tokio::test]
+async fn r22_a_rule_about_a_group_holds_for_its_members_when_they_come_with_a_token() {
+    let mut f = Fixture::new().await;
+    let rule = |name: &str, effect, subject: &str, verb, tags: &[&str]| Rule {
+        name: name.to_owned(),
+        effect,
+        subjects: vec![subject.to_owned()],
+        verbs: Verbs::of(&[verb]),
+        repositories: vec!["team/**".to_owned()],
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+    };
+    let rules = vec![
+        rule("guests-see-nothing", Effect::Deny, "group:guests", Verb::Pull, &[]),
+        rule("guests-keep", Effect::Deny, "group:guests", Verb::Overwrite, &["v*"]),
+        rule("all", Effect::Allow, "authenticated", Verb::Overwrite, &[]),
+        rule("see", Effect::Allow, "authenticated", Verb::Pull, &[]),
+    ];
+    let policy = Policy::Rules(Live::new(rules).unwrap());
+    f.tokens.policy = policy.clone();
+    let repo: RepoName = "team/app".parse().unwrap();
+    for (groups, may) in [(vec!["guests", "chess"], false), (vec!["chess"], true)] {
+        let groups = groups.into_iter().map(str::to_owned).collect();
+        let who = Principal { subject: Subject::User("bob".to_owned()), groups, ..Principal::default() };
+        let scopes = asked(["repository:team/app:push registry:catalog:*"]).unwrap();
+        let grant = Grant { who, scopes: &scopes, offline: None, shown: None };
+        let token = f.tokens.issue(grant).await.unwrap().token;
+        let who = f.tokens.check(&token).await.unwrap();
+        let tag = "v1".parse().unwrap();
+        assert_eq!(policy.decide_tag(&who, Verb::Overwrite, Some(&repo), Some(&tag)).allowed, may);
+        assert_eq!(policy.sees(&who, &repo), may);
+        assert!(!parts(&token)[1].to_string().contains("chess"), "no rule is about that group");
+    }
 }
 
 #[tokio::test]
