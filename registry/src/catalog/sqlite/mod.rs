@@ -102,6 +102,7 @@ impl SqliteCatalog {
     /// [`OpenError::Locked`] when another process has the directory.
     pub async fn open(data: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
         let lock = lock::take(data)?;
+        lock::keep_private(data)?;
         let path = data.join("catalog.db");
         let base = SqliteConnectOptions::new().filename(&path).disable_statement_logging();
         let writer = base

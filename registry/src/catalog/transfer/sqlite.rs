@@ -44,6 +44,7 @@ pub(super) async fn seeded() -> Result<BTreeSet<String>> {
 impl Sqlite {
     pub(super) async fn open(folder: &Path) -> Result<Self> {
         let lock = lock::take(folder)?;
+        lock::keep_private(folder)?;
         let options = SqliteConnectOptions::new()
             .filename(folder.join("catalog.db"))
             .create_if_missing(true)

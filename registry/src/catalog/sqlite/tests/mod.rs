@@ -37,6 +37,31 @@ async fn f25_a_second_server_finds_the_directory_locked() {
 }
 
 #[tokio::test]
+async fn nobody_else_reads_keys_and_hashes_from_the_database() {
+    use std::{fs, os::unix::fs::PermissionsExt};
+    let data = tempfile::tempdir().unwrap();
+    let modes = || {
+        let files = fs::read_dir(data.path()).unwrap().map(|file| file.unwrap());
+        let mode = |file: &fs::DirEntry| file.metadata().unwrap().permissions().mode() & 0o777;
+        let mut modes: Vec<_> = files.map(|file| (file.file_name(), mode(&file))).collect();
+        modes.sort();
+        modes
+    };
+    let catalog = open(data.path()).await;
+    catalog.create_upload(&session()).await.unwrap();
+    let made = modes();
+    assert_eq!(made.len(), 4, "the lock, the database, its log and its index: {made:?}");
+    assert!(made.iter().all(|(_, mode)| *mode == 0o600), "{made:?}");
+    catalog.close().await;
+    for (mode, after) in [(0o644, 0o600), (0o640, 0o640)] {
+        fs::set_permissions(data.path().join("catalog.db"), fs::Permissions::from_mode(mode)).unwrap();
+        let catalog = open(data.path()).await;
+        assert!(modes().contains(&("catalog.db".into(), after)), "{mode:o}: {:?}", modes());
+        catalog.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_closed_catalog_answers_that_it_does_not() {
     let data = tempfile::tempdir().unwrap();
     let catalog = open(data.path()).await;
