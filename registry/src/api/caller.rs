@@ -2,7 +2,7 @@
 //! [`Administrator`] only who may administer; both say no before anything else of the request is read.
 
 use axum::extract::FromRequestParts;
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 
 use super::{Error, Result, recorded::Known};
 use crate::{
@@ -73,8 +73,9 @@ impl FromRequestParts<Services> for Administrator {
             return Err(refused(caller.0.refuse(parts, "", why)));
         }
         // Where everybody may push, not everybody who can reach the port shall collect or add users.
-        let near =
-            parts.extensions.get::<Peer>().is_none_or(|peer| peer.addr.ip().to_canonical().is_loopback());
+        let near = parts.extensions.get::<Peer>().is_none_or(|peer| {
+            peer.addr.ip().to_canonical().is_loopback() && !came_through_a_proxy(&parts.headers)
+        });
         if matches!(caller.policy(), Policy::Open) && principal.subject == Subject::Anonymous && !near {
             return Err(Error::Denied(
                 "no authentication is configured, so the registry is administered from its own machine alone"
@@ -83,6 +84,13 @@ impl FromRequestParts<Services> for Administrator {
         }
         Ok(Self(caller))
     }
+}
+
+/// Whether a proxy passed the request on: one on this machine has its address, and a client that may be anywhere.
+fn came_through_a_proxy(headers: &HeaderMap) -> bool {
+    const SIGNS: [&str; 6] =
+        ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+    SIGNS.iter().any(|name| headers.contains_key(*name))
 }
 
 fn refused(error: ApiError) -> Error {

@@ -87,6 +87,12 @@ async fn add(
     Input(new): Input<New>,
 ) -> Result<(StatusCode, Json<Value>)> {
     check_robot_name(&new.name).map_err(|rule| Error::Invalid(format!("{:?}: {rule}", new.name)))?;
+    let taken = |name: &str| Error::Conflict(format!("there is a robot called {name} already"));
+    if services.catalog.robot(&new.name).await?.is_some() {
+        return Err(taken(&new.name));
+    }
+    // A password file may have had the name before.
+    end_sessions(&services, &format!("robot:{}", new.name)).await?;
     let now = services.clock.now();
     let secret = secret::robot_secret();
     let robot = RobotRow {
@@ -101,7 +107,7 @@ async fn add(
         last_login_at: None,
     };
     if !services.catalog.add_robot(&robot).await? {
-        return Err(Error::Conflict(format!("there is a robot called {} already", robot.name)));
+        return Err(taken(&robot.name));
     }
     services.logins.changed();
     Ok((StatusCode::CREATED, Json(json!({ "robot": shown(&robot), "secret": secret }))))

@@ -166,6 +166,24 @@ async fn an_open_registry_is_administered_from_its_own_machine() {
 }
 
 #[tokio::test]
+async fn a_proxy_on_the_same_machine_passes_no_administration_on() {
+    let server = server(Vec::new()).await;
+    for (name, value) in [
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("forwarded", "for=unknown"),
+        ("x-real-ip", "203.0.113.9"),
+        ("via", "1.1 proxy"),
+    ] {
+        let peer = Peer { addr: "127.0.0.1:9".parse().unwrap(), tls: false };
+        let request = Request::get("/api/v1/audit").extension(peer).header("host", "localhost");
+        let request = request.header(name, value).body(Body::empty()).unwrap();
+        assert_eq!(server.send(request).await.0, StatusCode::FORBIDDEN, "{name}: {value}");
+    }
+    server.services.close().await;
+}
+
+#[tokio::test]
 async fn an_open_registry_answers_by_its_machines_names_alone() {
     let server = server(Vec::new()).await;
     for (host, status) in [("localhost:5000", 200), ("127.0.0.1", 200), ("evil.example", 421)] {
@@ -231,6 +249,71 @@ async fn what_administrators_change_is_in_the_audit_log_with_who_and_how_it_ende
     for wrong in ["since=yesterday", "after=x", "limit=x", "colour=red"] {
         let status = server.ask(local(), Method::GET, &format!("/api/v1/audit?{wrong}"), None).await.0;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    server.services.close().await;
+}
+
+fn basic(name: &str, secret: &str) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")))
+}
+
+#[tokio::test]
+async fn a_token_that_is_good_as_a_password_makes_nothing_that_outlives_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.data.dir = folder.path().to_owned();
+    config.auth.enabled = true;
+    let server = Server { services: Services::open(config).await.unwrap(), _folder: folder };
+    let eve = json!({ "name": "eve", "password": "eve's password" });
+    assert_eq!(
+        server.ask(local(), Method::POST, "/api/v1/users", Some(eve.clone())).await.0,
+        StatusCode::CREATED
+    );
+    let send = async |secret: &str, method: Method, path: &str, body: Value| {
+        let peer = Peer { addr: "127.0.0.1:9".parse().unwrap(), tls: false };
+        let request = Request::builder().method(method).uri(path).extension(peer);
+        let request = request.header("content-type", "application/json").header("host", "localhost");
+        let request = request.header("authorization", basic("eve", secret));
+        server.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    let new = json!({ "name": "build", "expires_in": 60 });
+    let (status, token) = send("eve's password", Method::POST, "/api/v1/tokens", new.clone()).await;
+    assert_eq!(status, StatusCode::CREATED, "{token}");
+    let secret = token["secret"].as_str().unwrap();
+    assert_eq!(send(secret, Method::GET, "/api/v1/me", json!({})).await.1["subject"], "user:eve");
+    assert_eq!(send(secret, Method::POST, "/api/v1/tokens", new).await.0, StatusCode::FORBIDDEN);
+    let taken = json!({ "password": "taken over!", "current": secret });
+    for shown in [secret, "eve's password"] {
+        let path = "/api/v1/users/eve/password";
+        assert_eq!(send(shown, Method::PUT, path, taken.clone()).await.0, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(send("eve's password", Method::GET, "/api/v1/me", json!({})).await.0, StatusCode::OK);
+    server.services.close().await;
+}
+
+#[tokio::test]
+async fn whoever_gets_a_name_gets_no_sessions_of_who_had_it_before() {
+    use crate::{auth::tokens::NewRefresh, catalog::RefreshKind};
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.data.dir = folder.path().to_owned();
+    config.auth.enabled = true;
+    let server = Server { services: Services::open(config).await.unwrap(), _folder: folder };
+    // As somebody in a password file got it, who is not there any more.
+    let tokens = server.services.tokens.clone().unwrap();
+    let mut secrets = Vec::new();
+    for subject in [Subject::User("eve".to_owned()), Subject::Robot("team/ci".to_owned())] {
+        let new = NewRefresh { subject, kind: RefreshKind::Offline, name: String::new(), expires_at: None };
+        secrets.push(tokens.add_refresh(new).await.unwrap().1);
+    }
+    let eve = json!({ "name": "eve", "password": "eve's password", "admin": true });
+    let robot = json!({ "name": "team/ci" });
+    for (path, body) in [("/api/v1/users", eve), ("/api/v1/robots", robot)] {
+        assert_eq!(server.ask(local(), Method::POST, path, Some(body)).await.0, StatusCode::CREATED);
+    }
+    for secret in secrets {
+        assert!(tokens.refreshed(secret.reveal()).await.is_err());
     }
     server.services.close().await;
 }

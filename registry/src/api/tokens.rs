@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, State},
     routing::{delete, get},
 };
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::Services,
     auth::{
-        Authority, Subject,
+        Authority, Subject, shows_token,
         tokens::{NewRefresh, Standing, TokenError, Tokens},
     },
     catalog::{RefreshKind, RefreshRow},
@@ -132,9 +132,14 @@ struct NewToken {
 async fn create(
     caller: Caller,
     State(services): State<Services>,
+    parts: Parts,
     Input(new): Input<NewToken>,
 ) -> Result<(StatusCode, Json<Value>)> {
     let tokens = tokens(&services)?;
+    // One that was revoked or has ended would live on in those that were made with it.
+    if shows_token(&parts) {
+        return Err(Error::Denied("tokens are made with a password, not with a token".to_owned()));
+    }
     let subject = match subject_of(&caller, new.subject.as_deref())? {
         Some(subject @ (Subject::User(_) | Subject::Robot(_))) => subject,
         None if matches!(caller.principal().subject, Subject::User(_) | Subject::Robot(_)) => {

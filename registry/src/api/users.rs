@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::Services,
-    auth::{AuthError, Passwords, Subject, names::check_name, passwords::secret},
+    auth::{AuthError, Passwords, Subject, names::check_name, passwords::secret, tokens::may_be_password},
     catalog::{UserChange, UserRow},
     http::serve::{Peer, client_address},
 };
@@ -95,8 +95,14 @@ async fn add(
     if services.logins.is_in_file(&new.name) {
         return Err(Error::Conflict(format!("{} is in the password file, which goes before", new.name)));
     }
+    let taken = |name: &str| Error::Conflict(format!("there is a user called {name} already"));
+    if services.catalog.user(&new.name).await?.is_some() {
+        return Err(taken(&new.name));
+    }
     let (password, made) = given_or_made(new.password);
     let now = services.clock.now();
+    // Of somebody else who had the name, as in a password file.
+    end_sessions(&services, &format!("user:{}", new.name)).await?;
     let user = UserRow {
         hash: services.logins.hash(&password).await.map_err(auth_error)?,
         name: new.name,
@@ -107,7 +113,7 @@ async fn add(
         last_login_at: None,
     };
     if !services.catalog.add_user(&user).await? {
-        return Err(Error::Conflict(format!("there is a user called {} already", user.name)));
+        return Err(taken(&user.name));
     }
     services.logins.changed();
     let mut answer = json!({ "user": shown(&user) });
@@ -228,6 +234,10 @@ async fn password(
 }
 
 async fn check_current(services: &Services, name: &str, current: &str, parts: &Parts) -> Result<()> {
+    // A token is good as a password, but whoever found one shall not keep the account.
+    if may_be_password(current) {
+        return Err(Error::Denied("the current password is missing or wrong".to_owned()));
+    }
     let peer = parts.extensions.get::<Peer>();
     let from = peer.map(|peer| client_address(peer, &parts.headers, &services.origin));
     let from = from.ok_or_else(|| Error::Internal("a request without a connection".into()))?;

@@ -12,7 +12,7 @@ use std::{fmt::Debug, net::IpAddr};
 
 use async_trait::async_trait;
 pub use authenticate::{AddressOf, Callers, Nobody};
-pub use claimed::claimed_name;
+pub use claimed::{claimed_name, shows_token};
 pub use connection::{ClientCertificate, Trusted};
 use http::request::Parts;
 pub use passwords::{HtpasswdError, Logins, Sources};
