@@ -17,8 +17,8 @@ const PAGE: u32 = 100;
 /// Refresh tokens that are looked at at a time.
 const SESSIONS: u32 = 1000;
 
-/// Somebody who may change accounts: an administrator. Where nobody is asked who they are, whoever owns the data
-/// directory alone: an account that a stranger made would be there when authentication is switched on.
+/// Somebody who may change accounts and rules: an administrator. Where nobody is asked who they are, whoever owns the
+/// data directory alone: an account or a rule that a stranger made would be there when authentication is switched on.
 #[derive(Clone, Debug)]
 pub(super) struct Registrar(Administrator);
 
@@ -35,7 +35,7 @@ impl FromRequestParts<Services> for Registrar {
         let caller = Administrator::from_request_parts(parts, services).await?;
         if !services.config.auth.enabled && caller.principal().subject != Subject::Local {
             return Err(Error::Denied(
-                "authentication is off, so accounts are changed by commands on the registry's machine alone"
+                "authentication is off, so accounts and rules are changed by commands on the registry's machine alone"
                     .to_owned(),
             ));
         }

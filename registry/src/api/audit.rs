@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Administrator, Error, Parameters, Result};
 use crate::{
     app::Services,
+    audit::Act,
     catalog::{AuditPlace, AuditQuery, AuditRow},
     clock::Timestamp,
 };
@@ -44,6 +45,12 @@ async fn list(
     Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<Value>> {
     let limit = filter.limit.unwrap_or(100).min(MOST);
+    let verbs = Act::ALL.map(Act::as_str);
+    if let Some(verb) = &filter.verb
+        && !verbs.contains(&verb.as_str())
+    {
+        return Err(Error::Invalid(format!("verb: {verb:?} is none of {}", verbs.join(", "))));
+    }
     let until = filter.until.as_deref().map(|text| moment("until", text)).transpose()?;
     // Rows at the very moment come after a place there with no number.
     let until = until.map(|time| AuditPlace { time, id: i64::MIN });

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::{Json, extract::State, response::Response};
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 
-use super::{Administrator, Error, Result, lines};
+use super::{Administrator, Error, Input, Result, lines};
 use crate::{
     app::Services,
     upkeep::{
@@ -36,7 +36,7 @@ impl Default for Wanted {
 pub(super) async fn check(
     State(services): State<Services>,
     _: Administrator,
-    Json(wanted): Json<Wanted>,
+    Input(wanted): Input<Wanted>,
 ) -> Result<Response> {
     let read = wanted.read_data.as_deref().map(str::parse).transpose();
     let read = read.map_err(|error: PartError| Error::Invalid(format!("readData: {error}")))?;

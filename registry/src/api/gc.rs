@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Query, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Administrator, Error, Result};
+use super::{Administrator, Error, Parameters, Result};
 use crate::{
     app::Services,
     catalog::{Deleted, Estimate, Undeleted},
@@ -133,7 +133,7 @@ struct Page {
 async fn deleted(
     _: Administrator,
     State(services): State<Services>,
-    Query(page): Query<Page>,
+    Parameters(page): Parameters<Page>,
 ) -> Result<Json<Value>> {
     let repo = page.repository.as_deref().map(repository).transpose()?;
     let last = page.last.as_deref().map(named).transpose()?;

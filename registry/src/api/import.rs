@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use axum::{Json, extract::State, response::Response};
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 
-use super::{Administrator, Error, Result, lines};
+use super::{Administrator, Error, Input, Result, lines};
 use crate::{
     app::Services,
     auth::Subject,
@@ -32,7 +32,7 @@ pub(super) struct Wanted {
 pub(super) async fn import(
     State(services): State<Services>,
     administrator: Administrator,
-    Json(wanted): Json<Wanted>,
+    Input(wanted): Input<Wanted>,
 ) -> Result<Response> {
     let tree = match (wanted.folder, wanted.bucket) {
         // A folder is named by whoever may use this machine, and by nobody over the network.

@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Administrator, Caller, Error, Input, Parameters, Result};
+use super::{Administrator, Caller, Error, Input, Parameters, Result, accounts::Registrar};
 use crate::{
     app::Services,
     auth::{Principal, Subject},
@@ -59,7 +59,7 @@ async fn list(_caller: Administrator, State(services): State<Services>) -> Resul
 
 /// `POST /api/v1/policy/rules`: adds a rule, which is in force on all replicas a few seconds later.
 async fn add(
-    caller: Administrator,
+    caller: Registrar,
     State(services): State<Services>,
     Input(rule): Input<Rule>,
 ) -> Result<(StatusCode, Json<Value>)> {
@@ -83,7 +83,7 @@ async fn add(
 
 /// `DELETE /api/v1/policy/rules/{name}`
 async fn remove(
-    _caller: Administrator,
+    _caller: Registrar,
     State(services): State<Services>,
     Path(name): Path<String>,
 ) -> Result<StatusCode> {

@@ -2,14 +2,14 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     routing::{get, post},
 };
 use berth_oci::RepoName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Administrator, Error, Result};
+use super::{Administrator, Error, Input, Parameters, Result};
 use crate::{
     app::Services,
     catalog::{Namespace, NamespaceUsage, Recount, SetQuota},
@@ -29,6 +29,7 @@ pub(super) fn router() -> Router<Services> {
 
 /// What a page is asked with.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Page {
     after: Option<String>,
     n: Option<u32>,
@@ -66,7 +67,7 @@ fn shown(services: &Services, usage: &NamespaceUsage) -> Value {
 async fn list(
     _caller: Administrator,
     State(services): State<Services>,
-    Query(page): Query<Page>,
+    Parameters(page): Parameters<Page>,
 ) -> Result<Json<Value>> {
     let found = services.catalog.namespaces(page.after.as_deref(), page.limit()).await?;
     let next = found.get(page.limit() as usize - 1).map(|last| last.namespace.to_string());
@@ -94,7 +95,7 @@ async fn set(
     _caller: Administrator,
     State(services): State<Services>,
     Path(name): Path<String>,
-    Json(new): Json<NewLimit>,
+    Input(new): Input<NewLimit>,
 ) -> Result<Json<Value>> {
     let namespace = namespace(&name)?;
     let quota = match new.limit {
@@ -121,6 +122,7 @@ async fn unset(
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Repair {
     #[serde(default)]
     repair: bool,
@@ -130,7 +132,7 @@ async fn recount(
     _caller: Administrator,
     State(services): State<Services>,
     Path(name): Path<String>,
-    Query(Repair { repair }): Query<Repair>,
+    Parameters(Repair { repair }): Parameters<Repair>,
 ) -> Result<Json<Value>> {
     let namespace = namespace(&name)?;
     let found = services.catalog.recount(&namespace, repair).await?;
@@ -150,7 +152,7 @@ async fn usage(
     _caller: Administrator,
     State(services): State<Services>,
     Path(name): Path<String>,
-    Query(page): Query<Page>,
+    Parameters(page): Parameters<Page>,
 ) -> Result<Json<Value>> {
     let namespace = namespace(&name)?;
     let total = services.catalog.namespace(&namespace).await?;

@@ -91,7 +91,7 @@ async fn add(
     if services.catalog.robot(&new.name).await?.is_some() {
         return Err(taken(&new.name));
     }
-    // A password file may have had the name before.
+    // A login that was under way as another of the name was deleted may have left one.
     end_sessions(&services, &format!("robot:{}", new.name)).await?;
     let now = services.clock.now();
     let secret = secret::robot_secret();

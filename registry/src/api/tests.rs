@@ -35,6 +35,8 @@ async fn server(rules: Vec<Rule>) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::default();
     config.data.dir = folder.path().to_owned();
+    // Rules are for those who say who they are.
+    config.auth.enabled = !rules.is_empty();
     config.policy.rules = Tables(rules);
     Server { services: Services::open(config).await.unwrap(), _folder: folder }
 }
@@ -184,6 +186,48 @@ async fn a_proxy_on_the_same_machine_passes_no_administration_on() {
 }
 
 #[tokio::test]
+async fn an_open_registry_takes_a_rule_from_its_owner_alone() {
+    let server = server(Vec::new()).await;
+    let rule = json!({ "name": "mine", "subjects": ["anonymous"], "verbs": ["*"], "repositories": ["**"] });
+    let near = |request: http::request::Builder| {
+        let peer = Peer { addr: "127.0.0.1:9".parse().unwrap(), tls: false };
+        request.extension(peer).header("host", "localhost").header("content-type", "application/json")
+    };
+    let add = near(Request::post("/api/v1/policy/rules")).body(Body::from(rule.to_string())).unwrap();
+    assert_eq!(server.send(add).await.0, StatusCode::FORBIDDEN, "it would hold once authentication is on");
+    let own = server.ask(local(), Method::POST, "/api/v1/policy/rules", Some(rule)).await;
+    assert_eq!(own.0, StatusCode::CREATED);
+    let remove = near(Request::delete("/api/v1/policy/rules/mine")).body(Body::empty()).unwrap();
+    assert_eq!(server.send(remove).await.0, StatusCode::FORBIDDEN);
+    server.services.close().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_answered_as_every_other_fault_is() {
+    let server = server(Vec::new()).await;
+    let send = async |method: &str, path: &str, body: &'static str| {
+        let path = path.replace("{*name}", "a/tags").replace("{name}", "a").replace("{member}", "user:a");
+        let request = Request::builder().method(method).uri(path.replace("{namespace}", "a"));
+        let request = request.extension(Trusted(local())).header("content-type", "application/json");
+        server.send(request.body(Body::from(body)).unwrap()).await
+    };
+    for operation in openapi::OPERATIONS {
+        let method = operation.method.to_uppercase();
+        for body in ["{", "\"x\"", r#"{"colour": "red"}"#, r#"{"limit": "1GiB"}"#] {
+            let (status, answer) = send(&method, operation.path, body).await;
+            let told = answer["error"]["message"].is_string();
+            assert!(told || operation.body.is_none(), "{operation:?} {body}: {status} {answer}");
+        }
+        if method == "GET" {
+            let (status, answer) = send(&method, &format!("{}?limit=x&n=x", operation.path), "").await;
+            let told = answer["error"]["message"].is_string();
+            assert!(told || status.is_success(), "{operation:?}: {status} {answer}");
+        }
+    }
+    server.services.close().await;
+}
+
+#[tokio::test]
 async fn an_open_registry_answers_by_its_machines_names_alone() {
     let server = server(Vec::new()).await;
     for (host, status) in [("localhost:5000", 200), ("127.0.0.1", 200), ("evil.example", 421)] {
@@ -246,7 +290,7 @@ async fn what_administrators_change_is_in_the_audit_log_with_who_and_how_it_ende
     let (_, rest) = server.ask(local(), Method::GET, &format!("/api/v1/audit?after={next}"), None).await;
     assert_eq!((rest["entries"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
     assert_eq!(rest["entries"][0]["reference"], entries[0]["reference"]);
-    for wrong in ["since=yesterday", "after=x", "limit=x", "colour=red"] {
+    for wrong in ["since=yesterday", "after=x", "limit=x", "colour=red", "verb=shove"] {
         let status = server.ask(local(), Method::GET, &format!("/api/v1/audit?{wrong}"), None).await.0;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
     }
@@ -289,6 +333,26 @@ async fn a_token_that_is_good_as_a_password_makes_nothing_that_outlives_it() {
         assert_eq!(send(shown, Method::PUT, path, taken.clone()).await.0, StatusCode::FORBIDDEN);
     }
     assert_eq!(send("eve's password", Method::GET, "/api/v1/me", json!({})).await.0, StatusCode::OK);
+    server.services.close().await;
+}
+
+#[tokio::test]
+async fn a_failed_login_is_in_the_audit_log_as_the_subject_it_would_have_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.data.dir = folder.path().to_owned();
+    config.auth.enabled = true;
+    let server = Server { services: Services::open(config).await.unwrap(), _folder: folder };
+    for name in ["local", "team/ci"] {
+        let peer = Peer { addr: "127.0.0.1:9".parse().unwrap(), tls: false };
+        let request = Request::get("/api/v1/me").extension(peer).header("host", "localhost");
+        let request = request.header("authorization", basic(name, "x")).body(Body::empty()).unwrap();
+        assert_eq!(server.send(request).await.0, StatusCode::UNAUTHORIZED);
+    }
+    server.services.audit.close().await;
+    let (_, log) = server.ask(local(), Method::GET, "/api/v1/audit?verb=login", None).await;
+    let who: Vec<_> = log["entries"].as_array().unwrap().iter().map(|entry| entry["who"].as_str()).collect();
+    assert_eq!(who, [Some("robot:team/ci"), Some("user:local")]);
     server.services.close().await;
 }
 

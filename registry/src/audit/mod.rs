@@ -53,6 +53,18 @@ pub enum Act {
 }
 
 impl Act {
+    /// All there are.
+    pub const ALL: [Self; 8] = [
+        Self::Push,
+        Self::Overwrite,
+        Self::Delete,
+        Self::Mount,
+        Self::Pull,
+        Self::Login,
+        Self::Admin,
+        Self::Collect,
+    ];
+
     /// As the log says it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -167,7 +167,8 @@ impl Authenticate for Recorded {
         if let Err(AuthError::Invalid(why)) = &found {
             let mut entry = Entry::new(&Principal::anonymous(), Act::Login, scene(request, &self.origin));
             entry.outcome = Outcome::Failed;
-            entry.who = claimed_name(request).unwrap_or_default();
+            // As the subject they would have been: nobody passes for `local` by trying that name.
+            entry.who = claimed_name(request).map(|name| claimed(name).to_string()).unwrap_or_default();
             entry.detail.clone_from(why);
             self.log.refused(entry);
         }
@@ -320,6 +321,10 @@ impl Caller {
     pub fn may_read_all(&self) -> bool {
         self.may(policy::Verb::Pull, None)
     }
+}
+
+fn claimed(name: String) -> Subject {
+    if name.contains('/') { Subject::Robot(name) } else { Subject::User(name) }
 }
 
 fn act(verb: policy::Verb) -> Act {
