@@ -32,11 +32,19 @@ fn rule(name: &str, subject: &str, verbs: &[Verb], repository: &str) -> Rule {
 }
 
 async fn server(rules: Vec<Rule>) -> Server {
+    open(rules, false).await
+}
+
+/// One where callers have to say who they are.
+async fn asking_server(rules: Vec<Rule>) -> Server {
+    open(rules, true).await
+}
+
+async fn open(rules: Vec<Rule>, asking: bool) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::default();
+    config.auth.enabled = asking;
     config.data.dir = folder.path().to_owned();
-    // Rules are for those who say who they are.
-    config.auth.enabled = !rules.is_empty();
     config.policy.rules = Tables(rules);
     Server { services: Services::open(config).await.unwrap(), _folder: folder }
 }
@@ -265,7 +273,7 @@ async fn r35_a_page_of_another_site_adds_no_rule() {
 
 #[tokio::test]
 async fn what_administrators_change_is_in_the_audit_log_with_who_and_how_it_ended() {
-    let server = server(vec![rule("admins", "user:root", &[Verb::Admin], "**")]).await;
+    let server = asking_server(vec![rule("admins", "user:root", &[Verb::Admin], "**")]).await;
     let rules = "/api/v1/policy/rules";
     server.ask(user("root"), Method::POST, rules, Some(public())).await;
     server.ask(user("root"), Method::POST, rules, Some(public())).await;
@@ -304,11 +312,7 @@ fn basic(name: &str, secret: &str) -> String {
 
 #[tokio::test]
 async fn a_token_that_is_good_as_a_password_makes_nothing_that_outlives_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = Config::default();
-    config.data.dir = folder.path().to_owned();
-    config.auth.enabled = true;
-    let server = Server { services: Services::open(config).await.unwrap(), _folder: folder };
+    let server = asking_server(Vec::new()).await;
     let eve = json!({ "name": "eve", "password": "eve's password" });
     assert_eq!(
         server.ask(local(), Method::POST, "/api/v1/users", Some(eve.clone())).await.0,
@@ -338,11 +342,7 @@ async fn a_token_that_is_good_as_a_password_makes_nothing_that_outlives_it() {
 
 #[tokio::test]
 async fn a_failed_login_is_in_the_audit_log_as_the_subject_it_would_have_been() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = Config::default();
-    config.data.dir = folder.path().to_owned();
-    config.auth.enabled = true;
-    let server = Server { services: Services::open(config).await.unwrap(), _folder: folder };
+    let server = asking_server(Vec::new()).await;
     for name in ["local", "team/ci"] {
         let peer = Peer { addr: "127.0.0.1:9".parse().unwrap(), tls: false };
         let request = Request::get("/api/v1/me").extension(peer).header("host", "localhost");
@@ -359,11 +359,7 @@ async fn a_failed_login_is_in_the_audit_log_as_the_subject_it_would_have_been() 
 #[tokio::test]
 async fn whoever_gets_a_name_gets_no_sessions_of_who_had_it_before() {
     use crate::{auth::tokens::NewRefresh, catalog::RefreshKind};
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = Config::default();
-    config.data.dir = folder.path().to_owned();
-    config.auth.enabled = true;
-    let server = Server { services: Services::open(config).await.unwrap(), _folder: folder };
+    let server = asking_server(Vec::new()).await;
     // As somebody in a password file got it, who is not there any more.
     let tokens = server.services.tokens.clone().unwrap();
     let mut secrets = Vec::new();

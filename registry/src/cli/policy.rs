@@ -107,7 +107,8 @@ pub fn run(command: Policy) -> ExitCode {
         Policy::Add(options) => ask(options.source.clone(), async move |admin| add(&admin, &options).await),
         Policy::Remove { source, name } => ask(source, async move |admin| {
             let path = format!("/api/v1/policy/rules/{}", encoded(&name));
-            admin.call(Method::DELETE, &path, None).await.map(|_| ())
+            admin.call(Method::DELETE, &path, None).await?;
+            tell_of_the_default(&admin).await
         }),
         Policy::Explain(options) => {
             ask(options.source.clone(), async move |admin| explain(&admin, &options).await)
@@ -153,7 +154,26 @@ async fn add(admin: &Admin, options: &Add) -> Result<(), AdminError> {
     if answer["in_force"] == false {
         say("The rule is kept, and in force once authentication is configured.")?;
     }
-    Ok(())
+    tell_of_the_default(admin).await
+}
+
+/// The built-in rule goes with the first other rule and comes back with the last: that says more than either rule.
+async fn tell_of_the_default(admin: &Admin) -> Result<(), AdminError> {
+    let policy = admin.call(Method::GET, "/api/v1/policy", None).await?;
+    note(&policy).map_or(Ok(()), say)
+}
+
+fn note(policy: &Value) -> Option<&'static str> {
+    match policy["rules"].as_array()?.as_slice() {
+        _ if policy["in_force"] == false => None,
+        [only] if only["source"] == "built-in" => Some(
+            "There is no other rule now, so the built-in one is in force: whoever is known may pull and push everything.",
+        ),
+        [_] => Some(
+            "There is one rule, so the built-in one is not in force: nothing is allowed that this rule does not allow.",
+        ),
+        _ => None,
+    }
 }
 
 async fn explain(admin: &Admin, options: &Explain) -> Result<(), AdminError> {
@@ -206,4 +226,21 @@ fn text(value: &Value) -> &str {
 fn words(list: &Value) -> String {
     let words: Vec<_> = list.as_array().into_iter().flatten().map(text).collect();
     words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_changes_rules_is_told_when_the_built_in_one_comes_or_goes() {
+        let policy = |in_force: bool, sources: &[&str]| {
+            let rules: Vec<_> = sources.iter().map(|source| json!({ "source": source })).collect();
+            note(&json!({ "in_force": in_force, "rules": rules }))
+        };
+        assert!(policy(true, &["built-in"]).unwrap().contains("may pull and push everything"));
+        assert!(policy(true, &["catalog"]).unwrap().contains("nothing is allowed"));
+        assert_eq!(policy(true, &["catalog", "catalog"]), None);
+        assert_eq!(policy(false, &["catalog"]), None, "none is in force");
+    }
 }
