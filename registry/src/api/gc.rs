@@ -30,7 +30,7 @@ const LINES: usize = 16;
 impl From<GcError> for Error {
     fn from(error: GcError) -> Self {
         match error {
-            GcError::Busy => Self::Conflict(error.to_string()),
+            GcError::Busy | GcError::Stranger(_) => Self::Conflict(error.to_string()),
             GcError::Catalog(error) => Self::Catalog(error),
             GcError::Storage(error) => Self::Internal(error.into()),
         }

@@ -75,7 +75,8 @@ impl Key<'_> {
     pub fn upload_of(key: &ObjectKey) -> Option<UploadId> {
         let mut parts = components(key)?;
         let name = match (parts.next()?, parts.next()?, parts.next(), parts.next(), parts.next()) {
-            ("blobs", id, None, ..) => id,
+            // One that came in parts has a name of its own behind the upload's.
+            ("blobs", id, None, ..) => id.split_once('.').map_or(id, |(id, _)| id),
             ("blobs", "sha256" | "sha512", Some(_), Some(file), None) => file.split_once('.')?.1,
             ("uploads", id, None, ..) => id,
             ("uploads", id, Some(tail), None, _) if tail.starts_with("tail-") => id,
@@ -171,7 +172,10 @@ mod tests {
     fn an_object_tells_which_upload_made_it() {
         let digest = Digest::from_hash(Algorithm::Sha512, &[0xab; 64]);
         let id = UploadId(Uuid::from_u128(7));
-        for key in [Key::Blob(&digest, id), Key::Object(id), Key::Staging(id), Key::Tail(id, Uuid::nil())] {
+        let multipart = Key::Multipart(id, Uuid::nil());
+        for key in
+            [Key::Blob(&digest, id), Key::Object(id), multipart, Key::Staging(id), Key::Tail(id, Uuid::nil())]
+        {
             assert_eq!(Key::upload_of(&key.object()), Some(id), "{key:?}");
         }
         let manifest = Key::Manifest(&"a/b".parse().unwrap(), &digest).object().0;
