@@ -90,7 +90,7 @@ pub fn gc(args: Gc) -> ExitCode {
             })
             .await?;
         match failed {
-            Some(why) => Err(AdminError::Unreachable(why.into())),
+            Some(why) => Err(AdminError::Refused(StatusCode::INTERNAL_SERVER_ERROR, why.clone())),
             None => Ok(()),
         }
     })

@@ -5,6 +5,8 @@
 //! registry can delete its own without touching the other's; a bucket's are served where they are,
 //! and never deleted. Where both take pushes of one tag, the later one wins.
 
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::{collections::HashMap, sync::Arc};
