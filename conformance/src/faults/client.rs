@@ -215,11 +215,6 @@ impl Client {
         Ok(Asked { status: answer.status().as_u16(), retry_after, took: begun.elapsed() })
     }
 
-    /// Status of a DELETE.
-    pub async fn delete(&self, path: &str) -> Result<u16> {
-        Ok(self.ask(Method::DELETE, path, Bytes::new()).await?.status)
-    }
-
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }

@@ -347,7 +347,7 @@ fn exchange(mut client: TcpStream, state: &State) -> io::Result<()> {
         Fault::Stalled => {
             client.set_read_timeout(Some(HANG))?;
             // Until the registry hangs up.
-            client.read(&mut [0; 1])?;
+            while client.read(&mut [0; 1])? > 0 {}
             return Ok(());
         }
         Fault::None | Fault::Flipped | Fault::Refused(..) | Fault::Reset | Fault::ErrorInDisguise => {}

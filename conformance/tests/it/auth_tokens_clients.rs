@@ -151,11 +151,11 @@ fn podman_skopeo_and_oras_push_and_pull_with_tokens() {
     if require(&["oras-python", "setpriv"]) {
         const SCRIPT: &str = "import sys, oras.client\n\
             client = oras.client.OrasClient(hostname=sys.argv[1], insecure=True)\n\
-            client.login(hostname=sys.argv[1], username='alice', password='wonderland', insecure=True, config_path=sys.argv[4])\n\
+            client.login(hostname=sys.argv[1], username='alice', password='wonderland', tls_verify=False, config_path=sys.argv[4])\n\
             client.push(target=sys.argv[2], files=[sys.argv[3]], disable_path_validation=True)\n\
             client.pull(target=sys.argv[2], outdir=sys.argv[5])\n";
         let file = scratch.write("hello.txt", "hello").unwrap().display().to_string();
-        let (config, out) = (scratch.write("config.json", "{}").unwrap(), scratch.subfolder("out").unwrap());
+        let (config, out) = (scratch.join("logins.json"), scratch.subfolder("out").unwrap());
         let (config, out) = (config.display().to_string(), out.display().to_string());
         let target = format!("{host}/team/oras:v1");
         let python = Tool::new("oras-python").unwrap().env("HOME", scratch.path());

@@ -91,9 +91,8 @@ async fn run(_: Administrator, State(services): State<Services>, body: Bytes) ->
             }
         }
     });
-    match begun.recv().await {
-        Some(Err(error)) => return Err(error.into()),
-        Some(Ok(())) | None => {}
+    if let Some(Err(error)) = begun.recv().await {
+        return Err(error.into());
     }
     let lines = tokio_stream(lines).map(|line| Ok::<_, std::convert::Infallible>(format!("{line}\n")));
     let mut response = Response::new(Body::from_stream(lines));

@@ -67,7 +67,8 @@ impl Section for Gc {
         );
         keys.key(
             "grace",
-            "How old an object in storage is that belongs to no blob, left by a crash, before it goes.",
+            "How old an object in storage is that belongs to no blob, left by a crash, before it goes. What came in one\n\
+             request belongs to a blob a moment after it is stored: \"0s\" is for when nobody pushes.",
             &mut self.grace,
         );
         keys.key(

@@ -7,7 +7,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use async_trait::async_trait;
 use berth_oci::{RepoName, Tag};
-use http::request::Parts;
+use http::{Method, request::Parts};
 
 use super::{
     error::ApiError,
@@ -208,7 +208,10 @@ impl Caller {
         if !self.may(V::VERB, Some(&repo)) {
             let why = format!("{} of {repo} is not allowed", V::VERB.as_str());
             self.denied(request, V::VERB, &repo, request.uri.path());
-            return Err(self.refuse(request, &format!("repository:{repo}:{}", V::ACTIONS), why));
+            // Who looks and does not take is mostly about to push, and some clients keep the first token that they get.
+            // One who may only pull is granted that alone.
+            let actions = if request.method == Method::HEAD { Push::ACTIONS } else { V::ACTIONS };
+            return Err(self.refuse(request, &format!("repository:{repo}:{actions}"), why));
         }
         Ok(Access { repo, principal: self.principal.key(), verb: PhantomData })
     }

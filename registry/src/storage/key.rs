@@ -15,10 +15,10 @@ pub enum Key<'a> {
     /// recovery; the upload's id makes the name unique, so that of two uploads of one content
     /// either can be deleted without touching the other.
     Blob(&'a Digest, UploadId),
-    /// A small blob in a bucket: `blobs/<a new id>`.
+    /// A blob in a bucket as earlier versions named it: `blobs/<upload id>`.
     Object(UploadId),
-    /// A blob in a bucket that came in parts: `blobs/<upload id>.<name>`. A multipart upload starts before its digest is
-    /// known; the session's id tells a purge whether anybody may still go on with it.
+    /// A blob in a bucket: `blobs/<upload id>.<name>`. A multipart upload starts before its digest is known; the session's
+    /// id tells a purge and collection whether anybody may still go on with it.
     Multipart(UploadId, Uuid),
     /// A session's bytes in a folder: `uploads/<id>`.
     Staging(UploadId),
@@ -75,7 +75,6 @@ impl Key<'_> {
     pub fn upload_of(key: &ObjectKey) -> Option<UploadId> {
         let mut parts = components(key)?;
         let name = match (parts.next()?, parts.next()?, parts.next(), parts.next(), parts.next()) {
-            // One that came in parts has a name of its own behind the upload's.
             ("blobs", id, None, ..) => id.split_once('.').map_or(id, |(id, _)| id),
             ("blobs", "sha256" | "sha512", Some(_), Some(file), None) => file.split_once('.')?.1,
             ("uploads", id, None, ..) => id,
@@ -172,10 +171,13 @@ mod tests {
     fn an_object_tells_which_upload_made_it() {
         let digest = Digest::from_hash(Algorithm::Sha512, &[0xab; 64]);
         let id = UploadId(Uuid::from_u128(7));
-        let multipart = Key::Multipart(id, Uuid::nil());
-        for key in
-            [Key::Blob(&digest, id), Key::Object(id), multipart, Key::Staging(id), Key::Tail(id, Uuid::nil())]
-        {
+        for key in [
+            Key::Blob(&digest, id),
+            Key::Object(id),
+            Key::Multipart(id, Uuid::nil()),
+            Key::Staging(id),
+            Key::Tail(id, Uuid::nil()),
+        ] {
             assert_eq!(Key::upload_of(&key.object()), Some(id), "{key:?}");
         }
         let manifest = Key::Manifest(&"a/b".parse().unwrap(), &digest).object().0;

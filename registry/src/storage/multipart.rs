@@ -225,9 +225,10 @@ impl MultipartWriter {
 
     async fn try_finish(&mut self, digest: &Digest) -> Result<ObjectKey> {
         let key = if self.session.multipart.is_none() {
-            // Not under the session's name: a request that lost the session to another, and that is
-            // only slow, must not put its bytes in the place of the other's.
-            let key = Key::Object(UploadId(Uuid::new_v4())).object();
+            // Under a name of its own: a request that lost the session to another, and that is only
+            // slow, must not put its bytes in the place of the other's. It begins with the session's,
+            // so that collection knows that a row may be to come.
+            let key = Key::Multipart(self.id, Uuid::new_v4()).object();
             self.put(&key).await?;
             key
         } else {

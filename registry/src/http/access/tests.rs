@@ -214,6 +214,7 @@ async fn a_challenge_says_which_token_would_do() {
     assert_eq!(challenge("", "GET", "/v2/").await, anonymous(""));
     assert_eq!(challenge("", "GET", "/v2/_catalog").await, anonymous("registry:catalog:*"));
     assert_eq!(challenge("", "GET", "/v2/a/b/tags/list").await, anonymous("repository:a/b:pull"));
+    assert_eq!(challenge("", "HEAD", "/v2/a/b/manifests/x").await, anonymous("repository:a/b:pull,push"));
     assert_eq!(challenge("", "POST", "/v2/a/b/blobs/uploads/").await, anonymous("repository:a/b:pull,push"));
     assert_eq!(challenge("", "DELETE", "/v2/a/b/manifests/x").await, anonymous("repository:a/b:delete"));
     assert_eq!(
