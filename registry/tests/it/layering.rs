@@ -102,6 +102,8 @@ fn the_rules_know_neither_the_wire_nor_the_database() {
     for part in ["auth", "blobs", "catalog", "gc", "manifests", "policy", "storage", "tags"] {
         let mut files = Vec::new();
         sources(&source.join(part), &mut files);
+        // Tests may set up what a start sets up.
+        let files = files.into_iter().filter(|file| file.file_name().is_none_or(|name| name != "tests.rs"));
         for file in files {
             let text = fs::read_to_string(&file).unwrap();
             for upward in ["crate::http", "crate::app", "crate::config"] {

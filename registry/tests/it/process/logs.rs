@@ -21,12 +21,12 @@ fn r34_a_request_is_one_line_without_control_characters_in_both_formats() {
         let registry = Registry::start(data.path(), &[("BERTH_LOG__FORMAT", format)]);
         send(
             &registry,
-            b"GET /v2/evil%0d%0aname/\xc2\x9btags/list HTTP/1.1\r\nHost: a\r\nUser-Agent: one\ttwo\x80\xff\"three\r\n\
+            b"GET /v2/evil%0d%0aname/\xc2\x9btags/list HTTP/1.1\r\nHost: localhost\r\nUser-Agent: one\ttwo\x80\xff\"three\r\n\
               X-Request-Id: not well formed\r\nConnection: close\r\n\r\n",
         );
         send(
             &registry,
-            b"GET /v2/good/tags/list HTTP/1.1\r\nHost: a\r\nX-Request-Id: my-id.1\r\nConnection: close\r\n\r\n",
+            b"GET /v2/good/tags/list HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: my-id.1\r\nConnection: close\r\n\r\n",
         );
         let lines = registry.log_until("my-id.1");
         for line in &lines {
