@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::{Administrator, Error, Parameters, Result};
 use crate::{
     app::Services,
-    catalog::{Deleted, Estimate, Undeleted},
+    catalog::{Deleted, Estimate, RecordName, Undeleted},
     gc::{GcError, Report},
 };
 
@@ -30,7 +30,7 @@ const LINES: usize = 16;
 impl From<GcError> for Error {
     fn from(error: GcError) -> Self {
         match error {
-            GcError::Busy => Self::Conflict(error.to_string()),
+            GcError::Busy | GcError::Stranger(_) => Self::Conflict(error.to_string()),
             GcError::Catalog(error) => Self::Catalog(error),
             GcError::Storage(error) => Self::Internal(error.into()),
         }
@@ -177,7 +177,13 @@ async fn undelete(_: Administrator, State(services): State<Services>, body: Byte
     let Name { name } = read(&body)?;
     let (repo, reference) = named(&name)?;
     match services.collection.collector.undelete(&repo, &reference).await? {
-        Undeleted::Restored { manifests, tags } => Ok(Json(json!({ "manifests": manifests, "tags": tags }))),
+        Undeleted::Restored { manifests, tags } => {
+            // As a push: what is answered is on record.
+            let names = manifests.iter().cloned().map(|digest| RecordName::Manifest(repo.clone(), digest));
+            let tagged = tags.iter().cloned().map(|tag| RecordName::Tag(repo.clone(), tag));
+            services.records.settle(names.chain(tagged)).await.map_err(GcError::from)?;
+            Ok(Json(json!({ "manifests": manifests, "tags": tags })))
+        }
         Undeleted::Unknown => {
             Err(Error::Unknown(format!("{name} was not deleted, or too long ago (gc.undelete)")))
         }

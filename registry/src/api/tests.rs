@@ -451,3 +451,23 @@ async fn every_documented_operation_answers() {
     assert_eq!((nowhere.0, nowhere.1["error"]["code"].as_str()), (StatusCode::NOT_FOUND, Some("unknown")));
     server.services.close().await;
 }
+
+#[tokio::test]
+async fn f13_what_was_brought_back_is_on_record_when_it_is_answered() {
+    let server = server(Vec::new()).await;
+    let Services { manifests, store, .. } = &server.services;
+    let repo: berth_oci::RepoName = "a/b".parse().unwrap();
+    let tag: berth_oci::Tag = "v1".parse().unwrap();
+    let reference = berth_oci::ManifestReference::Tag(tag.clone());
+    let media_type = berth_oci::MediaType::OCI_INDEX;
+    let body = format!("{{\"schemaVersion\":2,\"mediaType\":\"{media_type}\",\"manifests\":[]}}");
+    let free = || std::sync::Arc::new(|_: &berth_oci::Tag| false);
+    manifests.put(&repo, reference.clone(), Vec::new(), None, body.into(), free()).await.unwrap();
+    assert!(manifests.delete(&repo, &reference, free()).await.unwrap());
+    let record = crate::storage::Key::Tag(&repo, &tag).object();
+    assert_eq!(store.size(&record).await.unwrap(), None);
+    let wanted = json!({ "name": "a/b:v1" });
+    let (status, back) = server.ask(local(), Method::POST, "/api/v1/undelete", Some(wanted)).await;
+    assert_eq!((status, &back["tags"]), (StatusCode::OK, &json!(["v1"])));
+    assert!(store.size(&record).await.unwrap().is_some());
+}

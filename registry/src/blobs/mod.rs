@@ -13,7 +13,7 @@ use tracing::warn;
 
 use crate::{
     catalog::{BlobRow, Catalog, CatalogError, Lease, ObjectKey, Refusal},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     storage::{BlobBody, BlobStore, StorageError, lane::Budget},
 };
 
@@ -144,6 +144,23 @@ impl Blobs {
     /// When the catalog fails.
     pub async fn stat(&self, repo: &RepoName, digest: &Digest) -> Result<Option<BlobRow>, BlobError> {
         Ok(self.inner.catalog.blob(repo, digest, self.lease()).await?)
+    }
+
+    /// As [`Self::stat`], for whoever takes its bytes now: it is found also while the catalog can only be read,
+    /// because its disk is full, and then nothing is promised for later.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn stat_to_read(&self, repo: &RepoName, digest: &Digest) -> Result<Option<BlobRow>, BlobError> {
+        let error = match self.inner.catalog.blob(repo, digest, self.lease()).await {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        // A lease that nobody has to renew.
+        let none = Lease { now: Timestamp(i64::MIN), length: Duration::ZERO };
+        let found = self.inner.catalog.blob(repo, digest, none).await?;
+        warn!("Blob {digest} is read, but its lease could not be renewed: {error}");
+        Ok(found)
     }
 
     /// Opens a range of a blob that [`Self::stat`] found in `repo`. `None` when it was deleted since.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Source, ask};
@@ -90,7 +90,7 @@ pub fn gc(args: Gc) -> ExitCode {
             })
             .await?;
         match failed {
-            Some(why) => Err(AdminError::Unreachable(why.into())),
+            Some(why) => Err(AdminError::Refused(StatusCode::INTERNAL_SERVER_ERROR, why)),
             None => Ok(()),
         }
     })

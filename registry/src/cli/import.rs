@@ -77,7 +77,7 @@ fn in_words(line: &Value) -> Option<String> {
     }
     if let (Some(what), Some(lacks)) = (text("incomplete"), line.get("lacks").and_then(Value::as_array)) {
         let lacks: Vec<_> = lacks.iter().filter_map(Value::as_str).collect();
-        return Some(format!("incomplete: {what} lacks {}, there too", lacks.join(", ")));
+        return Some(format!("incomplete: {what} lacks {}", lacks.join(", ")));
     }
     if let Some(repository) = text("imported") {
         return Some(repository.to_owned());
@@ -95,7 +95,7 @@ fn in_words(line: &Value) -> Option<String> {
     );
     for (key, what) in [
         ("newer", "tags were set here later and stay"),
-        ("incomplete", "manifests lack something that is lost there"),
+        ("incomplete", "manifests lack something that is lost there or was left out"),
         ("skipped", "left out"),
     ] {
         if count(key) > 0 {

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use crate::{
     catalog::{Catalog, CatalogError, Deleted, DoomedObject, Estimate, Horizon, ObjectKey, Undeleted},
     clock::Clock,
+    records::{self, RecordError},
     storage::{self, BlobStore, StorageError},
     tags::Immutable,
 };
@@ -75,6 +76,22 @@ pub enum GcError {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Storage holds what this catalog has never heard of.
+    #[error(
+        "objects that belong to no blob were left alone, since storage has the record {0} of a manifest that the \
+         catalog knows nothing of: is this the right catalog? If one was lost or is an older copy, stop the \
+         registry and run `recover`, with --merge where the catalog is not empty"
+    )]
+    Stranger(ObjectKey),
+}
+
+impl From<RecordError> for GcError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Catalog(error) => Self::Catalog(error),
+            RecordError::Storage(error) => Self::Storage(error),
+        }
+    }
 }
 
 /// What a run did, or how far it has come.
@@ -241,8 +258,8 @@ impl Run<'_> {
         self.manifests().await?;
         self.released().await?;
         self.blobs().await?;
-        self.orphans().await?;
-        self.repositories().await
+        self.repositories().await?;
+        self.orphans().await
     }
 
     fn over(&self) -> bool {
@@ -409,6 +426,7 @@ impl Run<'_> {
 
     /// Objects that no row names: of uploads that died between their last byte and their row.
     async fn orphans(&mut self) -> Result<(), GcError> {
+        let mut is_ours = false;
         for below in ["blobs", "uploads"] {
             let before = self.collector.clock.now() - self.collector.settings.clock_skew;
             let before = before - self.collector.settings.grace;
@@ -428,6 +446,10 @@ impl Run<'_> {
                 let named = some.iter().filter_map(|listed| Some((listed.key.clone(), of(&listed.key)?)));
                 let named: Vec<_> = named.collect();
                 let orphans = self.pace.look(self.collector.catalog.orphans(&named)).await?;
+                if !orphans.is_empty() && !is_ours {
+                    self.no_strangers().await?;
+                    is_ours = true;
+                }
                 let objects: Vec<_> = some
                     .into_iter()
                     .filter(|listed| orphans.contains(&listed.key))
@@ -442,6 +464,15 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Looks whether the catalog belongs to storage, before what it does not name is taken for nobody's.
+    async fn no_strangers(&mut self) -> Result<(), GcError> {
+        let Collector { catalog, store, .. } = self.collector;
+        match records::strangers(&**catalog, &**store, 1).await?.pop() {
+            Some(key) => Err(GcError::Stranger(key)),
+            None => Ok(()),
+        }
     }
 
     async fn repositories(&mut self) -> Result<(), GcError> {

@@ -1,3 +1,5 @@
+mod strangers;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicI64, Ordering},

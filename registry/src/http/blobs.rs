@@ -37,7 +37,11 @@ pub(super) async fn get(
     parts: &Parts,
 ) -> Result<Response, ApiError> {
     let blobs = &api.inner.blobs;
-    let blob = blobs.stat(access.repo(), &digest).await?;
+    // A HEAD asks whether a blob need not be pushed, so its lease has to hold.
+    let blob = match parts.method == Method::HEAD {
+        true => blobs.stat(access.repo(), &digest).await?,
+        false => blobs.stat_to_read(access.repo(), &digest).await?,
+    };
     let Some(blob) = blob else { return Err(ApiError::BlobUnknown(digest)) };
     if headers::none_match(&parts.headers, &digest) {
         let mut response = headers::not_modified(&digest);

@@ -16,6 +16,7 @@
 //! which of two pushes at the same time was the last is open anyhow.
 
 mod format;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +33,10 @@ use std::{
 use futures_util::{StreamExt, future::join_all, stream};
 use tokio_util::sync::CancellationToken;
 
-pub use self::format::{Unreadable, read};
+pub use self::{
+    format::{Unreadable, read},
+    strangers::{manifest_at, strangers},
+};
 use crate::{
     catalog::{Catalog, CatalogError, RecordName},
     storage::{BlobStore, Key, StorageError},

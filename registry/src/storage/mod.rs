@@ -235,7 +235,7 @@ async fn copy(mut writer: Box<dyn StageWriter>, file: &Path, digest: &Digest) ->
 
 /// Lists the files below a folder of another registry's tree. See [`BlobStore::list`].
 pub fn list_tree(root: PathBuf, below: &str) -> BoxStream<'static, Result<Listed>> {
-    folder::list(root, below)
+    folder::list_tree(root, below)
 }
 
 /// Reads a whole small object. `None` when there is no such object.

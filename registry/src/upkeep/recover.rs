@@ -249,6 +249,7 @@ impl Recovery<'_> {
                 found => found,
             };
             if let Some(found) = found {
+                // Nobody keeps quotas here, since no server runs.
                 restore.blob(&candidate.repo, &found).await?;
             }
         }

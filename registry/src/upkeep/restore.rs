@@ -9,7 +9,7 @@ use berth_oci::{
 use bytes::Bytes;
 
 use crate::{
-    catalog::{BlobRow, Catalog, CatalogError, Lease, ManifestPut, ManifestRef, NewBlob, Restored},
+    catalog::{BlobRow, Catalog, CatalogError, Lease, ManifestPut, ManifestRef, NewBlob, Refusal, Restored},
     clock::Timestamp,
     manifests::Manifests,
 };
@@ -65,24 +65,24 @@ impl<'a> Restore<'a> {
         self.linked.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Makes a durable object visible as a blob of `repo`; the row in force, perhaps with another object.
+    /// Makes a durable object visible as a blob of `repo`; why not, if its namespace may not hold it. That
+    /// is only so where a server runs beside, which keeps its quotas; manifests then lack it.
     ///
     /// # Errors
     /// When the catalog fails.
-    pub async fn blob(&self, repo: &RepoName, blob: &BlobRow) -> Result<(), CatalogError> {
+    pub async fn blob(&self, repo: &RepoName, blob: &BlobRow) -> Result<Option<Refusal>, CatalogError> {
         let link = (repo.clone(), blob.digest.clone());
         if self.linked.lock().unwrap_or_else(PoisonError::into_inner).contains(&link) {
-            return Ok(());
+            return Ok(None);
         }
         let BlobRow { digest, size, key } = blob.clone();
         let new = NewBlob { repo: repo.clone(), digest, size, key, upload: None };
-        // Only where a server runs beside, which keeps its quotas; manifests then lack it, and say so.
         if let Err(refusal) = self.catalog.commit_blob(&new, self.lease.now, self.lease).await? {
             tracing::warn!("Blob {} stays out of {repo}: {refusal}", blob.digest);
-            return Ok(());
+            return Ok(Some(refusal));
         }
         self.linked.lock().unwrap_or_else(PoisonError::into_inner).insert(link);
-        Ok(())
+        Ok(None)
     }
 
     /// Whether others have to be there before it is: it is an index.

@@ -299,6 +299,20 @@ pub(super) async fn a_tag_that_was_set_anew_is_not_taken_by_one_that_comes_back(
     assert!(f.has("a", 1).await);
 }
 
+pub(super) async fn what_refers_to_a_deleted_manifest_waits_with_it(f: &Fixture) {
+    f.push(manifest("a", 1, &["x"])).await;
+    f.push(of_subject("a", 2, 1, &[])).await;
+    f.push(of_subject("a", 3, 2, &[])).await;
+    f.bury("a", 1).await;
+    assert_eq!(f.collect(later()).await, 0, "its signature comes back with it");
+    let back = f.undelete("a", digest(1).as_str(), later()).await;
+    assert_eq!(back, Undeleted::Restored { manifests: vec![digest(1)], tags: vec![tag("x")] });
+    f.bury("a", 1).await;
+    let over = horizon(DAY * 3);
+    f.catalog.expire_deleted(over, 100).await.unwrap();
+    assert_eq!(f.collect(over).await, 2);
+}
+
 pub(super) async fn retention_lets_go_of_a_tag_with_all_that_only_it_held(f: &Fixture) {
     f.blob("a", 1).await;
     f.push(holder("a", 10, RefKind::Blob, &[1], &[])).await;

@@ -310,6 +310,7 @@ contract! {
         what_can_come_back_is_neither_pulled_nor_mounted
         what_was_deleted_too_long_ago_is_gone
         a_tag_that_was_set_anew_is_not_taken_by_one_that_comes_back
+        what_refers_to_a_deleted_manifest_waits_with_it
         retention_lets_go_of_a_tag_with_all_that_only_it_held
         a_tag_that_was_pushed_since_is_not_retired
         an_estimate_is_what_a_run_then_does

@@ -5,6 +5,8 @@
 
 mod objects;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::{hash::BuildHasher, hash::RandomState, sync::Arc, time::Duration};
 
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     catalog::{Catalog, RefKind},
     clock::Clock,
-    records::Records,
+    records::{Records, strangers},
     storage::BlobStore,
 };
 
@@ -69,6 +71,9 @@ pub enum Kind {
     /// Rows that contradict each other.
     Contradiction,
 }
+
+/// So many of one kind are no accident of single objects.
+const SUSPICIOUS: usize = 10;
 
 /// What to do.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +138,7 @@ impl Check {
         let mut look = Look { check: self, plan, teller, summary: Summary::default(), hashers };
         // Notes of what has been settled must not excuse what is wrong.
         self.records.flush().await?;
+        look.belong_together().await?;
         look.contradictions().await?;
         look.dangling().await?;
         look.objects().await?;
@@ -165,6 +171,26 @@ impl Look<'_> {
     /// Whether an object of this age may be nobody's.
     fn is_old(&self, modified: crate::clock::Timestamp) -> bool {
         modified <= self.check.clock.now() - self.plan.grace
+    }
+
+    /// Before anything is deleted because the catalog knows nothing of it: a catalog that was lost, or that is an
+    /// older copy, must not cost what storage has.
+    async fn belong_together(&self) -> Result<(), UpkeepError> {
+        if !self.plan.repair {
+            return Ok(());
+        }
+        let Check { catalog, store, .. } = self.check;
+        let most = if catalog.is_empty().await? { 1 } else { SUSPICIOUS };
+        let strangers = strangers(&**catalog, &**store, most).await?;
+        if strangers.len() < most {
+            return Ok(());
+        }
+        Err(UpkeepError::Refused(format!(
+            "storage has records of manifests that the catalog knows nothing of, {} among them, so nothing was \
+             repaired: is this the right catalog? If one was lost or is an older copy, stop the registry and run \
+             `recover`, with --merge where the catalog is not empty",
+            strangers[0]
+        )))
     }
 
     async fn contradictions(&mut self) -> Result<(), UpkeepError> {

@@ -5,11 +5,12 @@
 //! registry can delete its own without touching the other's; a bucket's are served where they are,
 //! and never deleted. Where both take pushes of one tag, the later one wins.
 
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::{collections::HashMap, sync::Arc};
 
-use aws_lc_rs::digest::{SHA256, digest as hash};
 use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 use serde::Serialize;
 use serde_json::json;
@@ -23,7 +24,7 @@ use super::{
     restore::{Candidate, Outcome, Restore},
 };
 use crate::{
-    catalog::{BlobRow, Catalog, Lease, UploadId},
+    catalog::{BlobRow, Catalog, Lease, Refusal, UploadId},
     clock::Timestamp,
     manifests::Manifests,
     records::Records,
@@ -47,9 +48,9 @@ pub struct Imported {
     pub in_place: u64,
     /// Blobs that were copied.
     pub copied: u64,
-    /// Manifests that are here but lack something that the tree lacks too.
+    /// Manifests that are here but lack something that the tree lacks too, or that was left out.
     pub incomplete: u64,
-    /// Manifests and tags that could not be taken over.
+    /// Manifests, tags and links of blobs that could not be taken over.
     pub skipped: u64,
 }
 
@@ -112,7 +113,11 @@ impl Import {
         teller: &Teller,
     ) -> Result<(), UpkeepError> {
         for digest in &repository.layers {
-            self.blob(tree, restore, name, digest, imported, teller).await?;
+            if let Some(refusal) = self.blob(tree, restore, name, digest, imported, teller).await? {
+                imported.skipped += 1;
+                let what = format!("blob {digest} of {name}");
+                teller.tell(&json!({ "skipped": what, "why": refusal.to_string() })).await;
+            }
         }
         let mut tags: HashMap<Digest, Vec<(Tag, Timestamp)>> = HashMap::new();
         for (tag, since) in repository.tags {
@@ -145,7 +150,7 @@ impl Import {
         Ok(())
     }
 
-    /// Links a blob into the repository; from here where it is here already.
+    /// Links a blob into the repository; from here where it is here already. Why not, if it may not.
     async fn blob(
         &self,
         tree: &Tree,
@@ -154,19 +159,19 @@ impl Import {
         digest: &Digest,
         imported: &mut Imported,
         teller: &Teller,
-    ) -> Result<(), UpkeepError> {
+    ) -> Result<Option<Refusal>, UpkeepError> {
         if let Some(known) = self.catalog.stored_blob(digest).await?
             && known.quarantined_at.is_none()
         {
             return Ok(restore.blob(name, &known.row).await?);
         }
         // Links outlive what they point at: a garbage collection leaves them.
-        let Some(size) = tree.size(digest).await? else { return Ok(()) };
+        let Some(size) = tree.size(digest).await? else { return Ok(None) };
         if self.verify && !self.is_whole(tree, digest, size).await? {
             imported.skipped += 1;
             let why = "its bytes are not those of its digest";
             teller.tell(&json!({ "skipped": digest, "why": why })).await;
-            return Ok(());
+            return Ok(None);
         }
         let key = match (tree.key(digest), tree.file(digest)) {
             (Some(key), _) => {
@@ -174,14 +179,16 @@ impl Import {
                 key
             }
             (None, Some(file)) => {
-                let (key, how) = self.store.adopt(digest, adopted_id(digest), &file).await?;
+                // A name that was never used, as every object's: of one that was used before, collection
+                // may just be deleting the object.
+                let (key, how) = self.store.adopt(digest, UploadId(Uuid::new_v4()), &file).await?;
                 match how {
                     Adopted::Linked => imported.in_place += 1,
                     Adopted::Copied => imported.copied += 1,
                 }
                 key
             }
-            (None, None) => return Ok(()),
+            (None, None) => return Ok(None),
         };
         Ok(restore.blob(name, &BlobRow { digest: digest.clone(), size, key }).await?)
     }
@@ -273,12 +280,4 @@ impl Import {
         }
         Ok(true)
     }
-}
-
-/// The same for the same content, so that a second run finds what the first one made.
-fn adopted_id(digest: &Digest) -> UploadId {
-    let hashed = hash(&SHA256, format!("imported {digest}").as_bytes());
-    let mut id = [0; 16];
-    id.copy_from_slice(&hashed.as_ref()[..16]);
-    UploadId(Uuid::from_bytes(id))
 }

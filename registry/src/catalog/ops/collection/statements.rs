@@ -31,7 +31,9 @@ macro_rules! collectable {
          AND ($3 = 1 OR NOT EXISTS (SELECT 1 FROM deleted_refs d \
              WHERE d.child = m.digest AND d.repo_id = m.repo_id)) \
          AND ($3 = 1 OR NOT EXISTS (SELECT 1 FROM deleted_tags d \
-             WHERE d.repo_id = m.repo_id AND d.digest = m.digest))"
+             WHERE d.repo_id = m.repo_id AND d.digest = m.digest)) \
+         AND ($3 = 1 OR NOT EXISTS (SELECT 1 FROM deleted_manifests d \
+             WHERE d.repo_id = m.repo_id AND d.digest = m.subject))"
     };
 }
 
