@@ -5,16 +5,8 @@ use futures_util::TryStreamExt;
 use super::RecordError;
 use crate::{
     catalog::{Catalog, ObjectKey, RecordName},
-    storage::BlobStore,
+    storage::{BlobStore, manifest_of},
 };
-
-/// The manifest whose record lies at `key`, if that is what lies there.
-#[must_use]
-pub fn manifest_at(key: &ObjectKey) -> Option<RecordName> {
-    let (repo, digest) = key.0.strip_prefix("manifests/")?.rsplit_once("/_")?;
-    let (algorithm, hex) = digest.split_once('-')?;
-    Some(RecordName::Manifest(repo.parse().ok()?, format!("{algorithm}:{hex}").parse().ok()?))
-}
 
 /// Records of manifests that the catalog does not have and is not about to take away, `most` of them
 /// at most. There are none, whenever a process or storage died, as long as catalog and storage belong
@@ -32,7 +24,8 @@ pub async fn strangers(
     let mut found = Vec::new();
     let mut listed = store.list("manifests");
     while let Some(object) = listed.try_next().await? {
-        let Some(name) = manifest_at(&object.key) else { continue };
+        let Some((repo, digest)) = manifest_of(&object.key) else { continue };
+        let name = RecordName::Manifest(repo, digest);
         let now = catalog.record(&name).await?;
         let is_known = now.content.is_some() || now.sequence.is_some();
         // Perhaps it went since it was listed, and the note of that with it.
@@ -44,20 +37,4 @@ pub async fn strangers(
         }
     }
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::records::key;
-
-    #[test]
-    fn a_manifest_is_known_by_where_its_record_lies() {
-        let digest = format!("sha512:{}", "ab".repeat(64)).parse().unwrap();
-        let name = RecordName::Manifest("a/b_c".parse().unwrap(), digest);
-        assert_eq!(manifest_at(&key(&name).object()), Some(name));
-        for other in ["manifests/a/_x", "manifests/_sha256-ab", "tags/a/_v1", "blobs/x", ""] {
-            assert_eq!(manifest_at(&ObjectKey(other.to_owned())), None, "{other}");
-        }
-    }
 }

@@ -3,6 +3,9 @@
 //! Every name is made of values whose alphabet is known (a [`Digest`], a [`RepoName`], an
 //! [`UploadId`], numbers), so that none can leave the root or hit another's.
 
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use berth_oci::{Algorithm, Digest, RepoName, Tag};
 use uuid::Uuid;
 
@@ -30,7 +33,8 @@ pub enum Key<'a> {
     Tails(UploadId),
     /// The record of a manifest, from which a lost catalog can be rebuilt:
     /// `manifests/<repository>/_sha256-<hash>`. No component of a name begins with `_`, so
-    /// repositories and manifests never want the same name.
+    /// repositories and manifests never want the same name. A hash of sha512 is in base64url: a server
+    /// that keeps an object's whole key in one file's name, encoded, has 255 bytes for it.
     Manifest(&'a RepoName, &'a Digest),
     /// The record of a tag: `tags/<repository>/_<tag>`.
     Tag(&'a RepoName, &'a Tag),
@@ -60,12 +64,39 @@ impl Key<'_> {
             Self::Staging(id) | Self::Tails(id) => format!("uploads/{id}"),
             Self::Tail(id, name) => format!("uploads/{id}/tail-{name}"),
             Self::Manifest(repo, digest) => {
-                format!("manifests/{repo}/_{}-{}", digest.algorithm(), digest.hex())
+                format!("manifests/{repo}/_{}-{}", digest.algorithm(), hash_name(digest))
             }
             Self::Tag(repo, tag) => format!("tags/{repo}/_{tag}"),
             Self::Probe => "uploads/probe".to_owned(),
         })
     }
+}
+
+/// A digest's hash as names of records hold it.
+fn hash_name(digest: &Digest) -> Cow<'_, str> {
+    if digest.algorithm() == Algorithm::Sha256 {
+        return Cow::Borrowed(digest.hex());
+    }
+    let nibble = |hex: u8| (hex as char).to_digit(16).and_then(|nibble| u8::try_from(nibble).ok());
+    let pairs = digest.hex().as_bytes().chunks(2);
+    // A digest's text is hexadecimal, or it would be none.
+    let bytes: Vec<_> = pairs.filter_map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?)).collect();
+    Cow::Owned(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The manifest whose record lies at `key`, if that is what lies there.
+#[must_use]
+pub fn manifest_of(key: &ObjectKey) -> Option<(RepoName, Digest)> {
+    let (repo, name) = key.0.strip_prefix("manifests/")?.rsplit_once("/_")?;
+    let (algorithm, hash) = name.split_once('-')?;
+    let digest = match algorithm.parse().ok()? {
+        Algorithm::Sha256 => format!("{algorithm}:{hash}").parse().ok()?,
+        algorithm @ Algorithm::Sha512 => {
+            let bytes = URL_SAFE_NO_PAD.decode(hash).ok().filter(|bytes| bytes.len() == 64)?;
+            Digest::from_hash(algorithm, &bytes)
+        }
+    };
+    Some((repo.parse().ok()?, digest))
 }
 
 impl Key<'_> {
@@ -164,6 +195,27 @@ mod tests {
             assert_eq!(key.object().0, name);
             let is_blob = matches!(key, Key::Blob(..));
             assert_eq!(blob_digest(&key.object()), is_blob.then(|| digest.clone()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_record_of_a_manifest_is_found_again_and_its_name_leaves_room() {
+        let repo: RepoName = "a/b_c".parse().unwrap();
+        for digest in [Digest::of(Algorithm::Sha256, b"x"), Digest::of(Algorithm::Sha512, b"x")] {
+            let key = Key::Manifest(&repo, &digest).object();
+            let name = key.0.rsplit('/').next().unwrap();
+            assert!(name.len() <= 94, "{name}");
+            assert_eq!(manifest_of(&key), Some((repo.clone(), digest)));
+        }
+        for other in [
+            "manifests/a/_x",
+            "manifests/_sha256-ab",
+            "manifests/a/_sha512-AAAA",
+            "tags/a/_v1",
+            "blobs/x",
+            "",
+        ] {
+            assert_eq!(manifest_of(&ObjectKey(other.to_owned())), None, "{other}");
         }
     }
 

@@ -43,7 +43,7 @@ pub use azure::{AzureCredentials, AzureOptions, azure};
 pub use connection::Connection;
 pub use filesystem::Filesystem;
 pub use gcs::{GcsOptions, gcs};
-pub use key::{Key, blob_digest, foreign, is_foreign, session_of};
+pub use key::{Key, blob_digest, foreign, is_foreign, manifest_of, session_of};
 pub use memory::memory;
 pub use object::ObjectBackend;
 pub use s3::{Encryption, S3Credentials, S3Options, s3};
