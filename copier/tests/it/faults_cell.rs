@@ -150,7 +150,9 @@ fn is_there(port: u16, path: &str) -> bool {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     // Some registries have no manifest for those who do not name its type.
     let accept = MediaType::OCI_MANIFEST;
-    let head = format!("HEAD {path} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "HEAD {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

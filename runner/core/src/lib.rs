@@ -1,6 +1,26 @@
-//! The runtime core. It begins with what every container start has to know: what this kernel and
-//! this user can do.
+//! The runtime core: makes, runs and ends containers on Linux from OCI bundles (runtime specification 1.2).
+//!
+//! It knows bundles and not images. It is synchronous and must be called from a process with one thread: between
+//! clone and exec the child is a copy of its caller. No function changes the calling process (its directory, its
+//! namespaces, its limits); what has to change something does it in a process of its own.
+//!
+//! All `unsafe` code lies under [`sys`], each block with its proof.
 
+mod bundle;
+mod capability;
+mod cgroup;
+mod container;
+mod error;
 mod features;
+mod label;
+mod process;
+mod rootfs;
+mod seccomp;
+mod sys;
 
+pub use bundle::Bundle;
+pub use cgroup::{Cgroup, CgroupDriver, Stats};
+pub use container::{Container, ContainerId, Create, Exec, Runtime, Started, Status, Stdio};
+pub use error::{During, RuntimeError};
 pub use features::{CgroupVersion, Features};
+pub use seccomp::default_profile;

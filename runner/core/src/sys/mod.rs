@@ -1,0 +1,1 @@
+//! What rustix does not have, one file per family. All `unsafe` of this crate is here, each block with its proof.
