@@ -1,0 +1,1 @@
+//! What is printed: tables for people, JSON for scripts, `--format` with podman's templates for both.

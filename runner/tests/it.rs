@@ -1,0 +1,3 @@
+//! The runner as its users meet it: the program, run as root and as an ordinary user.
+
+mod it {}
