@@ -2,7 +2,7 @@
 
 mod doctor;
 mod globals;
-mod output;
+pub(crate) mod output;
 
 use std::{io::Write, process::ExitCode};
 
