@@ -13,6 +13,7 @@ mod container;
 mod error;
 mod features;
 mod label;
+mod own_program;
 mod process;
 mod rootfs;
 mod seccomp;
@@ -20,7 +21,8 @@ mod sys;
 
 pub use bundle::Bundle;
 pub use cgroup::{Cgroup, CgroupDriver, Stats};
-pub use container::{Container, ContainerId, Create, Exec, Runtime, Started, Status, Stdio};
-pub use error::{During, RuntimeError};
+pub use container::{Container, ContainerId, Create, Details, Exec, Runtime, Started, Status, Stdio};
+pub use error::{During, RuntimeError, SpecFault};
 pub use features::{CgroupVersion, Features};
+pub use own_program::protect_own_program;
 pub use seccomp::default_profile;
