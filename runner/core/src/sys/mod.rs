@@ -8,3 +8,4 @@ pub(crate) mod loopback;
 pub(crate) mod namespaces;
 pub(crate) mod own_program;
 pub(crate) mod signal;
+pub(crate) mod seccomp;
