@@ -23,4 +23,5 @@ pub use cgroup::{Cgroup, CgroupDriver, Stats};
 pub use container::{Container, ContainerId, Create, Exec, Runtime, Started, Status, Stdio};
 pub use error::{During, RuntimeError};
 pub use features::{CgroupVersion, Features};
+pub use rootfs::idmap::{id_mapped_clone, make_user_namespace};
 pub use seccomp::default_profile;
