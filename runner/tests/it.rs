@@ -1,0 +1,4 @@
+//! The runner as its users meet it: the program, run as root and as an ordinary user.
+
+#[path = "it/program.rs"]
+mod program;

@@ -1,0 +1,37 @@
+//! The program under test, with folders of its own.
+
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Folders of one test, and the program in them.
+pub(crate) struct Runner {
+    folder: TempDir,
+}
+
+impl Runner {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("berth-runner-it-").tempdir().unwrap() }
+    }
+
+    /// The program with arguments, not started yet.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_berth-runner"));
+        command.env("BERTH_RUNNER_ROOT", self.folder.path().join("store"));
+        command.env("BERTH_RUNNER_RUNROOT", self.folder.path().join("run"));
+        command.args(arguments);
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+}
+
+#[test]
+fn doctor_tells_the_kernel() {
+    let output = Runner::new().run(&["doctor"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("kernel "), "{output:?}");
+}
