@@ -19,6 +19,7 @@ mod seccomp;
 mod sys;
 
 pub use bundle::Bundle;
+pub use capability::{CAPABILITIES, capability, kernel_capabilities};
 pub use cgroup::{Cgroup, CgroupDriver, Stats};
 pub use container::{Container, ContainerId, Create, Exec, Runtime, Started, Status, Stdio};
 pub use error::{During, RuntimeError};
