@@ -160,6 +160,30 @@ impl Cgroup {
         }
     }
 
+    /// The group that [`Self::create`] makes of the same arguments, as far as it is there and nothing runs in it: what
+    /// a runtime left that was ended before it could write the group down.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn left_over(driver: CgroupDriver, path: Option<&Path>, id: &str) -> Result<Self, RuntimeError> {
+        let place = Place::of(path, id)?;
+        let mut group = Self { driver, folders: Vec::new(), refused: None };
+        for hierarchy in mounted(Path::new("/"))? {
+            let top = if place.from_top { &hierarchy.mount } else { &hierarchy.own };
+            for level in top.ancestors().take_while(|level| level.starts_with(&hierarchy.mount)) {
+                let folder = level.join(&place.relative);
+                if folder.is_dir() && processes_below(&folder)?.is_empty() {
+                    group.folders.push((hierarchy.options.clone(), folder));
+                    break;
+                }
+                if place.from_top || !hierarchy.unified() {
+                    break;
+                }
+            }
+        }
+        Ok(group)
+    }
+
     /// Makes the folder of one hierarchy.
     fn enter(
         &mut self,
