@@ -330,3 +330,6 @@ fn processes_below(folder: &Path) -> Result<Vec<i32>, RuntimeError> {
     processes.dedup();
     Ok(processes)
 }
+
+#[cfg(test)]
+mod tests;
