@@ -55,7 +55,7 @@ impl Machine {
     /// The group, as [`Cgroup::create`] finds it, without what only a kernel has (devices).
     fn group(&self) -> Cgroup {
         let folder = self.folder.path().join("sys/fs/cgroup/box/c");
-        Cgroup { driver: CgroupDriver::Folder, folders: vec![(String::new(), folder)], refused: None }
+        Cgroup { folders: vec![(String::new(), folder)], ..Cgroup::empty(CgroupDriver::Folder) }
     }
 
     fn set(&self, resources: &str) -> Result<BTreeMap<String, String>, RuntimeError> {
@@ -171,7 +171,7 @@ fn a_missing_controller_is_named_with_the_way_out() {
     machine.put("sys/fs/cgroup/box/cgroup.procs", "1\n");
     let error = machine.set(r#"{"pids": {"limit": 5}}"#).unwrap_err().to_string();
     assert!(error.contains("processes are in") && error.contains("pids"), "{error}");
-    let none = Cgroup { driver: CgroupDriver::Folder, folders: vec![], refused: Some("/x: no".into()) };
+    let none = Cgroup { refused: Some("/x: no".into()), ..Cgroup::empty(CgroupDriver::Folder) };
     let error = none.update(&serde_json::from_str(r#"{"pids": {"limit": 5}}"#).unwrap()).unwrap_err().to_string();
     assert!(error.contains("/x: no") && error.contains("Delegate=yes"), "{error}");
 }
