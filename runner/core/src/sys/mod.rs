@@ -9,3 +9,8 @@ pub(crate) mod namespaces;
 pub(crate) mod own_program;
 pub(crate) mod signal;
 pub(crate) mod seccomp;
+pub(crate) mod mount_attr;
+pub(crate) mod user_namespace;
+
+#[cfg(test)]
+pub(crate) mod testing;
