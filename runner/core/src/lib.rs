@@ -24,3 +24,6 @@ pub use container::{Container, ContainerId, Create, Exec, Runtime, Started, Stat
 pub use error::{During, RuntimeError};
 pub use features::{CgroupVersion, Features};
 pub use seccomp::default_profile;
+pub use sys::watching::{
+    Arrived, Signals, close_inherited, exit_status_of, own_mounts, release_memory, unblock_signals,
+};
