@@ -22,7 +22,9 @@ mod sys;
 pub use bundle::Bundle;
 pub use capability::{CAPABILITIES, capability, kernel_capabilities};
 pub use cgroup::{Cgroup, CgroupDriver, Stats};
-pub use container::{Container, ContainerId, Create, Details, Exec, Runtime, Started, Status, Stdio};
+pub use container::{
+    Container, ContainerId, Create, Details, Exec, Runtime, Started, Status, Stdio, send_signal,
+};
 pub use error::{During, RuntimeError, SpecFault};
 pub use features::{CgroupVersion, Features};
 pub use own_program::protect_own_program;

@@ -2,6 +2,7 @@
 //! callers read them.
 
 mod arguments;
+mod attend;
 mod create;
 mod enter;
 mod log;
@@ -23,7 +24,8 @@ const FAILURE: u8 = 1;
 pub(crate) fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     // Called as `berth-runner oci ...`: the second word is the name then.
-    let by_name = arguments.first().and_then(|name| Path::new(name).file_name()) == Some(OsStr::new("berth-oci"));
+    let by_name =
+        arguments.first().and_then(|name| Path::new(name).file_name()) == Some(OsStr::new("berth-oci"));
     if !by_name && !arguments.is_empty() {
         arguments.remove(0);
     }
@@ -74,7 +76,12 @@ fn run(cli: &Cli) -> Result<u8> {
     }
 }
 
-fn delete(globals: &arguments::Globals, runtime: &berth_runtime::Runtime, id: &str, force: bool) -> Result<u8> {
+fn delete(
+    globals: &arguments::Globals,
+    runtime: &berth_runtime::Runtime,
+    id: &str,
+    force: bool,
+) -> Result<u8> {
     let container = match runtime.open(&id.parse()?) {
         Err(RuntimeError::NotFound(_)) if force => return Ok(0),
         other => other?,
@@ -87,8 +94,7 @@ fn delete(globals: &arguments::Globals, runtime: &berth_runtime::Runtime, id: &s
 
 /// Prints a line, or what has lines.
 fn print(text: &str) -> Result<u8> {
-    writeln!(std::io::stdout(), "{text}").map(|()| 0).map_err(|source| RunnerError::Io {
-        what: "writing standard output".into(),
-        source,
-    })
+    writeln!(std::io::stdout(), "{text}")
+        .map(|()| 0)
+        .map_err(|source| RunnerError::Io { what: "writing standard output".into(), source })
 }

@@ -67,7 +67,8 @@ pub(crate) fn spawn(options: CloneOptions<'_>, child: impl FnOnce() -> i32) -> i
         ));
     }
     let mut pidfd: RawFd = -1;
-    let mut flags = options.namespaces | CLONE_CLEAR_SIGHAND | u64::try_from(libc::CLONE_PIDFD).unwrap_or_default();
+    let mut flags =
+        options.namespaces | CLONE_CLEAR_SIGHAND | u64::try_from(libc::CLONE_PIDFD).unwrap_or_default();
     let mut args = CloneArgs {
         pidfd: std::ptr::from_mut(&mut pidfd).expose_provenance() as u64,
         exit_signal: u64::try_from(libc::SIGCHLD).unwrap_or_default(),

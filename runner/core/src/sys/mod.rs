@@ -5,11 +5,11 @@ pub(crate) mod clone;
 pub(crate) mod descriptors;
 pub(crate) mod exec;
 pub(crate) mod loopback;
+pub(crate) mod mount_attr;
 pub(crate) mod namespaces;
 pub(crate) mod own_program;
-pub(crate) mod signal;
 pub(crate) mod seccomp;
-pub(crate) mod mount_attr;
+pub(crate) mod signal;
 pub(crate) mod user_namespace;
 
 #[cfg(test)]
