@@ -1,7 +1,7 @@
 //! What rustix does not have, one file per family. All `unsafe` of this crate is here, each block with its proof.
 
-pub(crate) mod bpf;
 pub(crate) mod attributes;
+pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod descriptors;
 pub(crate) mod exec;
