@@ -1,5 +1,7 @@
 //! What rustix does not have, one file per family. All `unsafe` of this crate is here, each block with its proof.
 
+pub(crate) mod bpf;
+pub(crate) mod watching;
 pub(crate) mod attributes;
 pub(crate) mod bpf;
 pub(crate) mod clone;
@@ -15,4 +17,3 @@ pub(crate) mod user_namespace;
 
 #[cfg(test)]
 pub(crate) mod testing;
-pub(crate) mod watching;
