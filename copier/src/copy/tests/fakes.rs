@@ -227,6 +227,7 @@ impl Default for Heap {
                 keeps_manifest: true,
                 concurrent: true,
                 trust_current: true,
+                config_first: false,
             },
             state: Mutex::default(),
             refuses: BTreeSet::new(),

@@ -36,17 +36,18 @@ pub(crate) fn ports(text: &str) -> Parsed<Vec<Port>> {
     let (places, protocols) = split_protocol(text)?;
     let (before, container) = places.rsplit_once(':').unwrap_or(("", places));
     let (address, host) = if let Some(rest) = before.strip_prefix('[') {
-        let (address, host) =
-            rest.split_once(']').ok_or_else(|| format!("{text:?}: the bracket of the address is not closed"))?;
+        let (address, host) = rest
+            .split_once(']')
+            .ok_or_else(|| format!("{text:?}: the bracket of the address is not closed"))?;
         (address, host.strip_prefix(':').unwrap_or(host))
     } else {
         before.rsplit_once(':').unwrap_or(("", before))
     };
     let address = match address {
         "" => Port::ADDRESS,
-        other => other
-            .parse::<IpAddr>()
-            .map_err(|_| format!("{other:?} is no address; one of IPv6 stands in brackets, as in [::1]:80:80"))?,
+        other => other.parse::<IpAddr>().map_err(|_| {
+            format!("{other:?} is no address; one of IPv6 stands in brackets, as in [::1]:80:80")
+        })?,
     };
     let (first, last) = range(container)?;
     let host = match host {

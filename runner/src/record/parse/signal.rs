@@ -43,7 +43,8 @@ const REAL_TIME: (i32, i32) = (34, 64);
 
 /// A signal by number or name, with or without `SIG`: `15`, `TERM`, `SIGRTMIN+3`.
 pub(crate) fn signal(text: &str) -> Parsed<i32> {
-    let wrong = || format!("{text:?} is no signal: a name such as TERM, or a number from 1 to {}", REAL_TIME.1);
+    let wrong =
+        || format!("{text:?} is no signal: a name such as TERM, or a number from 1 to {}", REAL_TIME.1);
     let legal = |number: i32| (1..=REAL_TIME.1).contains(&number).then_some(number).ok_or_else(wrong);
     if let Ok(number) = text.parse::<i32>() {
         return legal(number);

@@ -90,5 +90,8 @@ fn all_faults_are_told_at_once() {
     assert_eq!(faults.take("--memory", bytes("x")), None);
     assert_eq!(faults.take("--publish", ports("y")), None);
     let text = faults.finish().unwrap_err().to_string();
-    assert!(text.starts_with("2 faults:") && text.contains("--memory: ") && text.contains("--publish: "), "{text}");
+    assert!(
+        text.starts_with("2 faults:") && text.contains("--memory: ") && text.contains("--publish: "),
+        "{text}"
+    );
 }

@@ -25,8 +25,9 @@ const NAMES: [&str; 16] = [
 
 /// `nofile=1024:2048`; one number is both, -1 is no limit.
 pub(crate) fn ulimit(text: &str) -> Parsed<Ulimit> {
-    let (name, limits) =
-        text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=SOFT[:HARD], as in nofile=1024:2048"))?;
+    let (name, limits) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is no NAME=SOFT[:HARD], as in nofile=1024:2048"))?;
     if !NAMES.contains(&name) {
         return Err(format!("{name:?} is no resource: one of {}", NAMES.join(" ")));
     }
