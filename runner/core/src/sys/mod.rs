@@ -14,3 +14,4 @@ pub(crate) mod user_namespace;
 
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod watching;
