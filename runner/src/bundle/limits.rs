@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit,
-    PosixRlimitType,
+    PosixRlimitBuilder, PosixRlimitType,
 };
 use rustix::process::{Resource, getrlimit};
 
@@ -163,9 +163,8 @@ pub(super) fn resources(
 }
 
 fn rlimit(kind: PosixRlimitType, soft: u64, hard: u64) -> PosixRlimit {
-    let mut limit = PosixRlimit::default();
-    limit.set_typ(kind).set_soft(soft).set_hard(hard);
-    limit
+    // Every field is said, so nothing is missing that the builder could complain of.
+    PosixRlimitBuilder::default().typ(kind).soft(soft).hard(hard).build().unwrap_or_default()
 }
 
 /// Resource limits of the first process.

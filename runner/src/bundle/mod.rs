@@ -17,7 +17,7 @@ pub(crate) mod ids;
 pub(crate) mod inside;
 mod limits;
 mod mounts;
-mod namespaces;
+pub(crate) mod namespaces;
 mod own_files;
 mod ownership;
 mod paths;
@@ -25,7 +25,7 @@ mod process;
 pub(crate) mod seccomp;
 pub(crate) mod user;
 
-pub(crate) use own_files::INIT as INIT_PATH;
+use own_files::INIT as INIT_PATH;
 
 use std::path::Path;
 

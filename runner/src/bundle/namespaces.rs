@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use berth_runtime::{CgroupDriver, ContainerId, Runtime};
-use oci_spec::runtime::{LinuxIdMapping, LinuxNamespace, LinuxNamespaceType};
+use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceType};
 
 use crate::{
     error::{Result, RunnerError},
@@ -65,14 +65,16 @@ pub(super) fn of(folders: &Folders, desired: &Desired) -> Result<Vec<LinuxNamesp
     Ok(found)
 }
 
+/// A range of ids in the specification's words.
+pub(crate) fn mapping(inside: u32, outside: u32, size: u32) -> LinuxIdMapping {
+    let builder = LinuxIdMappingBuilder::default().container_id(inside).host_id(outside).size(size);
+    // Every field is said, so nothing is missing that the builder could complain of.
+    builder.build().unwrap_or_default()
+}
+
 /// Ranges of ids in the specification's words.
 pub(super) fn mappings(maps: &[IdMap]) -> Vec<LinuxIdMapping> {
-    let mapping = |map: &IdMap| {
-        let mut mapping = LinuxIdMapping::default();
-        mapping.set_container_id(map.container).set_host_id(map.host).set_size(map.size);
-        mapping
-    };
-    maps.iter().map(mapping).collect()
+    maps.iter().map(|map| mapping(map.container, map.host, map.size)).collect()
 }
 
 /// Whether the container has its own network namespace, made in its own user namespace: only then may it mount sysfs

@@ -1,13 +1,11 @@
 //! Files of ours in a container: who it is, whom it asks for names, and its small init.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::Build;
 use crate::{
-    error::{Result, RunnerError, While},
+    error::{Result, While},
+    init,
     record::files,
 };
 
@@ -26,17 +24,6 @@ fn write_public(path: &Path, text: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     files::replace(path, text.as_bytes(), false)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).doing("changing", path)
-}
-
-/// This program's file. It is bound read-only: what the container opens of it, also by `/proc/1/exe`, goes through
-/// that mount, so nothing of it can be written there (CVE-2019-5736).
-fn program() -> Result<PathBuf> {
-    let path = std::env::current_exe().doing("finding", "/proc/self/exe")?;
-    if path.exists() {
-        return Ok(path);
-    }
-    let gone = io::Error::from(io::ErrorKind::NotFound);
-    Err(RunnerError::Io { what: format!("--init needs the program's file {}, which was replaced", path.display()), source: gone })
 }
 
 /// Writes what has to be there and says what is.
@@ -61,7 +48,9 @@ pub(super) fn write(build: &Build<'_>) -> Result<Vec<OwnFile>> {
     write_public(&running.join("containerenv"), "")?;
     add("containerenv", "/run/.containerenv");
     if build.desired.process.init {
-        found.push(OwnFile { source: program()?, destination: INIT, read_only: true, executable: true });
+        // Bound read-only: what the container opens of it, also by `/proc/1/exe`, goes through that mount, so nothing
+        // of it can be written there (CVE-2019-5736).
+        found.push(OwnFile { source: init::program(build.folders)?, destination: INIT, read_only: true, executable: true });
     }
     Ok(found)
 }
