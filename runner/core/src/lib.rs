@@ -24,4 +24,6 @@ pub use container::{Container, ContainerId, Create, Exec, Runtime, Started, Stat
 pub use error::{During, RuntimeError};
 pub use features::{CgroupVersion, Features};
 pub use rootfs::idmap::{id_mapped_clone, make_user_namespace};
+pub use rootfs::overlay::{OverlayOptions, mount_overlay, unmount};
+pub use rootfs::probe::{OverlayFeatures, probe_overlay};
 pub use seccomp::default_profile;
