@@ -14,7 +14,7 @@ help:
 	@echo 'make run      build the registry and serve on 127.0.0.1:5000; it prints how to push'
 	@echo 'make test     install what the tests need, then run every test'
 	@echo 'make lint     formatting, clippy, and the rules for dependencies'
-	@echo 'make bench    Berth beside docker-registry, nginx and skopeo: a table and a JSON file'
+	@echo 'make bench    Berth beside docker-registry, nginx, skopeo, podman, crun and runc: a table and a JSON file'
 	@echo 'make soak     the fault tests with many more rounds; takes hours'
 	@echo 'make release  static binaries in $(DIST)'
 
@@ -40,8 +40,9 @@ lint:
 	@.ci/dependencies
 
 bench: install
-	$(CARGO) build --release --package berth-registry --package berth-copier --package berth-conformance
+	$(CARGO) build --release --package berth-registry --package berth-copier --package berth-runner --package berth-conformance
 	BERTH_REGISTRY_BIN="$(CARGO_TARGET_DIR)/release/berth-registry" BERTH_COPIER_BIN="$(CARGO_TARGET_DIR)/release/berth-copier" \
+		BERTH_RUNNER_BIN="$(CARGO_TARGET_DIR)/release/berth-runner" \
 		"$(CARGO_TARGET_DIR)/release/berth-conformance" bench --json "$(CARGO_TARGET_DIR)/bench.json" $(ARGS)
 
 soak: install

@@ -29,6 +29,9 @@ pub struct SinkTraits {
     /// Whether all of what a manifest there names is surely there too. Registries refuse a manifest whose parts they lack;
     /// of a folder anybody may have taken a file away, and an index may have been written without all of its children.
     pub trust_current: bool,
+    /// Whether it unpacks layers. Then it needs the content of each, also of one that may lie elsewhere, and an image's
+    /// configuration is put before its layers are asked for: the digests of what is in them stand there.
+    pub unpacks: bool,
 }
 
 /// What a transport wants of layers.
@@ -91,6 +94,11 @@ pub trait Sink: Send + Sync {
 
     /// What the name means there now, by the cheapest way (HEAD): a copy of the same is done at once.
     async fn current(&self) -> Result<Option<Descriptor>>;
+
+    /// An image that is about to come, before any of its blobs: who cannot take it says so here, where nothing moved yet.
+    async fn expect(&self, _image: &berth_oci::Manifest) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether a blob is there, or can be made to be without its bytes. `mount_from` are repositories of the same
     /// registry that are known to hold it, best first.

@@ -10,6 +10,7 @@ mod images;
 mod manifests;
 mod peer;
 mod report;
+mod runner;
 mod tags;
 mod wire;
 
@@ -47,6 +48,8 @@ pub enum Section {
     Copier,
     /// The copier with ten layers of `--size-mib` each; 20 GiB of disk at a GiB each. Only when asked for.
     CopierLarge,
+    /// The runner beside podman, crun and runc; root's figures.
+    Runner,
 }
 
 /// `berth-conformance bench`
@@ -133,7 +136,8 @@ pub fn run(args: BenchArgs, out: &mut dyn Write) -> Result<()> {
     for text in &args.peers {
         peers.push(Peer::elsewhere(text)?);
     }
-    if peers.is_empty() && args.only != [Section::Collection] {
+    let own = [Section::Collection, Section::Runner];
+    if peers.is_empty() && (args.only.is_empty() || !args.only.iter().all(|section| own.contains(section))) {
         return Err(HarnessError::Unexpected("no server is left to measure".to_owned()));
     }
     let mut bench = Bench { args, peers, runtime };
@@ -165,6 +169,10 @@ pub fn run(args: BenchArgs, out: &mut dyn Write) -> Result<()> {
     if bench.wants(Section::Copier) || bench.wants(Section::CopierLarge) {
         say("the copier …")?;
         copier::run(&mut bench, &mut report)?;
+    }
+    if bench.wants(Section::Runner) {
+        say("the runner …")?;
+        runner::run(&mut bench, &mut report)?;
     }
     say(&format!("\n{}", report.table()))?;
     if let Some(path) = &bench.args.json {

@@ -85,6 +85,7 @@ impl Sink for LayoutArchiveSink {
             keeps_manifest: true,
             concurrent: self.output.concurrent(),
             trust_current: false,
+            unpacks: false,
         }
     }
 

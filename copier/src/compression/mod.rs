@@ -11,6 +11,7 @@ mod level;
 mod media_type;
 mod plain;
 pub(crate) mod pump;
+mod unpacked;
 mod zstandard;
 
 #[cfg(test)]
@@ -31,7 +32,7 @@ use crate::{ByteStream, Content, Error, Result, copy::CompressionFormat};
 pub use form::{Form, detect, form_of};
 pub use level::Level;
 pub use media_type::packed_type;
-pub use plain::Limits;
+pub use unpacked::{Limits, Unpacked, unpack};
 
 /// What is done to content on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

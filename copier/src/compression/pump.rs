@@ -3,11 +3,7 @@
 //! The source's pieces go through a bounded channel to a blocking thread, and its pieces through another to whoever
 //! polls. Both ends are explicit: a channel that closes without its end mark is a fault and never a short stream.
 
-use std::{
-    cell::Cell,
-    io::{self, BufRead, Read, Write},
-    rc::Rc,
-};
+use std::io::{self, BufRead, Read, Write};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
@@ -59,6 +55,24 @@ where
     .boxed()
 }
 
+/// Runs `work` on a blocking thread over the bytes of `from`. Dropping the future ends the reading, and `work` meets an
+/// error.
+///
+/// # Errors
+/// Those of `work`.
+pub(crate) async fn consume<T, F>(from: ByteStream, work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(Input) -> Result<T> + Send + 'static,
+{
+    let (feed, pieces) = channel(PIECES);
+    let _feeder = Feeder(tokio::spawn(feed_all(from, feed)));
+    match tokio::task::spawn_blocking(move || work(Input::new(pieces))).await {
+        Ok(worked) => worked,
+        Err(_) => Err(cut("the work on a layer")),
+    }
+}
+
 fn cut(what: &str) -> Error {
     Error::Other { what: what.to_owned(), source: "it ended before its end".into() }
 }
@@ -89,17 +103,11 @@ pub(crate) struct Input {
     pieces: Receiver<Piece>,
     current: Bytes,
     ended: bool,
-    taken: Rc<Cell<u64>>,
 }
 
 impl Input {
     fn new(pieces: Receiver<Piece>) -> Self {
-        Self { pieces, current: Bytes::new(), ended: false, taken: Rc::default() }
-    }
-
-    /// Counts the bytes that were read so far.
-    pub(crate) fn taken(&self) -> Rc<Cell<u64>> {
-        Rc::clone(&self.taken)
+        Self { pieces, current: Bytes::new(), ended: false }
     }
 }
 
@@ -118,7 +126,6 @@ impl BufRead for Input {
 
     fn consume(&mut self, bytes: usize) {
         let _used = self.current.split_to(bytes.min(self.current.len()));
-        self.taken.set(self.taken.get() + bytes as u64);
     }
 }
 

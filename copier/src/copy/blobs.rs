@@ -93,11 +93,15 @@ impl Copy<'_> {
             // The longest first: no large one is left alone at the end.
             order.sort_by_key(|place| Reverse(tasks.list[*place].blob.size));
         }
-        let moves = order.into_iter().map(async |place| (place, self.one(&tasks.list[place]).await));
-        let mut moves = stream::iter(moves).buffer_unordered(at_once);
+        let is_first = |place: &usize| self.traits.unpacks && tasks.list[*place].part == Part::Config;
+        let (first, rest): (Vec<usize>, Vec<usize>) = order.into_iter().partition(is_first);
         let mut placed = BTreeMap::new();
-        while let Some((place, result)) = moves.next().await {
-            placed.insert(place, result?);
+        for round in [first, rest] {
+            let moves = round.into_iter().map(async |place| (place, self.one(&tasks.list[place]).await));
+            let mut moves = stream::iter(moves).buffer_unordered(at_once);
+            while let Some((place, result)) = moves.next().await {
+                placed.insert(place, result?);
+            }
         }
         Ok(placed.into_values().collect())
     }
@@ -123,6 +127,10 @@ impl Copy<'_> {
         let (blob, how) = match &task.making {
             // What is encrypted for somebody is nobody else's.
             Some((making, _)) if making.encrypt => send().await.map(|(blob, how)| (blob, Some(how)))?,
+            // Who unpacks reads each image's configuration, also where an image before it had the same.
+            None if self.traits.unpacks && task.part == Part::Config => {
+                send().await.map(|(blob, how)| (blob, Some(how)))?
+            }
             _ => self.session.flights().once(key.clone(), send).await?,
         };
         let how = how.unwrap_or(Outcome::Present);

@@ -142,6 +142,11 @@ impl Copy<'_> {
         }
         let plan = self.plan(&graph, signatures)?;
         self.announce(&graph, &plan, images);
+        for node in &graph.nodes()[..images] {
+            if node.manifest.kind == Kind::Image {
+                self.sink.expect(&node.manifest).await?;
+            }
+        }
 
         let placed = self.blobs(&plan.tasks).await?;
         let outgoing = self.outgoing(&graph, &plan, &placed)?;

@@ -80,6 +80,7 @@ impl Sink for DirSink {
             keeps_manifest: true,
             concurrent: true,
             trust_current: false,
+            unpacks: false,
         }
     }
 

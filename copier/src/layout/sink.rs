@@ -108,6 +108,7 @@ impl Sink for LayoutSink {
             keeps_manifest: true,
             concurrent: true,
             trust_current: false,
+            unpacks: false,
         }
     }
 

@@ -126,6 +126,7 @@ impl Sink for RegistrySink {
             keeps_manifest: true,
             concurrent: true,
             trust_current: true,
+            unpacks: false,
         }
     }
 

@@ -31,6 +31,9 @@ pub enum RuntimeError {
         /// The rule that is broken, and the way out.
         rule: String,
     },
+    /// Several rules are broken; one line for each.
+    #[error("config.json: {} problems{}", .0.len(), lines(.0))]
+    Specs(Vec<SpecFault>),
     /// This kernel, or this user on it, cannot do it.
     #[error("{what}: {why}")]
     Unsupported {
@@ -40,7 +43,7 @@ pub enum RuntimeError {
         why: String,
     },
     /// A program that was asked for cannot be started; scripts see 126 or 127.
-    #[error("{program}: {source}")]
+    #[error("{program}: {}", exec_words(program, source))]
     Exec {
         /// The program as it was named.
         program: String,
@@ -65,6 +68,28 @@ pub enum RuntimeError {
         /// The kernel's answer.
         source: io::Error,
     },
+}
+
+/// One broken rule of the runtime specification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecFault {
+    /// The field, `linux.namespaces[2].path`.
+    pub field: String,
+    /// The rule that is broken, and the way out.
+    pub rule: String,
+}
+
+fn lines(faults: &[SpecFault]) -> String {
+    faults.iter().map(|SpecFault { field, rule }| format!("\n  {field}: {rule}")).collect()
+}
+
+/// Callers of runtimes (podman) know a missing program by these words.
+fn exec_words(program: &str, source: &io::Error) -> String {
+    if source.kind() == io::ErrorKind::NotFound && !program.contains('/') {
+        format!("executable file not found in $PATH: {source}")
+    } else {
+        source.to_string()
+    }
 }
 
 /// Gives a failed system call the step that it was.

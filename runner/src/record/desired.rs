@@ -59,6 +59,40 @@ pub(crate) struct Desired {
     pub(crate) runtime: Option<PathBuf>,
     /// What `create` or `run` was typed, for `inspect`.
     pub(crate) create_command: Vec<String>,
+    /// Seconds after which it is killed (`--timeout`).
+    #[serde(default)]
+    pub(crate) timeout: Option<u32>,
+    /// Where the process id of its first process is written at each start (`--pidfile`).
+    #[serde(default)]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Where the supervisor's process id is written (`--conmon-pidfile`).
+    #[serde(default)]
+    pub(crate) supervisor_pid_file: Option<PathBuf>,
+    /// How a command line that is attached to it behaves.
+    #[serde(default)]
+    pub(crate) attach: AttachOptions,
+}
+
+/// How `run` in the foreground is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AttachOptions {
+    /// Standard input is handed on.
+    pub(crate) stdin: bool,
+    /// Standard output is printed.
+    pub(crate) stdout: bool,
+    /// Standard error is printed.
+    pub(crate) stderr: bool,
+    /// Signals are handed on.
+    pub(crate) sig_proxy: bool,
+    /// Keys that detach, `ctrl-p,ctrl-q`; empty: none.
+    pub(crate) detach_keys: String,
+}
+
+impl Default for AttachOptions {
+    /// All three, signals, and the keys that everybody knows.
+    fn default() -> Self {
+        Self { stdin: true, stdout: true, stderr: true, sig_proxy: true, detach_keys: "ctrl-p,ctrl-q".into() }
+    }
 }
 
 /// Which image.
@@ -99,6 +133,9 @@ pub(crate) struct ProcessWants {
     pub(crate) sd_notify: bool,
     /// The program is an init system: tmpfs on /run and so on, `SIGRTMIN+3` to stop.
     pub(crate) systemd: bool,
+    /// Secrets that become variables at each start: name of the secret, name of the variable.
+    #[serde(default)]
+    pub(crate) secret_env: Vec<(String, String)>,
 }
 
 /// Something mounted into the container.
@@ -112,6 +149,22 @@ pub(crate) struct Mount {
     pub(crate) read_only: bool,
     /// Other options of the mount, in the runtime specification's words.
     pub(crate) options: Vec<String>,
+    /// `:U`: its files are given to the container's user at each start.
+    #[serde(default)]
+    pub(crate) chown: bool,
+    /// `:z` and `:Z`: its files get an SELinux label, where SELinux is on.
+    #[serde(default)]
+    pub(crate) relabel: Option<Relabel>,
+}
+
+/// SELinux labels of mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Relabel {
+    /// `:z`: for all containers.
+    Shared,
+    /// `:Z`: for this one.
+    Private,
 }
 
 /// What is mounted.
@@ -129,6 +182,12 @@ pub(crate) enum MountKind {
         name: String,
         /// Made for this container.
         anonymous: bool,
+        /// What the image has at the destination is not copied into an empty volume.
+        #[serde(default)]
+        no_copy: bool,
+        /// A folder of it, relative, in place of all of it.
+        #[serde(default)]
+        subpath: Option<PathBuf>,
     },
     /// Memory.
     Tmpfs {
@@ -184,6 +243,9 @@ pub(crate) struct Security {
     pub(crate) masked: Vec<PathBuf>,
     /// Default masks that are lifted (`ALL` is `/`).
     pub(crate) unmasked: Vec<PathBuf>,
+    /// Options of /proc (`hidepid=2`).
+    #[serde(default)]
+    pub(crate) proc_options: Vec<String>,
     /// `net.core.somaxconn` ...
     pub(crate) sysctl: BTreeMap<String, String>,
 }
@@ -213,6 +275,12 @@ pub(crate) struct Limits {
     pub(crate) memory_swappiness: Option<u64>,
     /// Thousandths of a processor.
     pub(crate) cpu_milli: Option<u64>,
+    /// Microseconds of processor time per period; in place of `cpu_milli`.
+    #[serde(default)]
+    pub(crate) cpu_quota: Option<i64>,
+    /// Microseconds.
+    #[serde(default)]
+    pub(crate) cpu_period: Option<u64>,
     /// Share beside others, 2 to 262144.
     pub(crate) cpu_shares: Option<u64>,
     /// Which processors, `0-3,7`.
@@ -293,6 +361,8 @@ pub(crate) enum UserNamespace {
     },
     /// Another container's.
     Container(ContainerId),
+    /// That of a path.
+    Path(PathBuf),
 }
 
 /// A range of ids.

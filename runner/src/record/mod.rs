@@ -3,11 +3,12 @@
 
 mod desired;
 pub(crate) mod files;
+pub(crate) mod parse;
 
 pub(crate) use desired::{
-    Attach, Desired, Device, Health, IdMap, ImageUse, Isolation, Limits, LogOptions, Mount, MountKind,
-    Namespace, NetworkMode, NetworkWants, Port, ProcessWants, Protocol, RestartPolicy, Seccomp, Security,
-    Ulimit, UserNamespace,
+    Attach, AttachOptions, Desired, Device, Health, IdMap, ImageUse, Isolation, Limits, LogOptions, Mount,
+    MountKind, Namespace, NetworkMode, NetworkWants, Port, ProcessWants, Protocol, Relabel, RestartPolicy,
+    Seccomp, Security, Ulimit, UserNamespace,
 };
 
 use std::{

@@ -32,6 +32,7 @@ pub(crate) fn desired(name: &str, seed: u8) -> Desired {
             read_only_tmpfs: true,
             masked: Vec::new(),
             unmasked: Vec::new(),
+            proc_options: Vec::new(),
             sysctl: Default::default(),
         },
         limits: Limits::default(),
@@ -53,6 +54,10 @@ pub(crate) fn desired(name: &str, seed: u8) -> Desired {
         auto_remove: false,
         runtime: None,
         create_command: Vec::new(),
+        timeout: None,
+        pid_file: None,
+        supervisor_pid_file: None,
+        attach: AttachOptions::default(),
     }
 }
 

@@ -1,33 +1,80 @@
 //! Filters of system calls: from `linux.seccomp` to BPF, kept by the hash of the profile, and our default profile.
+//!
+//! The compiler is our own: a profile has several actions with errors of their own, conditions by masks and several
+//! architectures in one program, which no assembler at hand has together.
+
+mod arch;
+mod cache;
+mod policy;
+mod profile;
+mod program;
 
 use std::path::Path;
 
-use oci_spec::runtime::LinuxSeccomp;
+use libc::{SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_TSYNC, sock_filter};
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag as Flag};
 
-use crate::RuntimeError;
+pub use self::profile::default_profile;
+use crate::{During, RuntimeError, sys};
 
 /// A compiled filter.
-#[derive(Debug)]
-pub(crate) struct Filter {}
+pub(crate) struct Filter {
+    program: Vec<sock_filter>,
+    flags: u32,
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Filter of {} steps, flags {:#x}", self.program.len(), self.flags)
+    }
+}
 
 impl Filter {
-    /// Compiles a profile, or takes what was compiled before from `cache`.
+    /// Compiles a profile, or takes what was compiled before from `cache`, a folder that only the caller can write to.
     pub(crate) fn compile(profile: &LinuxSeccomp, cache: Option<&Path>) -> Result<Self, RuntimeError> {
-        let _ = (profile, cache);
-        Ok(Self {})
+        let flags = flags(profile);
+        let native = arch::Arch::native()?;
+        let compile = || program::assemble(&policy::Policy::of(profile, native)?);
+        let Some(cache) = cache else {
+            return Ok(Self { program: compile()?, flags });
+        };
+        let text = serde_json::to_vec(profile)
+            .map_err(std::io::Error::from)
+            .during(|| "writing linux.seccomp for its hash".into())?;
+        let key = cache::key(&text);
+        if let Some(program) = cache::load(cache, &key) {
+            return Ok(Self { program, flags });
+        }
+        let program = compile()?;
+        // A full or read-only disk costs the next start some time and must not cost this one the container.
+        let _unkept = cache::store(cache, &key, &program);
+        Ok(Self { program, flags })
     }
 
-    /// Puts it on the calling process for good.
+    /// Puts it on the calling process for good. Allocates nothing unless it fails.
     pub(crate) fn install(&self) -> Result<(), RuntimeError> {
-        Ok(())
+        sys::seccomp::install(&self.program, self.flags)
+            .during(|| "installing the filter of system calls (linux.seccomp)".into())
     }
 }
 
-/// The profile that containers get unless they ask for another: everything refused (`EPERM`, or `ENOSYS` for calls
-/// that are newer than the list) but what programs in containers use. `capabilities` are the container's own
-/// (`CAP_SYS_ADMIN` ...): some calls are allowed only with them.
-#[must_use]
-pub fn default_profile(capabilities: &[&str]) -> LinuxSeccomp {
-    let _ = capabilities;
-    LinuxSeccomp::default()
+fn flags(profile: &LinuxSeccomp) -> u32 {
+    profile.flags().iter().flatten().fold(0, |flags, flag| {
+        flags
+            | match flag {
+                Flag::SeccompFilterFlagLog => narrow(SECCOMP_FILTER_FLAG_LOG),
+                Flag::SeccompFilterFlagTsync => narrow(SECCOMP_FILTER_FLAG_TSYNC),
+                Flag::SeccompFilterFlagSpecAllow => narrow(SECCOMP_FILTER_FLAG_SPEC_ALLOW),
+                // It is about calls that are handed to another process, and the kernel refuses it without these.
+                Flag::SeccompFilterFlagWaitKillableRecv => 0,
+            }
+    })
 }
+
+#[expect(clippy::cast_possible_truncation, reason = "seccomp(2) takes its flags as 32 bits")]
+const fn narrow(flag: libc::c_ulong) -> u32 {
+    flag as u32
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! A program that pulls images and runs containers, with a store of its own.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::SUBJECT;
+use crate::harness::{HarnessError, Result, Scratch, Tool, berth_program};
+
+/// `berth-runner` or podman.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) name: &'static str,
+    pub(super) version: String,
+    program: PathBuf,
+    /// What is said before each command.
+    globals: Vec<OsString>,
+    /// Where images lie.
+    store: PathBuf,
+    /// How the process is called that stays beside each container.
+    companion: &'static str,
+}
+
+impl Engine {
+    pub(super) fn berth(scratch: &Scratch) -> Result<Self> {
+        let program = berth_program("BERTH_RUNNER_BIN", "berth-runner")?;
+        let (store, run) = (scratch.subfolder("berth-store")?, scratch.subfolder("berth-run")?);
+        let policy = scratch.write("policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
+        let globals = [
+            "--root".into(),
+            store.clone().into_os_string(),
+            "--runroot".into(),
+            run.into_os_string(),
+            "--signature-policy".into(),
+            policy.into_os_string(),
+        ];
+        Self::new(SUBJECT, program, globals.to_vec(), store, "__supervise")
+    }
+
+    pub(super) fn podman(scratch: &Scratch, program: PathBuf) -> Result<Self> {
+        let (store, run) = (scratch.subfolder("podman-store")?, scratch.subfolder("podman-run")?);
+        let words =
+            ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"];
+        let globals =
+            ["--root".into(), store.clone().into_os_string(), "--runroot".into(), run.into_os_string()];
+        let globals = globals.into_iter().chain(words.map(OsString::from)).collect();
+        Self::new("podman", program, globals, store, "conmon")
+    }
+
+    fn new(
+        name: &'static str,
+        program: PathBuf,
+        globals: Vec<OsString>,
+        store: PathBuf,
+        companion: &'static str,
+    ) -> Result<Self> {
+        let version = Tool::at(&program).arg("--version").run()?.trim().to_owned();
+        Ok(Self { name, version, program, globals, store, companion })
+    }
+
+    /// Runs a command to its end; a status other than zero is an error.
+    pub(super) fn run(&self, words: &[&str]) -> Result<String> {
+        Tool::at(&self.program).args(self.globals.clone()).args(words.iter().copied()).run()
+    }
+
+    /// Removes every image.
+    pub(super) fn forget(&self) -> Result<()> {
+        self.run(&["rmi", "--all", "--force"]).map(drop)
+    }
+
+    /// Proportional memory of the process beside a container, bytes.
+    pub(super) fn companion(&self, id: &str) -> Result<u64> {
+        let processes = fs::read_dir("/proc").map_err(HarnessError::file("/proc"))?;
+        for entry in processes.flatten() {
+            let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words).into_owned();
+            if !(words.contains(self.companion) && words.contains(id)) {
+                continue;
+            }
+            // A process that ended meanwhile is another one's business.
+            let Ok(memory) = fs::read_to_string(entry.path().join("smaps_rollup")) else { continue };
+            let line = memory.lines().find_map(|line| line.strip_prefix("Pss:"));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+            return kib.map(|kib| kib << 10).ok_or(HarnessError::Unexpected(memory));
+        }
+        Err(HarnessError::Unexpected(format!("no {} beside container {id}", self.companion)))
+    }
+
+    /// What its store takes on disk, bytes.
+    pub(super) fn disk(&self) -> Result<u64> {
+        let printed = Tool::new("du")?.args(["-s", "--block-size=1"]).arg(self.store.as_os_str()).run()?;
+        let bytes = printed.split_whitespace().next().and_then(|word| word.parse().ok());
+        bytes.ok_or_else(|| HarnessError::Unexpected(format!("du printed {printed:?}")))
+    }
+}
+
+/// Makes a folder with busybox and its names in it.
+pub(super) fn busybox(folder: &Path) -> Result<()> {
+    let bin = folder.join("bin");
+    fs::create_dir_all(&bin).map_err(HarnessError::file(&bin))?;
+    for name in ["dev", "etc", "proc", "sys", "tmp"] {
+        fs::create_dir_all(folder.join(name)).map_err(HarnessError::file(folder))?;
+    }
+    let to = bin.join("busybox");
+    fs::copy(crate::harness::find_tool("busybox")?, &to).map_err(HarnessError::file(&to))?;
+    for name in ["sh", "true", "sleep"] {
+        let link = bin.join(name);
+        std::os::unix::fs::symlink("busybox", &link).map_err(HarnessError::file(&link))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Images of files that this machine has: sizes as they are in real images, and content that gzip has to work for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use berth_oci::MediaType;
+use serde_json::{Value, json};
+
+use super::engine::busybox;
+use crate::bench::peer::{Peer, push_blob, push_manifest};
+use crate::clients::digest_of;
+use crate::harness::{HarnessError, Result, Scratch, Tool};
+
+/// Layers besides the one with busybox.
+const LAYERS: usize = 5;
+/// Bytes of files in each.
+const LAYER: u64 = 24 << 20;
+
+/// Pushes `bench/layers` (6 layers), and `bench/first` and `bench/second`: the same files, built at two times.
+pub(super) async fn push(peer: &Peer, scratch: &Scratch) -> Result<()> {
+    let base = scratch.subfolder("image")?;
+    busybox(&base)?;
+    let parts = parts()?;
+    let mut layers = vec![tar(scratch, &base, &[PathBuf::from(".")], 1)?];
+    for part in &parts {
+        layers.push(tar(scratch, Path::new("/"), part, 1)?);
+    }
+    image(peer, "layers", &layers).await?;
+    let all: Vec<PathBuf> = parts.concat();
+    for (name, second) in [("first", 1_000_000_000), ("second", 1_100_000_000)] {
+        let base = tar(scratch, &base, &[PathBuf::from(".")], second)?;
+        image(peer, name, &[base, tar(scratch, Path::new("/"), &all, second)?]).await?;
+    }
+    Ok(())
+}
+
+/// Files of `/usr`, in the order of their names, divided into so many parts of a size.
+fn parts() -> Result<Vec<Vec<PathBuf>>> {
+    let mut parts = vec![Vec::new()];
+    let mut full = 0;
+    let mut folders =
+        vec![PathBuf::from("/usr/lib/x86_64-linux-gnu"), "/usr/bin".into(), "/usr/share".into()];
+    folders.retain(|folder| folder.exists());
+    while let Some(folder) = folders.pop() {
+        let mut entries: Vec<_> =
+            fs::read_dir(&folder).map_err(HarnessError::file(&folder))?.flatten().collect();
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            let about = fs::symlink_metadata(&path).map_err(HarnessError::file(&path))?;
+            if about.is_dir() {
+                folders.push(path);
+            } else if about.is_file() && about.len() < LAYER {
+                full += about.len();
+                let name = path.strip_prefix("/").unwrap_or(&path).to_owned();
+                parts.last_mut().into_iter().for_each(|part| part.push(name.clone()));
+                if full >= LAYER {
+                    full = 0;
+                    parts.push(Vec::new());
+                }
+            }
+            if parts.len() > LAYERS {
+                parts.truncate(LAYERS);
+                return Ok(parts);
+            }
+        }
+    }
+    Ok(parts)
+}
+
+/// A layer: its tar's digest, and the bytes of its gzip.
+struct Layer {
+    diff: String,
+    gzip: Vec<u8>,
+}
+
+fn tar(scratch: &Scratch, folder: &Path, names: &[PathBuf], second: u64) -> Result<Layer> {
+    let list = names.iter().map(|name| name.display().to_string()).collect::<Vec<_>>().join("\n");
+    let list = scratch.write("names", list)?;
+    let path = scratch.join("layer.tar");
+    let words =
+        ["--create", "--numeric-owner", "--owner=0", "--group=0", "--sort=name", "--hard-dereference"];
+    Tool::new("tar")?
+        .args(words)
+        .arg(format!("--mtime=@{second}"))
+        .args(["--file".as_ref(), path.as_os_str(), "--directory".as_ref(), folder.as_os_str()])
+        .args(["--files-from".as_ref(), list.as_os_str()])
+        .run()?;
+    let bytes = fs::read(&path).map_err(HarnessError::file(&path))?;
+    let diff = digest_of(&bytes).to_string();
+    Tool::new("gzip")?.args(["--force", "-6"]).arg(path.as_os_str()).run()?;
+    let packed = scratch.join("layer.tar.gz");
+    let gzip = fs::read(&packed).map_err(HarnessError::file(&packed))?;
+    Ok(Layer { diff, gzip })
+}
+
+async fn image(peer: &Peer, name: &str, layers: &[Layer]) -> Result<()> {
+    let repository = format!("bench/{name}");
+    let mut connection = peer.connect().await?;
+    let mut blob = async |bytes: &[u8], media_type: &str| -> Result<Value> {
+        let digest = digest_of(bytes).to_string();
+        push_blob(&mut connection, &repository, &digest, std::iter::once(bytes)).await?;
+        Ok(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
+    };
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let config = json!({
+        "architecture": architecture, "os": "linux",
+        "config": {"Env": ["PATH=/bin:/usr/bin"], "Cmd": ["sh"]},
+        "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|layer| &layer.diff).collect::<Vec<_>>()},
+    });
+    let config = blob(config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json").await?;
+    let mut entries = Vec::new();
+    for layer in layers {
+        entries.push(blob(&layer.gzip, "application/vnd.oci.image.layer.v1.tar+gzip").await?);
+    }
+    let manifest = json!({"schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": entries});
+    push_manifest(&mut connection, &repository, "latest", manifest.to_string().as_bytes()).await
+}
