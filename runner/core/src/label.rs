@@ -24,7 +24,9 @@ fn procfs() -> io::Result<OwnedFd> {
     let own = || -> rustix::io::Result<OwnedFd> {
         let filesystem = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_create(&filesystem)?;
-        let quiet = MountAttrFlags::MOUNT_ATTR_NOEXEC | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        let quiet = MountAttrFlags::MOUNT_ATTR_NOEXEC
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV;
         fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, quiet)
     };
     if let Ok(own) = own() {
@@ -65,7 +67,9 @@ fn selinux_runs(proc: impl AsFd) -> io::Result<bool> {
 fn without(system: &str, field: &str, text: &str) -> RuntimeError {
     RuntimeError::Unsupported {
         what: format!("{field} {text:?}"),
-        why: format!("{system} does not run in this kernel: leave it out, or start the kernel with it (lsm=)"),
+        why: format!(
+            "{system} does not run in this kernel: leave it out, or start the kernel with it (lsm=)"
+        ),
     }
 }
 
@@ -100,7 +104,11 @@ pub(crate) fn apparmor(profile: &str) -> Result<(), RuntimeError> {
             let other = selinux_runs(&proc).during(during())?;
             let runs = !other && read(&proc, "thread-self/attr/current").is_ok();
             if !runs {
-                return if profile == "unconfined" { Ok(()) } else { Err(without("AppArmor", FIELD, profile)) };
+                return if profile == "unconfined" {
+                    Ok(())
+                } else {
+                    Err(without("AppArmor", FIELD, profile))
+                };
             }
             open(&proc, "thread-self/attr/exec").during(during())?
         }
@@ -145,7 +153,8 @@ mod tests {
 
     /// Whether a security system runs on this machine, asked in another way than the code does.
     fn runs(name: &str) -> bool {
-        std::fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|list| list.split(',').any(|one| one == name))
+        std::fs::read_to_string("/sys/kernel/security/lsm")
+            .is_ok_and(|list| list.split(',').any(|one| one == name))
             || std::path::Path::new("/sys/fs").join(name).exists()
     }
 
@@ -153,12 +162,18 @@ mod tests {
     fn a_label_of_a_system_that_does_not_run_is_refused_by_its_name() {
         if !runs("selinux") {
             for error in [selinux("a:b:c:s0").unwrap_err(), mount_context("a:b:c:s0").unwrap_err()] {
-                assert!(matches!(&error, RuntimeError::Unsupported { why, .. } if why.contains("SELinux")), "{error}");
+                assert!(
+                    matches!(&error, RuntimeError::Unsupported { why, .. } if why.contains("SELinux")),
+                    "{error}"
+                );
             }
         }
         if !runs("apparmor") {
             let error = apparmor("some-profile").unwrap_err();
-            assert!(matches!(&error, RuntimeError::Unsupported { why, .. } if why.contains("AppArmor")), "{error}");
+            assert!(
+                matches!(&error, RuntimeError::Unsupported { why, .. } if why.contains("AppArmor")),
+                "{error}"
+            );
             apparmor("unconfined").unwrap();
         }
     }

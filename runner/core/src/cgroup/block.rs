@@ -42,9 +42,24 @@ pub(super) fn apply(group: &Cgroup, block: &LinuxBlockIo) -> Result<(), RuntimeE
     }
     let rates = [
         ("throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps", block.throttle_read_bps_device()),
-        ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps", block.throttle_write_bps_device()),
-        ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops", block.throttle_read_iops_device()),
-        ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops", block.throttle_write_iops_device()),
+        (
+            "throttleWriteBpsDevice",
+            "blkio.throttle.write_bps_device",
+            "wbps",
+            block.throttle_write_bps_device(),
+        ),
+        (
+            "throttleReadIOPSDevice",
+            "blkio.throttle.read_iops_device",
+            "riops",
+            block.throttle_read_iops_device(),
+        ),
+        (
+            "throttleWriteIOPSDevice",
+            "blkio.throttle.write_iops_device",
+            "wiops",
+            block.throttle_write_iops_device(),
+        ),
     ];
     if let Some(weight) = weight {
         match group.needed("blkio", "io", &format!("{FIELD}.weight"))? {
@@ -58,7 +73,14 @@ pub(super) fn apply(group: &Cgroup, block: &LinuxBlockIo) -> Result<(), RuntimeE
         let device = format!("{device} ");
         match group.needed("blkio", "io", &format!("{FIELD}.weightDevice"))? {
             Home::V1(folder) => {
-                write_weight(folder, "blkio.bfq.weight_device", "blkio.weight_device", &device, weight, weight)?;
+                write_weight(
+                    folder,
+                    "blkio.bfq.weight_device",
+                    "blkio.weight_device",
+                    &device,
+                    weight,
+                    weight,
+                )?;
             }
             Home::V2(folder) => {
                 write_weight(folder, "io.bfq.weight", "io.weight", &device, weight, io_weight(weight))?;

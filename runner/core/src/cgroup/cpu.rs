@@ -35,7 +35,8 @@ pub(super) fn apply(group: &Cgroup, cpu: &LinuxCpu) -> Result<(), RuntimeError> 
         if let Some(set) = set.as_deref().filter(|set| !set.is_empty()) {
             let (Home::V1(folder) | Home::V2(folder)) =
                 group.needed("cpuset", "cpuset", &format!("{FIELD}.{}", &file["cpuset.".len()..]))?;
-            file::try_write(&folder.join(file), set).map_err(|error| refused_set(folder, file, set, error))?;
+            file::try_write(&folder.join(file), set)
+                .map_err(|error| refused_set(folder, file, set, error))?;
         }
     }
     Ok(())
@@ -49,10 +50,17 @@ fn refused_set(folder: &Path, name: &str, set: &str, error: std::io::Error) -> R
             let kind = &name["cpuset.".len()..];
             // As version 1 and as version 2 name it.
             let names = [format!("cpuset.effective_{kind}"), format!("{name}.effective")];
-            let has = names.iter().find_map(|name| file::read(&above.join(name)).ok().flatten()).unwrap_or_default();
+            let has = names
+                .iter()
+                .find_map(|name| file::read(&above.join(name)).ok().flatten())
+                .unwrap_or_default();
             RuntimeError::Spec {
                 field: format!("{FIELD}.{kind}"),
-                rule: format!("{set:?} is not to be had here ({error}): {} has {:?}", above.display(), has.trim()),
+                rule: format!(
+                    "{set:?} is not to be had here ({error}): {} has {:?}",
+                    above.display(),
+                    has.trim()
+                ),
             }
         }
         _ => RuntimeError::Step {
@@ -97,7 +105,8 @@ fn v1(folder: &Path, cpu: &LinuxCpu) -> Result<(), RuntimeError> {
 /// it is more than the group above has, a burst above the quota, a quota below the burst. So what is refused at first
 /// is written again after the others.
 fn in_some_order(values: &[(std::path::PathBuf, Option<String>)]) -> Result<(), RuntimeError> {
-    let mut left: Vec<_> = values.iter().filter_map(|(file, value)| Some((file, value.as_deref()?))).collect();
+    let mut left: Vec<_> =
+        values.iter().filter_map(|(file, value)| Some((file, value.as_deref()?))).collect();
     loop {
         let before = left.len();
         let mut refused = None;
@@ -138,7 +147,9 @@ pub(super) fn weight(shares: u64) -> u64 {
 }
 
 fn v2(folder: &Path, cpu: &LinuxCpu) -> Result<(), RuntimeError> {
-    if cpu.realtime_runtime().is_some_and(|runtime| runtime != 0) || cpu.realtime_period().is_some_and(|p| p != 0) {
+    if cpu.realtime_runtime().is_some_and(|runtime| runtime != 0)
+        || cpu.realtime_period().is_some_and(|p| p != 0)
+    {
         return Err(unsupported(
             "realtimeRuntime",
             "control groups of version 2 do not share out realtime: leave it and realtimePeriod out",

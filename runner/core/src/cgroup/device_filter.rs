@@ -55,10 +55,7 @@ pub(super) fn program(rules: &[Rule]) -> Vec<Instruction> {
     ];
     for rule in rules.iter().rev() {
         let access = i32::from(rule.access);
-        let mut decide = vec![
-            step(MOVE_REGISTER, HERE, LEFT, 0, 0),
-            step(AND, HERE, 0, 0, access),
-        ];
+        let mut decide = vec![step(MOVE_REGISTER, HERE, LEFT, 0, 0), step(AND, HERE, 0, 0, access)];
         if rule.allow {
             decide.extend([
                 step(AND, LEFT, 0, 0, !access),

@@ -39,7 +39,12 @@ impl Devices {
             Kind::Char => 'c',
         };
         let mut line = format!("{kind} {}:{} ", number(self.major), number(self.minor));
-        line.extend([(READ, 'r'), (WRITE, 'w'), (MAKE, 'm')].iter().filter(|(bit, _)| access & bit != 0).map(|(_, c)| c));
+        line.extend(
+            [(READ, 'r'), (WRITE, 'w'), (MAKE, 'm')]
+                .iter()
+                .filter(|(bit, _)| access & bit != 0)
+                .map(|(_, c)| c),
+        );
         line
     }
 }
@@ -56,20 +61,21 @@ pub(super) struct Rule {
 /// are in every container's `/dev`.
 const USUAL: [(Option<u32>, Option<u32>, u8); 8] = [
     (None, None, MAKE),
-    (Some(1), Some(3), ALL),   // null
-    (Some(1), Some(5), ALL),   // zero
-    (Some(1), Some(7), ALL),   // full
-    (Some(1), Some(8), ALL),   // random
-    (Some(1), Some(9), ALL),   // urandom
-    (Some(5), Some(0), ALL),   // tty
-    (Some(5), Some(2), ALL),   // ptmx
+    (Some(1), Some(3), ALL), // null
+    (Some(1), Some(5), ALL), // zero
+    (Some(1), Some(7), ALL), // full
+    (Some(1), Some(8), ALL), // random
+    (Some(1), Some(9), ALL), // urandom
+    (Some(5), Some(0), ALL), // tty
+    (Some(5), Some(2), ALL), // ptmx
 ];
 
 /// Terminals of the container's own devpts.
 const PTS: u32 = 136;
 
 fn usual() -> impl Iterator<Item = Rule> {
-    let allow = |kind, major, minor, access| Rule { allow: true, devices: Devices { kind, major, minor }, access };
+    let allow =
+        |kind, major, minor, access| Rule { allow: true, devices: Devices { kind, major, minor }, access };
     let chars = USUAL.into_iter().map(move |(major, minor, access)| allow(Kind::Char, major, minor, access));
     chars.chain([allow(Kind::Block, None, None, MAKE), allow(Kind::Char, Some(PTS), None, ALL)])
 }
@@ -78,7 +84,8 @@ fn usual() -> impl Iterator<Item = Rule> {
 fn rules(asked: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>, RuntimeError> {
     let mut rules = Vec::new();
     for (place, rule) in asked.iter().enumerate() {
-        let spec = |rule: String| RuntimeError::Spec { field: format!("linux.resources.devices[{place}]"), rule };
+        let spec =
+            |rule: String| RuntimeError::Spec { field: format!("linux.resources.devices[{place}]"), rule };
         let number = |name: &str, number: Option<i64>| match number {
             None | Some(-1) => Ok(None),
             Some(value) => u32::try_from(value)
@@ -102,7 +109,8 @@ fn rules(asked: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>, RuntimeError> {
             LinuxDeviceType::P => return Err(spec("a pipe is no device: leave it out".into())),
         };
         let access = if access == 0 { ALL } else { access };
-        let one = |&kind: &Kind| Rule { allow: rule.allow(), devices: Devices { kind, major, minor }, access };
+        let one =
+            |&kind: &Kind| Rule { allow: rule.allow(), devices: Devices { kind, major, minor }, access };
         rules.extend(kinds.iter().map(one));
     }
     rules.extend(usual());
@@ -192,7 +200,10 @@ impl State {
         // allowed whole.
         if block && char {
             file::write(&allow, "a")?;
-            return self.except.iter().try_for_each(|(devices, access)| file::write(&deny, &devices.line(*access)));
+            return self
+                .except
+                .iter()
+                .try_for_each(|(devices, access)| file::write(&deny, &devices.line(*access)));
         }
         let mut wanted = BTreeMap::new();
         for (kind, allowed) in [(Kind::Block, block), (Kind::Char, char)] {
@@ -207,7 +218,9 @@ impl State {
                 }
                 wanted.insert(Devices { kind, major: None, minor: None }, ALL);
             } else {
-                wanted.extend(self.except.iter().filter(|(except, _)| except.kind == kind).map(|(d, a)| (*d, *a)));
+                wanted.extend(
+                    self.except.iter().filter(|(except, _)| except.kind == kind).map(|(d, a)| (*d, *a)),
+                );
             }
         }
         // A running container keeps what stays allowed at every moment.
@@ -246,7 +259,8 @@ fn listed(folder: &Path) -> Result<Option<Vec<(Devices, u8)>>, RuntimeError> {
             _ => return Ok(None),
         };
         let letters = [('r', READ), ('w', WRITE), ('m', MAKE)];
-        let access = letters.iter().filter(|(letter, _)| access.contains(*letter)).fold(0, |all, (_, bit)| all | bit);
+        let access =
+            letters.iter().filter(|(letter, _)| access.contains(*letter)).fold(0, |all, (_, bit)| all | bit);
         rules.push((Devices { kind, major: major.parse().ok(), minor: minor.parse().ok() }, access));
     }
     Ok(Some(rules))
@@ -266,8 +280,14 @@ mod tests {
 
     use super::*;
 
-    fn asked(allow: bool, typ: LinuxDeviceType, numbers: [Option<i64>; 2], access: &str) -> LinuxDeviceCgroup {
-        let mut rule = LinuxDeviceCgroupBuilder::default().allow(allow).typ(typ).access(access).build().unwrap();
+    fn asked(
+        allow: bool,
+        typ: LinuxDeviceType,
+        numbers: [Option<i64>; 2],
+        access: &str,
+    ) -> LinuxDeviceCgroup {
+        let mut rule =
+            LinuxDeviceCgroupBuilder::default().allow(allow).typ(typ).access(access).build().unwrap();
         rule.set_major(numbers[0]);
         rule.set_minor(numbers[1]);
         rule

@@ -45,7 +45,9 @@ pub(super) fn number(file: &Path) -> Result<Option<u64>, RuntimeError> {
     let Some(text) = read(file)? else { return Ok(None) };
     match text.trim() {
         "max" => Ok(None),
-        text => text.parse().map(Some).map_err(io::Error::other).during(|| format!("reading {}", file.display())),
+        text => {
+            text.parse().map(Some).map_err(io::Error::other).during(|| format!("reading {}", file.display()))
+        }
     }
 }
 

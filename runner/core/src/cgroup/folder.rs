@@ -139,7 +139,9 @@ pub(super) fn remove(folder: &Path) -> Result<(), RuntimeError> {
                 let inside: Vec<_> = inside.iter().take(5).map(i32::to_string).collect();
                 let source = match inside.is_empty() {
                     true => source,
-                    false => io::Error::new(source.kind(), format!("processes are in it: {}", inside.join(", "))),
+                    false => {
+                        io::Error::new(source.kind(), format!("processes are in it: {}", inside.join(", ")))
+                    }
                 };
                 return Err(RuntimeError::Step { step, source });
             }

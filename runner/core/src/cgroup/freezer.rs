@@ -77,7 +77,10 @@ impl Cgroup {
     /// [`RuntimeError::Step`].
     pub fn kill(&self, signal: i32) -> Result<(), RuntimeError> {
         let Some(signal) = Signal::from_named_raw(signal) else {
-            return Err(RuntimeError::Spec { field: "signal".into(), rule: format!("{signal} is no signal") });
+            return Err(RuntimeError::Spec {
+                field: "signal".into(),
+                rule: format!("{signal} is no signal"),
+            });
         };
         let killed = signal == Signal::KILL;
         if killed

@@ -7,8 +7,20 @@ use crate::{During, RuntimeError};
 
 /// Controllers of version 1, as they stand among the options of a mount.
 const V1: [&str; 14] = [
-    "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "misc", "net_cls", "net_prio",
-    "perf_event", "pids", "rdma",
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "misc",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "pids",
+    "rdma",
 ];
 
 /// One mounted tree.
@@ -34,7 +46,9 @@ fn unescape(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let octal = |digits: &[u8]| std::str::from_utf8(digits).ok().and_then(|text| u8::from_str_radix(text, 8).ok());
+        let octal = |digits: &[u8]| {
+            std::str::from_utf8(digits).ok().and_then(|text| u8::from_str_radix(text, 8).ok())
+        };
         match after.get(..3).filter(|_| first == b'\\').and_then(octal) {
             Some(byte) => {
                 bytes.push(byte);
@@ -69,23 +83,32 @@ fn parse(mountinfo: &str, groups: &str, root: &Path) -> Vec<Hierarchy> {
         let Some((mount, filesystem)) = line.split_once(" - ") else { continue };
         let mount: Vec<_> = mount.split(' ').collect();
         let filesystem: Vec<_> = filesystem.split(' ').collect();
-        let (&[_, _, _, top, at, flags, ..], &[kind, _, super_options]) = (&mount[..], &filesystem[..]) else { continue };
+        let (&[_, _, _, top, at, flags, ..], &[kind, _, super_options]) = (&mount[..], &filesystem[..])
+        else {
+            continue;
+        };
         let options = match kind {
             "cgroup2" => String::new(),
             "cgroup" => {
-                let of: Vec<_> =
-                    super_options.split(',').filter(|one| V1.contains(one) || one.starts_with("name=")).collect();
+                let of: Vec<_> = super_options
+                    .split(',')
+                    .filter(|one| V1.contains(one) || one.starts_with("name="))
+                    .collect();
                 of.join(",")
             }
             _ => continue,
         };
         let read_only = flags.split(',').chain(super_options.split(',')).any(|flag| flag == "ro");
-        if read_only || (kind == "cgroup" && options.is_empty()) || found.iter().any(|one| one.options == options) {
+        if read_only
+            || (kind == "cgroup" && options.is_empty())
+            || found.iter().any(|one| one.options == options)
+        {
             continue;
         }
         let mount = root.join(unescape(at).strip_prefix("/").unwrap_or(Path::new("")));
         // A group above what is mounted here (as seen from a container) is not reachable: the mount stands for it.
-        let inside = own(groups, &options).map(Path::new).and_then(|path| path.strip_prefix(unescape(top)).ok());
+        let inside =
+            own(groups, &options).map(Path::new).and_then(|path| path.strip_prefix(unescape(top)).ok());
         let inside = inside.filter(|path| path.components().all(|part| matches!(part, Component::Normal(_))));
         let own = inside.map_or_else(|| mount.clone(), |path| mount.join(path));
         found.push(Hierarchy { options, mount, own });
@@ -123,13 +146,17 @@ mod tests {
 35 30 0:31 / /mnt/a\\040b rw - cgroup cgroup rw,pids
 36 30 0:31 / /mnt/again rw - cgroup cgroup rw,pids
 ";
-        let groups = "5:pids:/x\n4:memory:/m\n3:cpu,cpuacct:/../out\n1:name=systemd:/user.slice\n0::/user.slice\n";
-        assert_eq!(parse(mounts, groups, Path::new("/")), [
-            hierarchy("", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/unified/user.slice"),
-            hierarchy("cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct"),
-            hierarchy("name=systemd", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/systemd/user.slice"),
-            hierarchy("pids", "/mnt/a b", "/mnt/a b/x"),
-        ]);
+        let groups =
+            "5:pids:/x\n4:memory:/m\n3:cpu,cpuacct:/../out\n1:name=systemd:/user.slice\n0::/user.slice\n";
+        assert_eq!(
+            parse(mounts, groups, Path::new("/")),
+            [
+                hierarchy("", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/unified/user.slice"),
+                hierarchy("cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct"),
+                hierarchy("name=systemd", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/systemd/user.slice"),
+                hierarchy("pids", "/mnt/a b", "/mnt/a b/x"),
+            ]
+        );
     }
 
     #[test]

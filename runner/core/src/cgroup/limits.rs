@@ -24,9 +24,16 @@ pub(super) fn wanted(resources: Option<&LinuxResources>) -> Vec<&str> {
         }
     };
     let memory = of.memory().as_ref();
-    want(memory.is_some_and(|m| [m.limit(), m.swap(), m.reservation()].iter().any(|n| n.is_some_and(|n| n > 0))), "memory");
+    want(
+        memory
+            .is_some_and(|m| [m.limit(), m.swap(), m.reservation()].iter().any(|n| n.is_some_and(|n| n > 0))),
+        "memory",
+    );
     let cpu = of.cpu().as_ref();
-    want(cpu.is_some_and(|cpu| cpu.shares().is_some() || cpu.quota().is_some() || cpu.period().is_some()), "cpu");
+    want(
+        cpu.is_some_and(|cpu| cpu.shares().is_some() || cpu.quota().is_some() || cpu.period().is_some()),
+        "cpu",
+    );
     want(cpu.is_some_and(|cpu| cpu.cpus().is_some() || cpu.mems().is_some()), "cpuset");
     want(of.pids().is_some_and(|pids| pids.limit() > 0), "pids");
     want(of.block_io().is_some(), "io");
@@ -74,7 +81,8 @@ impl Cgroup {
                          leave the limit out",
                         above.display()
                     )
-                } else if file::read(&above.join("cgroup.procs"))?.is_some_and(|text| !text.trim().is_empty()) {
+                } else if file::read(&above.join("cgroup.procs"))?.is_some_and(|text| !text.trim().is_empty())
+                {
                     format!(
                         "processes are in {}, and such a group gives no {controller} controller to others: take a \
                          linux.cgroupsPath below a group without processes, or leave the limit out",

@@ -49,7 +49,10 @@ pub(super) fn apply(group: &Cgroup, memory: &LinuxMemory) -> Result<(), RuntimeE
     if let (Asked::Bytes(limit), Asked::Bytes(swap)) = (limit, swap)
         && swap < limit
     {
-        return Err(spec(SWAP, format!("{swap} is below the memory limit of {limit}: it is memory and swap together")));
+        return Err(spec(
+            SWAP,
+            format!("{swap} is below the memory limit of {limit}: it is memory and swap together"),
+        ));
     }
     let swappiness = memory.swappiness();
     if let Some(above @ 101..) = swappiness {
@@ -162,7 +165,9 @@ fn v1_limits(folder: &Path, limit: Asked, swap: Asked, check: bool) -> Result<()
                 let current = current.unwrap_or(UNLIMITED_V1);
                 return Err(spec(
                     LIMIT,
-                    format!("{bytes} is above the limit of memory and swap together, {current}: raise memory.swap too"),
+                    format!(
+                        "{bytes} is above the limit of memory and swap together, {current}: raise memory.swap too"
+                    ),
                 ));
             }
             _ => written.during(|| format!("writing {bytes} to {}", file.display()))?,
@@ -213,10 +218,14 @@ fn v2_swap(max: &Path, limit: Asked, swap: Asked) -> Result<Option<String>, Runt
     };
     match limit {
         Some(limit) if limit <= both => Ok(Some((both - limit).to_string())),
-        Some(limit) => {
-            Err(spec(SWAP, format!("{both} is below the memory limit of {limit}: it is memory and swap together")))
-        }
-        None => Err(spec(SWAP, "it is memory and swap together, and memory has no limit: set memory.limit too".into())),
+        Some(limit) => Err(spec(
+            SWAP,
+            format!("{both} is below the memory limit of {limit}: it is memory and swap together"),
+        )),
+        None => Err(spec(
+            SWAP,
+            "it is memory and swap together, and memory has no limit: set memory.limit too".into(),
+        )),
     }
 }
 

@@ -120,7 +120,10 @@ impl Place {
         if relative.as_os_str().is_empty() {
             return Err(RuntimeError::Spec {
                 field: "linux.cgroupsPath".into(),
-                rule: format!("{} is the top group, which has no limits: name a group below it", asked.display()),
+                rule: format!(
+                    "{} is the top group, which has no limits: name a group below it",
+                    asked.display()
+                ),
             });
         }
         Ok(Self { relative, from_top: asked.is_absolute() || rustix::process::geteuid().is_root() })
@@ -289,7 +292,9 @@ impl Cgroup {
     }
 
     fn set(&self, resources: Option<&LinuxResources>) -> Result<(), RuntimeError> {
-        self.limit_devices(resources.and_then(|resources| resources.devices().as_deref()).unwrap_or_default())?;
+        self.limit_devices(
+            resources.and_then(|resources| resources.devices().as_deref()).unwrap_or_default(),
+        )?;
         resources.map_or(Ok(()), |resources| self.apply(resources))
     }
 
@@ -300,7 +305,9 @@ impl Cgroup {
     /// The folder of a controller of version 1 (of the unified tree for an empty one).
     fn v1_folder(&self, controller: &str) -> Option<&Path> {
         let mut folders = self.folders.iter();
-        folders.find(|(options, _)| options.split(',').any(|one| one == controller)).map(|(_, folder)| folder.as_path())
+        folders
+            .find(|(options, _)| options.split(',').any(|one| one == controller))
+            .map(|(_, folder)| folder.as_path())
     }
 
     /// The unified folder for `CLONE_INTO_CGROUP`, where the container's controllers are all there: who was cloned into
@@ -315,7 +322,9 @@ impl Cgroup {
             return Ok(None);
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(folder, flags, Mode::empty()).map(Some).during(|| format!("opening {}", folder.display()))
+        rustix::fs::open(folder, flags, Mode::empty())
+            .map(Some)
+            .during(|| format!("opening {}", folder.display()))
     }
 
     /// Puts a process into every folder. The first write takes the kernel some milliseconds, the others nearly none.
@@ -351,7 +360,8 @@ impl Cgroup {
     /// [`RuntimeError::Step`].
     pub fn processes(&self) -> Result<Vec<i32>, RuntimeError> {
         // The unified tree where it is there: nobody but us adds to it. In version 1 every tree has them all.
-        let folder = self.unified_folder().or_else(|| self.folders.first().map(|(_, folder)| folder.as_path()));
+        let folder =
+            self.unified_folder().or_else(|| self.folders.first().map(|(_, folder)| folder.as_path()));
         folder.map_or(Ok(Vec::new()), processes_below)
     }
 
@@ -383,7 +393,9 @@ fn processes_below(folder: &Path) -> Result<Vec<i32>, RuntimeError> {
     let mut processes = Vec::new();
     match std::fs::read_to_string(&path) {
         // 0 is a process that is not to be seen from here.
-        Ok(text) => processes.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid != 0)),
+        Ok(text) => {
+            processes.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid != 0))
+        }
         Err(error) if file::gone(&error) => return Ok(processes),
         // A threaded group; the group above it lists the processes.
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {}

@@ -91,7 +91,8 @@ pub(super) fn rdma(group: &Cgroup, limits: &HashMap<String, LinuxRdma>) -> Resul
 }
 
 /// Files of the group itself that would move or end processes, or take its controllers away.
-const NOT_LIMITS: [&str; 5] = ["cgroup.procs", "cgroup.threads", "cgroup.type", "cgroup.kill", "cgroup.subtree_control"];
+const NOT_LIMITS: [&str; 5] =
+    ["cgroup.procs", "cgroup.threads", "cgroup.type", "cgroup.kill", "cgroup.subtree_control"];
 
 /// Files of version 2 by their names.
 pub(super) fn unified(group: &Cgroup, files: &HashMap<String, String>) -> Result<(), RuntimeError> {
@@ -105,7 +106,10 @@ pub(super) fn unified(group: &Cgroup, files: &HashMap<String, String>) -> Result
             _ => return Err(spec(field, "a key is the name of a control file, such as memory.high".into())),
         };
         if key.contains('/') || key.contains("..") || key.contains('\0') {
-            return Err(spec(field, "a key is a file of the container's own group: it has no / and no ..".into()));
+            return Err(spec(
+                field,
+                "a key is a file of the container's own group: it has no / and no ..".into(),
+            ));
         }
         if NOT_LIMITS.contains(&key.as_str()) {
             return Err(spec(field, "this file is no limit and is not to be set".into()));
@@ -113,7 +117,8 @@ pub(super) fn unified(group: &Cgroup, files: &HashMap<String, String>) -> Result
         let folder = match controller {
             "cgroup" => group.unified_folder().ok_or_else(|| RuntimeError::Unsupported {
                 what: field.clone(),
-                why: "control groups of version 2 are not mounted writable: mount them, or leave it out".into(),
+                why: "control groups of version 2 are not mounted writable: mount them, or leave it out"
+                    .into(),
             })?,
             // Only version 2 is meant: a controller of version 1 has other files.
             _ => match group.needed(&format!("{controller} of version 2"), controller, &field)? {

@@ -27,7 +27,9 @@ impl Cgroup {
         match self.home("blkio", "io")? {
             Some(Home::V1(folder)) => {
                 // Bytes are counted where rates are limited; bfq counts beside it.
-                for name in ["blkio.throttle.io_service_bytes_recursive", "blkio.bfq.io_service_bytes_recursive"] {
+                for name in
+                    ["blkio.throttle.io_service_bytes_recursive", "blkio.bfq.io_service_bytes_recursive"]
+                {
                     let Some(text) = file::read(&folder.join(name))? else { continue };
                     (stats.read_bytes, stats.write_bytes) = (blkio(&text, "Read"), blkio(&text, "Write"));
                     if stats.read_bytes + stats.write_bytes > 0 {
@@ -37,7 +39,8 @@ impl Cgroup {
             }
             Some(Home::V2(folder)) => {
                 let text = file::read(&folder.join("io.stat"))?.unwrap_or_default();
-                (stats.read_bytes, stats.write_bytes) = (io_stat(&text, "rbytes="), io_stat(&text, "wbytes="));
+                (stats.read_bytes, stats.write_bytes) =
+                    (io_stat(&text, "rbytes="), io_stat(&text, "wbytes="));
             }
             None => {}
         }
@@ -55,7 +58,8 @@ impl Cgroup {
             stats.cpu_system_usec = of("system_usec");
             stats.cpu_throttled_periods = of("nr_throttled");
         } else if let Some(folder) = self.v1_folder("cpuacct") {
-            let of = |name: &str| Ok::<_, RuntimeError>(file::number(&folder.join(name))?.unwrap_or(0) / 1000);
+            let of =
+                |name: &str| Ok::<_, RuntimeError>(file::number(&folder.join(name))?.unwrap_or(0) / 1000);
             stats.cpu_usec = of("cpuacct.usage")?;
             stats.cpu_user_usec = of("cpuacct.usage_user")?;
             stats.cpu_system_usec = of("cpuacct.usage_sys")?;

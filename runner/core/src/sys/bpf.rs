@@ -99,7 +99,8 @@ fn bpf<T: Attribute>(command: libc::c_int, attribute: &mut T) -> io::Result<libc
     #[expect(unsafe_code, reason = "neither rustix nor libc has a function for bpf(2)")]
     // SAFETY: the pointer and size are those of `attribute`, which is borrowed mutably for the call: the kernel writes
     // to it (the count of a query) and keeps neither. What it points to is valid by the promise of `Attribute`.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) };
+    let answer =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attribute), size_of::<T>()) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
@@ -135,8 +136,13 @@ pub(crate) fn load_device_program(program: &[Instruction]) -> io::Result<OwnedFd
 
 /// Puts a program on a group, beside those that are there: a device must pass all of them.
 pub(crate) fn attach_device_program(group: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
-    let mut attach =
-        Attach { target: number(group), program: number(program), kind: CGROUP_DEVICE, flags: ALLOW_MULTI, replaced: 0 };
+    let mut attach = Attach {
+        target: number(group),
+        program: number(program),
+        kind: CGROUP_DEVICE,
+        flags: ALLOW_MULTI,
+        replaced: 0,
+    };
     bpf(PROG_ATTACH, &mut attach).map(drop)
 }
 
@@ -162,8 +168,13 @@ pub(crate) fn detach_device_program(group: &OwnedFd, id: u32) -> io::Result<()> 
         Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => return Ok(()),
         answer => owned(answer?)?,
     };
-    let mut detach =
-        Attach { target: number(group), program: number(&program), kind: CGROUP_DEVICE, flags: 0, replaced: 0 };
+    let mut detach = Attach {
+        target: number(group),
+        program: number(&program),
+        kind: CGROUP_DEVICE,
+        flags: 0,
+        replaced: 0,
+    };
     match bpf(PROG_DETACH, &mut detach) {
         Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(()),
         done => done.map(drop),

@@ -169,7 +169,8 @@ fn u19_a_memory_hog_is_ended_and_told_of_and_the_machine_lives() {
     let events = group.0.oom_events().unwrap().unwrap();
     let mut child = group.run("x=$(head -c 200000000 /dev/zero | tr '\\0' x)");
     let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
-    let ready = poll(&mut [PollFd::new(&events.as_fd(), PollFlags::IN | PollFlags::PRI)], Some(&patience)).unwrap();
+    let ready =
+        poll(&mut [PollFd::new(&events.as_fd(), PollFlags::IN | PollFlags::PRI)], Some(&patience)).unwrap();
     assert_eq!(ready, 1, "the kernel told nothing");
     assert!(!child.wait().unwrap().success());
     let stats = group.0.stats().unwrap();
@@ -232,7 +233,8 @@ fn limits_change_while_the_container_runs_and_what_is_not_named_stays() {
     if !root() {
         return;
     }
-    let group = Group::new("update", r#"{"memory": {"limit": 33554432, "swap": 67108864}, "pids": {"limit": 10}}"#);
+    let group =
+        Group::new("update", r#"{"memory": {"limit": 33554432, "swap": 67108864}, "pids": {"limit": 10}}"#);
     // Up, where memory alone would pass memory and swap together, and down again, where it is the other way.
     for (limit, swap) in [(134_217_728, 268_435_456), (33_554_432, 33_554_432)] {
         update(&group, &format!(r#"{{"memory": {{"limit": {limit}, "swap": {swap}}}}}"#)).unwrap();
@@ -243,7 +245,10 @@ fn limits_change_while_the_container_runs_and_what_is_not_named_stays() {
     let stats = group.0.stats().unwrap();
     assert_eq!((stats.pids_limit, stats.memory_limit_bytes), (None, Some(33_554_432)));
     let error = update(&group, r#"{"memory": {"limit": 100, "swap": 99}}"#).unwrap_err().to_string();
-    assert!(error.contains("memory.swap") && error.contains("99 is below the memory limit of 100"), "{error}");
+    assert!(
+        error.contains("memory.swap") && error.contains("99 is below the memory limit of 100"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -253,7 +258,8 @@ fn a_limit_below_what_is_used_names_both_figures() {
     }
     let group = Group::new("below-usage", r#"{"memory": {"limit": 134217728}}"#);
     // 30 MB of the shell's own memory, which cannot be given back where there is no swap.
-    let mut child = group.run("x=$(head -c 30000000 /dev/zero | tr '\\0' x); exec 2>&-; read forever </dev/fd/1; sleep 100");
+    let mut child = group
+        .run("x=$(head -c 30000000 /dev/zero | tr '\\0' x); exec 2>&-; read forever </dev/fd/1; sleep 100");
     until("use", Duration::from_secs(20), || group.0.stats().unwrap().memory_bytes > 28_000_000);
     let swap = fs::read_to_string("/proc/swaps").unwrap().lines().count() > 1;
     if !swap {
@@ -269,7 +275,8 @@ fn processor_limits_are_written_together_whatever_their_order() {
     if !root() {
         return;
     }
-    let group = Group::new("cpu", r#"{"cpu": {"shares": 512, "quota": 50000, "period": 100000, "burst": 20000}}"#);
+    let group =
+        Group::new("cpu", r#"{"cpu": {"shares": 512, "quota": 50000, "period": 100000, "burst": 20000}}"#);
     update(&group, r#"{"cpu": {"quota": 10000, "burst": 5000}}"#).unwrap();
     update(&group, r#"{"cpu": {"quota": 90000, "burst": 60000, "period": 200000}}"#).unwrap();
     let folder = group.folder("cpu");
@@ -301,7 +308,8 @@ fn devices_are_refused_but_the_usual_ones_and_those_that_are_asked_for() {
     assert!(made, "nodes may be made");
     let kmsg = folder.to_str().unwrap().to_owned();
     let refused = !open(&group, &kmsg);
-    update(&group, r#"{"devices": [{"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"}]}"#).unwrap();
+    update(&group, r#"{"devices": [{"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"}]}"#)
+        .unwrap();
     let allowed = open(&group, &kmsg);
     update(&group, r#"{"devices": []}"#).unwrap();
     let refused_again = !open(&group, &kmsg);
@@ -328,7 +336,10 @@ fn a_limit_that_nothing_here_can_hold_is_refused_by_its_name_and_nothing_stays()
         let error = Group::try_new("wrong", resources).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(part), "{resources}: {error}");
         let id = format!("berth-it-wrong-{}", std::process::id());
-        assert!(Cgroup::left_over(CgroupDriver::Folder, None, &id).unwrap().views().is_empty(), "{resources}");
+        assert!(
+            Cgroup::left_over(CgroupDriver::Folder, None, &id).unwrap().views().is_empty(),
+            "{resources}"
+        );
     }
 }
 
