@@ -1,6 +1,18 @@
 //! What the kernel offers, read from `/proc` and `/sys` without changing anything.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use oci_spec::runtime::LinuxIdMappingBuilder;
+use rustix::{
+    fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags},
+    io::Errno,
+    mount::FsOpenFlags,
+};
+
+use crate::{RuntimeError, rootfs::idmap, sys};
 
 /// Which control groups are mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +42,156 @@ pub struct Features {
     pub overlay: bool,
     /// The kernel filters system calls.
     pub seccomp: bool,
+    /// What a filter may answer: `kill_process`, `errno`, `user_notif` ...
+    pub seccomp_actions: Vec<String>,
+    /// Controllers by name, with where this user would make groups.
+    pub limits: Vec<Controller>,
+    /// Groups are killed in one step (`cgroup.kill`, Linux 5.14).
+    pub group_kill: bool,
+    /// Kinds of namespaces, as `/proc/self/ns` names them.
+    pub namespaces: Vec<String>,
+    /// User namespaces may be made by ordinary users. That AppArmor forbids it is in `unprivileged_restricted`.
+    pub unprivileged_user_namespaces: bool,
+    /// AppArmor takes the rights away that ordinary users would have in a user namespace.
+    pub unprivileged_restricted: bool,
+    /// What gives an ordinary user's container its ids.
+    pub sub_ids: SubIds,
+    /// System calls.
+    pub calls: Calls,
+    /// The version of Landlock.
+    pub landlock: Option<u32>,
+    /// AppArmor runs.
+    pub apparmor: bool,
+    /// SELinux runs.
+    pub selinux: bool,
+    /// There is swap to be used.
+    pub swap: bool,
+    /// Swap is counted, so that limits of it hold; `None` where no group tells.
+    pub swap_limits: Option<bool>,
+}
+
+/// One controller of control groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Controller {
+    /// `memory`.
+    pub name: String,
+    /// 1 or 2.
+    pub version: u8,
+    /// This user may make groups here.
+    pub writable: bool,
+}
+
+/// Ranges of ids of an ordinary user, and the programs that hand them out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubIds {
+    /// `newuidmap`, where it is found.
+    pub newuidmap: Option<PathBuf>,
+    /// `newgidmap`, where it is found.
+    pub newgidmap: Option<PathBuf>,
+    /// How many user ids `/etc/subuid` gives to this user.
+    pub users: u64,
+    /// How many group ids `/etc/subgid` gives to this user.
+    pub groups: u64,
+}
+
+/// System calls that are used where they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// `fsopen` and its kin (Linux 5.2).
+    pub mount_api: bool,
+    /// `openat2` (Linux 5.6).
+    pub openat2: bool,
+    /// `clone3` (Linux 5.3).
+    pub clone3: bool,
+    /// `clone3` into a control group (Linux 5.7).
+    pub clone_into_cgroup: bool,
+    /// `pidfd_open` (Linux 5.3).
+    pub pidfd: bool,
+    /// `close_range` (Linux 5.9).
+    pub close_range: bool,
+    /// `mount_setattr`, which maps the ids of mounts (Linux 5.12).
+    pub mount_setattr: bool,
+}
+
+impl Calls {
+    fn probe(kernel: &str) -> Self {
+        // What is refused for its argument, or to this user, is there.
+        let there = |answer: rustix::io::Result<()>| answer != Err(Errno::NOSYS);
+        let clone3 = sys::calls::has_clone3();
+        let open = rustix::fs::openat2(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty());
+        let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+        let mount_api = there(rustix::mount::fsopen("", FsOpenFlags::FSOPEN_CLOEXEC).map(drop));
+        Self {
+            mount_api,
+            openat2: there(open.map(drop)),
+            clone3,
+            clone_into_cgroup: clone3 && at_least(kernel, 5, 7),
+            pidfd: there(own.map(drop)),
+            close_range: sys::calls::has_close_range(),
+            mount_setattr: mount_api && at_least(kernel, 5, 12),
+        }
+    }
+}
+
+/// Whether a release (`6.1.0-18-amd64`) is as new as that.
+fn at_least(release: &str, major: u32, minor: u32) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+}
+
+/// How many ids a file gives to a user, who stands in it by name or by number.
+fn given(text: &str, name: Option<&str>, id: u32) -> u64 {
+    let of = |line: &str| {
+        let mut cells = line.split(':');
+        let user = cells.next()?;
+        let count: u64 = cells.nth(1)?.trim().parse().ok()?;
+        (Some(user) == name || user == id.to_string()).then_some(count)
+    };
+    text.lines().filter_map(of).sum()
+}
+
+/// The name of a user in `/etc/passwd`.
+fn user_name(passwd: &str, id: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut cells = line.split(':');
+        let name = cells.next()?;
+        (cells.nth(1)? == id.to_string()).then_some(name)
+    })
+}
+
+impl SubIds {
+    fn probe(root: &Path) -> io::Result<Self> {
+        let program = |name: &str| {
+            let places = ["usr/bin", "bin", "usr/local/bin", "usr/sbin", "run/current-system/sw/bin", "run/wrappers/bin"];
+            places.iter().map(|place| root.join(place).join(name)).find(|path| path.exists())
+        };
+        let id = rustix::process::getuid().as_raw();
+        let passwd = read(&root.join("etc/passwd"))?.unwrap_or_default();
+        let name = user_name(&passwd, id);
+        let count = |file: &str| Ok::<_, io::Error>(given(&read(&root.join(file))?.unwrap_or_default(), name, id));
+        Ok(Self {
+            newuidmap: program("newuidmap"),
+            newgidmap: program("newgidmap"),
+            users: count("etc/subuid")?,
+            groups: count("etc/subgid")?,
+        })
+    }
+}
+
+fn writable(folder: &Path) -> bool {
+    rustix::fs::accessat(CWD, folder, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+}
+
+/// Whether some group counts swap. The topmost one of version 2 has no limits, so those below it are asked.
+fn swap_limits(root: &Path) -> Option<bool> {
+    let trees = crate::cgroup::controllers(root).ok()?;
+    let (_, top, unified) = trees.into_iter().find(|(name, ..)| name == "memory")?;
+    if !unified {
+        return Some(top.join("memory.memsw.limit_in_bytes").exists());
+    }
+    let below = fs::read_dir(&top).ok()?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let mut limited = std::iter::once(top).chain(below).filter(|folder| folder.join("memory.max").exists());
+    limited.next().map(|folder| folder.join("memory.swap.max").exists())
 }
 
 /// Absence of a file is an answer; any other failure is an error.
@@ -71,21 +233,106 @@ impl Features {
         let controllers = read(&root.join("sys/fs/cgroup/cgroup.controllers"))?.unwrap_or_default();
         let limit = proc("sys/user/max_user_namespaces")?;
         let switched_on = proc("sys/kernel/unprivileged_userns_clone")?;
+        let user_namespaces = limit.is_some_and(|limit| limit.trim() != "0");
+        let unprivileged = user_namespaces && switched_on.is_none_or(|switch| switch.trim() != "0");
+        let kernel = required("sys/kernel/osrelease")?.trim().to_owned();
+        let filesystems = required("filesystems")?;
+        let has = |name: &str| filesystems.split_whitespace().any(|one| one == name);
+        let actions = proc("sys/kernel/seccomp/actions_avail")?;
+        let groups = crate::cgroup::controllers(root).map_err(io::Error::other)?;
+        let mut namespaces: Vec<_> = match fs::read_dir(root.join("proc/self/ns")) {
+            Ok(entries) => entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        // Those of children are the same kinds.
+        namespaces.retain(|name| !name.ends_with("_for_children"));
+        namespaces.sort();
+        let on = |text: Option<String>| text.is_some_and(|text| matches!(text.trim(), "1" | "Y"));
+        let apparmor = on(read(&root.join("sys/module/apparmor/parameters/enabled"))?);
         Ok(Self {
-            kernel: required("sys/kernel/osrelease")?.trim().to_owned(),
+            group_kill: at_least(&kernel, 5, 14),
+            calls: Calls::probe(&kernel),
+            limits: groups
+                .into_iter()
+                .map(|(name, top, v2)| Controller { name, version: if v2 { 2 } else { 1 }, writable: writable(&top) })
+                .collect(),
+            namespaces,
+            unprivileged_user_namespaces: unprivileged,
+            unprivileged_restricted: on(proc("sys/kernel/apparmor_restrict_unprivileged_userns")?),
+            sub_ids: SubIds::probe(root)?,
+            landlock: sys::calls::landlock_version(),
+            apparmor,
+            selinux: has("selinuxfs"),
+            swap: proc("swaps")?.is_some_and(|swaps| swaps.lines().count() > 1),
+            swap_limits: swap_limits(root),
+            seccomp_actions: actions.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect(),
+            kernel,
             cgroups: cgroups(&required("self/mounts")?),
             controllers: controllers.split_whitespace().map(str::to_owned).collect(),
-            user_namespaces: limit.is_some_and(|limit| limit.trim() != "0")
-                && switched_on.is_none_or(|switch| switch.trim() != "0"),
-            overlay: required("filesystems")?.split_whitespace().any(|name| name == "overlay"),
-            seccomp: proc("sys/kernel/seccomp/actions_avail")?.is_some(),
+            user_namespaces: user_namespaces && (unprivileged || rustix::process::geteuid().is_root()),
+            overlay: has("overlay"),
+            seccomp: actions.is_some(),
         })
+    }
+}
+
+impl Features {
+    /// Whether mounts of the filesystem at `path` can have the ids of a user namespace: tried out, with nothing mounted
+    /// anywhere. Only root can; for others the answer is no.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Step`] where `path` is not there.
+    pub fn id_mapped_mounts(path: &Path) -> Result<bool, RuntimeError> {
+        let mapping = LinuxIdMappingBuilder::default().container_id(0u32).host_id(1_234_567u32).size(1u32).build();
+        let mapping = mapping.map_err(|error| RuntimeError::Spec { field: "mapping".into(), rule: error.to_string() })?;
+        let Ok(namespace) = idmap::make_user_namespace(&[mapping], &[mapping]) else { return Ok(false) };
+        match idmap::id_mapped_clone(path, std::os::fd::AsFd::as_fd(&namespace), false) {
+            Ok(_) => Ok(true),
+            Err(RuntimeError::Unsupported { .. }) => Ok(false),
+            Err(RuntimeError::Step { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_is_compared_by_its_numbers() {
+        assert!(at_least("6.1.0-18-amd64", 5, 14) && at_least("5.14.0", 5, 14) && at_least("10.0", 9, 99));
+        assert!(!at_least("5.4.0-150-generic", 5, 14) && !at_least("4.19", 5, 0) && !at_least("", 1, 0));
+    }
+
+    #[test]
+    fn ids_are_given_by_name_and_by_number() {
+        let text = "anna:100000:65536\nbert:1:1\n1000:200000:10\nbroken\n";
+        assert_eq!([given(text, Some("anna"), 1000), given(text, None, 7)], [65546, 0]);
+        assert_eq!(user_name("root:x:0:0::/root:/bin/sh\nanna:x:1000:1000::/:/bin/sh\n", 1000), Some("anna"));
+    }
+
+    #[test]
+    fn what_this_kernel_has_is_found() {
+        let features = Features::probe(Path::new("/")).unwrap();
+        // What any kernel has that this program is tested on.
+        assert!(features.calls.pidfd && features.calls.clone3 && features.calls.openat2, "{features:?}");
+        for name in ["mnt", "pid", "net", "user"] {
+            assert!(features.namespaces.iter().any(|one| one == name), "{name}: {features:?}");
+        }
+        assert!(!features.seccomp || features.seccomp_actions.iter().any(|action| action == "errno"), "{features:?}");
+        let root = rustix::process::geteuid().is_root();
+        assert!(!root || features.limits.iter().all(|one| one.writable), "{features:?}");
+    }
+
+    #[test]
+    fn id_mapped_mounts_are_tried_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let can = Features::id_mapped_mounts(folder.path()).unwrap();
+        assert!(can || !rustix::process::geteuid().is_root() || !at_least(&Features::probe(Path::new("/")).unwrap().kernel, 6, 3));
+        assert!(!Features::id_mapped_mounts(Path::new("/proc")).unwrap(), "procfs has no ids to map");
+    }
 
     #[test]
     fn cgroup_mounts_tell_the_version() {

@@ -29,6 +29,7 @@ use oci_spec::runtime::LinuxResources;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::hierarchy::controllers;
 use self::{
     folder::NotMade,
     hierarchy::{Hierarchy, mounted},

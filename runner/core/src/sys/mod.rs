@@ -1,6 +1,7 @@
 //! What rustix does not have, one file per family. All `unsafe` of this crate is here, each block with its proof.
 
 pub(crate) mod bpf;
+pub(crate) mod calls;
 pub(crate) mod watching;
 pub(crate) mod attributes;
 pub(crate) mod clone;
