@@ -118,8 +118,15 @@ impl Calls {
         // What is refused for its argument, or to this user, is there.
         let there = |answer: rustix::io::Result<()>| answer != Err(Errno::NOSYS);
         let clone3 = sys::calls::has_clone3();
-        let open = rustix::fs::openat2(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty());
-        let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+        let open = rustix::fs::openat2(
+            CWD,
+            "/",
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::empty(),
+        );
+        let own =
+            rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
         let mount_api = there(rustix::mount::fsopen("", FsOpenFlags::FSOPEN_CLOEXEC).map(drop));
         Self {
             mount_api,
@@ -135,7 +142,8 @@ impl Calls {
 
 /// Whether a release (`6.1.0-18-amd64`) is as new as that.
 fn at_least(release: &str, major: u32, minor: u32) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
@@ -162,13 +170,21 @@ fn user_name(passwd: &str, id: u32) -> Option<&str> {
 impl SubIds {
     fn probe(root: &Path) -> io::Result<Self> {
         let program = |name: &str| {
-            let places = ["usr/bin", "bin", "usr/local/bin", "usr/sbin", "run/current-system/sw/bin", "run/wrappers/bin"];
+            let places = [
+                "usr/bin",
+                "bin",
+                "usr/local/bin",
+                "usr/sbin",
+                "run/current-system/sw/bin",
+                "run/wrappers/bin",
+            ];
             places.iter().map(|place| root.join(place).join(name)).find(|path| path.exists())
         };
         let id = rustix::process::getuid().as_raw();
         let passwd = read(&root.join("etc/passwd"))?.unwrap_or_default();
         let name = user_name(&passwd, id);
-        let count = |file: &str| Ok::<_, io::Error>(given(&read(&root.join(file))?.unwrap_or_default(), name, id));
+        let count =
+            |file: &str| Ok::<_, io::Error>(given(&read(&root.join(file))?.unwrap_or_default(), name, id));
         Ok(Self {
             newuidmap: program("newuidmap"),
             newgidmap: program("newgidmap"),
@@ -255,7 +271,11 @@ impl Features {
             calls: Calls::probe(&kernel),
             limits: groups
                 .into_iter()
-                .map(|(name, top, v2)| Controller { name, version: if v2 { 2 } else { 1 }, writable: writable(&top) })
+                .map(|(name, top, v2)| Controller {
+                    name,
+                    version: if v2 { 2 } else { 1 },
+                    writable: writable(&top),
+                })
                 .collect(),
             namespaces,
             unprivileged_user_namespaces: unprivileged,
@@ -266,7 +286,11 @@ impl Features {
             selinux: has("selinuxfs"),
             swap: proc("swaps")?.is_some_and(|swaps| swaps.lines().count() > 1),
             swap_limits: swap_limits(root),
-            seccomp_actions: actions.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect(),
+            seccomp_actions: actions
+                .iter()
+                .flat_map(|text| text.split_whitespace())
+                .map(str::to_owned)
+                .collect(),
             kernel,
             cgroups: cgroups(&required("self/mounts")?),
             controllers: controllers.split_whitespace().map(str::to_owned).collect(),
@@ -284,13 +308,17 @@ impl Features {
     /// # Errors
     /// [`RuntimeError::Step`] where `path` is not there.
     pub fn id_mapped_mounts(path: &Path) -> Result<bool, RuntimeError> {
-        let mapping = LinuxIdMappingBuilder::default().container_id(0u32).host_id(1_234_567u32).size(1u32).build();
-        let mapping = mapping.map_err(|error| RuntimeError::Spec { field: "mapping".into(), rule: error.to_string() })?;
+        let mapping =
+            LinuxIdMappingBuilder::default().container_id(0u32).host_id(1_234_567u32).size(1u32).build();
+        let mapping = mapping
+            .map_err(|error| RuntimeError::Spec { field: "mapping".into(), rule: error.to_string() })?;
         let Ok(namespace) = idmap::make_user_namespace(&[mapping], &[mapping]) else { return Ok(false) };
         match idmap::id_mapped_clone(path, std::os::fd::AsFd::as_fd(&namespace), false) {
             Ok(_) => Ok(true),
             Err(RuntimeError::Unsupported { .. }) => Ok(false),
-            Err(RuntimeError::Step { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+            Err(RuntimeError::Step { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -321,7 +349,10 @@ mod tests {
         for name in ["mnt", "pid", "net", "user"] {
             assert!(features.namespaces.iter().any(|one| one == name), "{name}: {features:?}");
         }
-        assert!(!features.seccomp || features.seccomp_actions.iter().any(|action| action == "errno"), "{features:?}");
+        assert!(
+            !features.seccomp || features.seccomp_actions.iter().any(|action| action == "errno"),
+            "{features:?}"
+        );
         let root = rustix::process::geteuid().is_root();
         assert!(!root || features.limits.iter().all(|one| one.writable), "{features:?}");
     }
@@ -330,7 +361,10 @@ mod tests {
     fn id_mapped_mounts_are_tried_out() {
         let folder = tempfile::tempdir().unwrap();
         let can = Features::id_mapped_mounts(folder.path()).unwrap();
-        assert!(can || !rustix::process::geteuid().is_root() || !at_least(&Features::probe(Path::new("/")).unwrap().kernel, 6, 3));
+        assert!(
+            can || !rustix::process::geteuid().is_root()
+                || !at_least(&Features::probe(Path::new("/")).unwrap().kernel, 6, 3)
+        );
         assert!(!Features::id_mapped_mounts(Path::new("/proc")).unwrap(), "procfs has no ids to map");
     }
 

@@ -29,5 +29,7 @@ pub(crate) fn has_close_range() -> bool {
 /// The version of Landlock; none where it is not there or switched off.
 pub(crate) fn landlock_version() -> Option<u32> {
     const VERSION: libc::c_ulong = 1;
-    answer(libc::SYS_landlock_create_ruleset, [0, 0, VERSION]).ok().and_then(|version| version.try_into().ok())
+    answer(libc::SYS_landlock_create_ruleset, [0, 0, VERSION])
+        .ok()
+        .and_then(|version| version.try_into().ok())
 }
