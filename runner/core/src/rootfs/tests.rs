@@ -79,7 +79,7 @@ impl Bundle {
             if let Some(namespace) = &self.user_namespace {
                 become_root_of(namespace.as_fd());
             }
-            unshare(UnshareFlags::NEWNS);
+            unshare(UnshareFlags::NEWNS | UnshareFlags::NEWIPC);
             let made =
                 plan.mount(self.terminal.as_deref()).and_then(|()| plan.pivot()).and_then(|()| plan.seal());
             made.map_or_else(|error| panic!("{error}"), |()| look())
@@ -104,6 +104,13 @@ fn names(folder: impl AsRef<Path>) -> Vec<String> {
     names.sort();
     names
 }
+
+mod attributes;
+mod covers;
+mod devices;
+mod hostile;
+mod kinds;
+mod user_namespaces;
 
 /// The fields of /proc/self/mountinfo for a mount point: options, optional fields, type.
 fn mounted(at: &str) -> Option<String> {
