@@ -196,3 +196,6 @@ pub(super) fn number(file: BorrowedFd<'_>) -> String {
     use std::os::fd::AsRawFd;
     file.as_raw_fd().to_string()
 }
+
+#[cfg(test)]
+mod tests;
