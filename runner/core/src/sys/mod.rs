@@ -3,7 +3,6 @@
 pub(crate) mod bpf;
 pub(crate) mod watching;
 pub(crate) mod attributes;
-pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod descriptors;
 pub(crate) mod exec;
