@@ -8,6 +8,7 @@ pub(crate) mod descriptors;
 pub(crate) mod exec;
 pub(crate) mod loopback;
 pub(crate) mod mount_attr;
+pub(crate) mod owned_create;
 pub(crate) mod namespaces;
 pub(crate) mod own_program;
 pub(crate) mod seccomp;
