@@ -4,6 +4,7 @@
 //! `store/lock`) is shared by those who add and use, and exclusive for those who sweep.
 
 mod layer;
+mod size;
 
 use std::{io::Read, path::PathBuf};
 
