@@ -1,0 +1,261 @@
+//! What a process that watches others needs: signals as a descriptor, how a process ended that was another's child,
+//! and memory given back while there is nothing to do.
+#![expect(
+    unsafe_code,
+    reason = "rustix has no signal handlers and masks, no PIDFD_GET_INFO and no safe madvise"
+)]
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    ptr,
+    sync::atomic::{AtomicI32, Ordering},
+};
+
+use rustix::pipe::PipeFlags;
+
+/// Where handlers write; -1 while nobody listens.
+static ARRIVALS: AtomicI32 = AtomicI32::new(-1);
+
+/// Signals that no longer end or interrupt this process but are read. They are handlers and not a mask, since
+/// programs that are started meanwhile would keep a mask, and begin with no handler. Dropped, the default is back.
+#[derive(Debug)]
+pub struct Signals {
+    read: OwnedFd,
+    write: OwnedFd,
+    signals: Vec<i32>,
+}
+
+/// One signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Its number.
+    pub signal: i32,
+    /// It was sent by the kernel (a key at the terminal), not by a process.
+    pub by_kernel: bool,
+}
+
+/// Writes two bytes: the signal, and whether the kernel sent it. A full pipe already tells that there is something.
+extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    let fd = ARRIVALS.load(Ordering::Relaxed);
+    // SAFETY: the kernel hands a valid siginfo to a handler that was set with SA_SIGINFO; errno is this thread's own;
+    // write may be called in a handler, and takes two bytes that live until it returns.
+    unsafe {
+        let errno = *libc::__errno_location();
+        let bytes = [u8::try_from(signal).unwrap_or(0), u8::from((*info).si_code > 0)];
+        libc::write(fd, bytes.as_ptr().cast(), bytes.len());
+        *libc::__errno_location() = errno;
+    }
+}
+
+impl Signals {
+    /// Collects these from now on. One at a time in a process.
+    ///
+    /// # Errors
+    /// The kernel's, for a number that is no signal; where they are collected already.
+    pub fn collect(signals: &[i32]) -> io::Result<Self> {
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        if ARRIVALS.compare_exchange(-1, write.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return Err(io::Error::other("signals are collected already"));
+        }
+        let mut collecting = Self { read, write, signals: Vec::new() };
+        for signal in signals {
+            // SAFETY: zeroes are a valid sigaction (no flag, an empty mask); `note` has the form that SA_SIGINFO asks
+            // for and does only what a handler may.
+            let done = unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = note as *const () as usize;
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+                libc::sigaction(*signal, &raw const action, ptr::null_mut())
+            };
+            if done != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            collecting.signals.push(*signal);
+        }
+        Ok(collecting)
+    }
+
+    /// The next one, if one came.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn next(&self) -> io::Result<Option<Arrived>> {
+        let mut bytes = [0; 2];
+        match rustix::io::read(&self.read, &mut bytes) {
+            Ok(_) => Ok(Some(Arrived { signal: i32::from(bytes[0]), by_kernel: bytes[1] != 0 })),
+            Err(rustix::io::Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.read.as_fd()
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for signal in &self.signals {
+            // SAFETY: the default is no handler. It was accepted for this number before.
+            unsafe { libc::signal(*signal, libc::SIG_DFL) };
+        }
+        // Only now: no handler is left that could write to a number which may soon mean another file.
+        ARRIVALS.store(-1, Ordering::Relaxed);
+        let _closed_after_this = &self.write;
+    }
+}
+
+/// Lets every signal interrupt: a program begins with the mask of the one that was there before it.
+///
+/// # Errors
+/// None that the kernel documents.
+pub fn unblock_signals() -> io::Result<()> {
+    // SAFETY: zeroes are the empty set on Linux; sigprocmask reads it.
+    let done = unsafe {
+        let none: libc::sigset_t = std::mem::zeroed();
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut())
+    };
+    if done != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Closes what a process was started with, from `first` on. Only at its very beginning: nothing may own any of them.
+///
+/// # Errors
+/// Before Linux 5.9, which has no such call.
+pub fn close_inherited(first: u32) -> io::Result<()> {
+    // SAFETY: takes three numbers. The contract says that nothing in this process owns a descriptor yet.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first.max(3), libc::c_uint::MAX, 0) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives the calling process, which has one thread, a mount namespace of its own: what it mounts goes with it, and what
+/// others mount is still seen.
+///
+/// # Errors
+/// Where the user may not.
+pub fn own_mounts() -> io::Result<()> {
+    use rustix::{
+        mount::{MountPropagationFlags, mount_change},
+        thread::{UnshareFlags, unshare_unsafe},
+    };
+    // SAFETY: the table of descriptors stays shared with nobody: only the mount namespace is new.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS)? };
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+    Ok(())
+}
+
+/// `struct pidfd_info` up to its exit code, in the size of its first version (64 bytes).
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroupid: u64,
+    pid: u32,
+    tgid: u32,
+    ppid: u32,
+    ids: [u32; 8],
+    exit_code: i32,
+}
+
+const _: () = assert!(size_of::<PidfdInfo>() == 64);
+
+/// The wait status of a process that has ended and was waited for by its own parent; `None` where this kernel
+/// (before 6.15) does not keep it, or it was not waited for yet.
+///
+/// # Errors
+/// The kernel's, but not that it does not know the question.
+pub fn exit_status_of(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    // _IOWR(0xFF, 11, struct pidfd_info)
+    const PIDFD_GET_INFO: libc::c_ulong = (3 << 30) | (64 << 16) | (0xFF << 8) | 11;
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the request carries the size of the structure, which is what the kernel reads and writes.
+    let done = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) };
+    if done < 0 {
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            Some(libc::ENOTTY | libc::EINVAL | libc::ESRCH) => Ok(None),
+            _ => Err(error),
+        };
+    }
+    Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
+}
+
+/// Gives back memory of a process that is going to wait: free parts of the heap, and the mapped pages of its own
+/// program text, which the kernel reads again (from its cache) when they are needed.
+///
+/// # Errors
+/// Where `/proc/self/maps` cannot be read.
+pub fn release_memory() -> io::Result<()> {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a number, and changes only what is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+    for line in fs::read_to_string("/proc/self/maps")?.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let (Some(range), Some("r-xp")) = (fields.next(), fields.next()) else { continue };
+        if !line.contains('/') {
+            continue;
+        }
+        let Some((Ok(from), Ok(to))) = range
+            .split_once('-')
+            .map(|(from, to)| (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16)))
+        else {
+            continue;
+        };
+        // SAFETY: a private mapping of a file that is readable and executable and was never writable has no page of its
+        // own: dropped pages come back from the file with the same content (a running program's file cannot change).
+        unsafe {
+            libc::madvise(ptr::with_exposed_provenance_mut(from), to - from, libc::MADV_DONTNEED);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_child_of_another_ended_is_known_after_it_was_waited_for() {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "read x; exit 7"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        assert_eq!(exit_status_of(pidfd.as_fd()).unwrap(), None, "it lives");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        let status = exit_status_of(pidfd.as_fd()).unwrap();
+        // Kernels before 6.15 do not keep it.
+        assert!(matches!(status, None | Some(0x700)), "{status:?}");
+    }
+
+    #[test]
+    fn a_program_goes_on_after_its_memory_was_given_back() {
+        release_memory().unwrap();
+        assert_eq!(format!("{:?}", [1, 2]), "[1, 2]");
+    }
+
+    #[test]
+    fn signals_are_read_and_told_apart() {
+        assert!(Signals::collect(&[70]).is_err(), "there is no such signal");
+        let signals = Signals::collect(&[libc::SIGUSR2]).unwrap();
+        assert!(Signals::collect(&[libc::SIGUSR2]).is_err(), "one at a time");
+        assert_eq!(signals.next().unwrap(), None);
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2).unwrap();
+        let arrived = loop {
+            if let Some(arrived) = signals.next().unwrap() {
+                break arrived;
+            }
+        };
+        assert_eq!(arrived, Arrived { signal: libc::SIGUSR2, by_kernel: false });
+    }
+}

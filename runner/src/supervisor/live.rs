@@ -1,0 +1,217 @@
+//! What a container is at this moment: `live.json` of its supervisor, checked against the kernel.
+
+use std::{fs, io};
+
+use berth_runtime::ContainerId;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{claim, engine::Engine};
+use crate::{
+    error::{Result, RunnerError, While},
+    folders::Folders,
+    record::{Desired, Exit, Records, files},
+};
+
+/// What the supervisor notes once the container is made, in `running/live.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Live {
+    /// First process; 0 while it waits to start again.
+    pub(crate) pid: i32,
+    /// Its start, in ticks since the machine's: with the id it never means another process.
+    pub(crate) start_time: u64,
+    /// When the program began; `None` until it has.
+    pub(crate) started: Option<Timestamp>,
+    /// How often the restart policy started it again.
+    pub(crate) restarts: u32,
+    /// It is being stopped.
+    #[serde(default)]
+    pub(crate) stopping: bool,
+}
+
+/// Podman's words for what a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Condition {
+    /// Never started.
+    Created,
+    /// Its program runs.
+    Running,
+    /// Its processes are frozen.
+    Paused,
+    /// It ended and the restart policy will start it again.
+    Restarting,
+    /// It was asked to end.
+    Stopping,
+    /// It ended.
+    Exited,
+}
+
+impl Condition {
+    /// As it is shown.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Stopping => "stopping",
+            Self::Exited => "exited",
+        }
+    }
+
+    /// Whether there are processes.
+    pub(crate) fn is_up(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Stopping)
+    }
+}
+
+/// A container at this moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// In one word.
+    pub(crate) condition: Condition,
+    /// First process, while it lives.
+    pub(crate) pid: Option<i32>,
+    /// Its supervisor.
+    pub(crate) supervisor: Option<i32>,
+    /// When the run began, or the last one had begun.
+    pub(crate) started: Option<Timestamp>,
+    /// How the last run ended.
+    pub(crate) exit: Option<Exit>,
+    /// Starts by the restart policy.
+    pub(crate) restarts: u32,
+    /// Something of a run is left whose supervisor is gone.
+    pub(crate) orphaned: bool,
+}
+
+impl Live {
+    fn path(folders: &Folders, id: &ContainerId) -> std::path::PathBuf {
+        folders.running(id).join("live.json")
+    }
+
+    /// What is noted, if a run is.
+    pub(crate) fn read(folders: &Folders, id: &ContainerId) -> Result<Option<Self>> {
+        files::read_json(&Self::path(folders, id))
+    }
+
+    /// Notes it.
+    pub(crate) fn write(&self, folders: &Folders, id: &ContainerId) -> Result<()> {
+        files::replace_json(&Self::path(folders, id), self, false)
+    }
+
+    /// The first process, while it lives.
+    pub(crate) fn process(&self) -> Result<Option<i32>> {
+        Ok((self.pid > 0 && start_time(self.pid)? == Some(self.start_time)).then_some(self.pid))
+    }
+}
+
+/// When a process started, in ticks; `None` where it is gone, or has ended and only waits to be waited for.
+pub(crate) fn start_time(pid: i32) -> Result<Option<u64>> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = match fs::read_to_string(&path) {
+        Ok(stat) => stat,
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc_esrch()) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).doing("reading", &path),
+    };
+    parse_start_time(&stat).ok_or_else(|| RunnerError::Unsupported(format!("{path} is not as proc(5) says: {stat}")))
+}
+
+const fn libc_esrch() -> i32 {
+    rustix::io::Errno::SRCH.raw_os_error()
+}
+
+/// The outer option: not readable; the inner: a zombie.
+fn parse_start_time(stat: &str) -> Option<Option<u64>> {
+    // The name in brackets may itself have brackets and blanks.
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let ticks = fields.nth(18)?.parse().ok()?;
+    Some((state != "Z" && state != "X").then_some(ticks))
+}
+
+/// Whether a stop by a person is remembered.
+pub(crate) fn was_stopped_by_person(folders: &Folders, id: &ContainerId) -> bool {
+    folders.container(id).join("stopped").exists()
+}
+
+/// Remembers (or forgets) that a person stopped it; over a restart of the machine too.
+pub(crate) fn remember_stop(folders: &Folders, id: &ContainerId, stopped: bool) -> Result<()> {
+    let path = folders.container(id).join("stopped");
+    if stopped {
+        return files::replace(&path, b"", true);
+    }
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing("removing", &path),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// What a container is.
+///
+/// # Errors
+/// Where a record cannot be read.
+pub(crate) fn snapshot(records: &Records, desired: &Desired) -> Result<Snapshot> {
+    let folders = records.folders();
+    let id = &desired.id;
+    let supervisor = claim::supervisor(folders, id)?;
+    let live = Live::read(folders, id)?;
+    let exit = records.exit(id)?;
+    let ended = if exit.is_some() { Condition::Exited } else { Condition::Created };
+    let pid = live.as_ref().map(Live::process).transpose()?.flatten();
+    let condition = match &live {
+        Some(live) if live.started.is_some() && pid.is_some() => {
+            if live.stopping {
+                Condition::Stopping
+            } else if Engine::of(folders, desired).is_paused(id) {
+                Condition::Paused
+            } else {
+                Condition::Running
+            }
+        }
+        Some(live) if live.started.is_some() && supervisor.is_none() => Condition::Exited,
+        Some(live) if live.pid == 0 && supervisor.is_some() => Condition::Restarting,
+        Some(_) | None => ended,
+    };
+    let started = live.as_ref().and_then(|live| live.started).or(exit.as_ref().and_then(|exit| exit.started));
+    Ok(Snapshot {
+        condition,
+        pid: pid.filter(|_| condition.is_up()),
+        supervisor,
+        started,
+        exit,
+        restarts: live.map_or(0, |live| live.restarts),
+        orphaned: supervisor.is_none() && folders.running(id).exists(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_start() {
+        let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
+        assert_eq!(parse_start_time(stat), Some(Some(98765)));
+        assert_eq!(parse_start_time(&stat.replace(") S", ") Z")), Some(None), "it has ended");
+        assert_eq!(parse_start_time("42 (a"), None);
+        let own = i32::try_from(std::process::id()).unwrap();
+        let start_time = start_time(own).unwrap().unwrap();
+        let live = Live { pid: own, start_time, ..Live::default() };
+        assert_eq!(live.process().unwrap(), Some(own));
+        let other = Live { start_time: start_time + 1, ..live };
+        assert_eq!(other.process().unwrap(), None, "the number was given to another process");
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_no_start() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        child.wait().unwrap();
+        assert_eq!(start_time(pid).unwrap(), None);
+    }
+}
