@@ -1,9 +1,6 @@
 //! The store as the source of a copy: manifests and configurations as they came, layers as the tars that they were.
 
-use std::{
-    collections::HashMap,
-    io::{ErrorKind, Read},
-};
+use std::{collections::HashMap, io::Read};
 
 use async_trait::async_trait;
 use berth_copier::{
@@ -168,25 +165,26 @@ impl Content for Tar {
         let (store, diff_id) = (self.store.clone(), self.diff_id.clone());
         let (send, pieces) = channel(PIECES);
         tokio::task::spawn_blocking(move || {
-            let sent = |piece| send.blocking_send(piece).is_ok();
-            let fault = |error: RunnerError| Error::Integrity(error.to_string());
-            let mut tar = match store.layer_tar(&diff_id) {
-                Ok(tar) => tar,
-                Err(error) => return drop(sent(Some(Err(fault(error))))),
+            let read = read_all(&store, &diff_id, |piece| send.blocking_send(Some(Ok(piece))).is_ok());
+            // Who listens no more needs no more.
+            let _gone = match read {
+                Ok(()) => send.blocking_send(None),
+                Err(error) => send.blocking_send(Some(Err(Error::Integrity(error.to_string())))),
             };
-            loop {
-                let mut piece = Vec::with_capacity(PIECE);
-                match tar.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
-                    Ok(0) => return drop(sent(None)),
-                    // Who listens no more needs no more.
-                    Ok(_) if !sent(Some(Ok(piece.into()))) => return,
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return drop(sent(Some(Err(fault(reading(&diff_id, error)))))),
-                }
-            }
         });
         Ok(stream::unfold(Some(pieces), next).boxed())
+    }
+}
+
+/// Reads a layer's tar to its end, where its digest is compared, or until nobody takes its pieces.
+fn read_all(store: &Store, diff_id: &Digest, take: impl Fn(Bytes) -> bool) -> Result<()> {
+    let mut tar = store.layer_tar(diff_id)?;
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let bytes = tar.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+        if bytes.map_err(|error| reading(diff_id, error))? == 0 || !take(piece.into()) {
+            return Ok(());
+        }
     }
 }
 
