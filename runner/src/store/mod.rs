@@ -18,6 +18,7 @@ mod key;
 mod layer;
 mod lock;
 mod read;
+mod size;
 #[cfg(test)]
 mod tests;
 
