@@ -29,9 +29,9 @@ pub struct SinkTraits {
     /// Whether all of what a manifest there names is surely there too. Registries refuse a manifest whose parts they lack;
     /// of a folder anybody may have taken a file away, and an index may have been written without all of its children.
     pub trust_current: bool,
-    /// Whether an image's configuration is put before its layers are asked for: for who knows layers by the digests of
-    /// what is in them, which stand there.
-    pub config_first: bool,
+    /// Whether it unpacks layers. Then it needs the content of each, also of one that may lie elsewhere, and an image's
+    /// configuration is put before its layers are asked for: the digests of what is in them stand there.
+    pub unpacks: bool,
 }
 
 /// What a transport wants of layers.

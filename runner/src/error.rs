@@ -31,6 +31,9 @@ pub(crate) enum RunnerError {
     /// The runtime core.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// A signal ended it before its end; what was begun is gone.
+    #[error("stopped by signal {0}; nothing was changed")]
+    Interrupted(u8),
     /// A file or a system call; `what` reads on: "reading /etc/passwd: ...".
     #[error("{what}: {source}")]
     Io {
@@ -54,6 +57,7 @@ impl RunnerError {
     /// | 3 | not authenticated |
     /// | 4 | content is not what it should be |
     /// | 5 | refused by policy |
+    /// | 128 + n | stopped by signal n |
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
@@ -63,6 +67,7 @@ impl RunnerError {
                 2 => 1,
                 code => code,
             },
+            Self::Interrupted(signal) => 128 + signal,
             Self::NotFound(_)
             | Self::Conflict(_)
             | Self::Unsupported(_)
@@ -77,6 +82,7 @@ impl RunnerError {
             Self::Runtime(RuntimeError::Exec { source, .. }) => {
                 if matches!(source.kind(), io::ErrorKind::NotFound) { 127 } else { 126 }
             }
+            Self::Interrupted(signal) => 128 + signal,
             Self::Usage(_)
             | Self::Content(_)
             | Self::Copier(_)

@@ -85,7 +85,7 @@ impl Sink for LayoutArchiveSink {
             keeps_manifest: true,
             concurrent: self.output.concurrent(),
             trust_current: false,
-            config_first: false,
+            unpacks: false,
         }
     }
 

@@ -1,20 +1,15 @@
 //! `login`: proves a password to a registry and keeps it.
 
-use std::{
-    io::{self, BufRead, Write},
-    path::PathBuf,
-};
+use std::{io, path::PathBuf};
 
-use async_trait::async_trait;
 use berth_copier::{
     Error, Result, Secret, Side,
-    config::login::{self, LoginCheck, LoginRequest, Terminal},
-    remote,
+    config::login::{self, LoginRequest},
 };
 use clap::Args;
 
 use super::Process;
-use crate::{cli::RetryOptions, output::Output};
+use crate::cli::RetryOptions;
 
 /// Log in to a registry
 ///
@@ -102,47 +97,6 @@ impl Login {
             },
         };
         let session = process.session(&RetryOptions::default())?;
-        let mut person = Person { output: process.output.clone() };
-        login::login(&Registries(session.remote()), session.settings(), &request, &mut person).await
-    }
-}
-
-/// The registries prove what they are told.
-pub(super) struct Registries<'a>(pub(super) &'a remote::Client);
-
-#[async_trait]
-impl LoginCheck for Registries<'_> {
-    async fn check_login(&self, host: &str, user: &str, password: &Secret, side: &Side) -> Result<()> {
-        self.0.check_login(host, user, password, side).await
-    }
-}
-
-/// Whoever sits at the terminal.
-pub(super) struct Person {
-    pub(super) output: Output,
-}
-
-impl Terminal for Person {
-    fn tell(&mut self, line: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{line}").and_then(|()| out.flush())
-    }
-
-    fn user(&mut self, known: Option<&str>) -> Result<String> {
-        let prompt = known.map_or_else(|| "Username: ".to_owned(), |known| format!("Username ({known}): "));
-        self.output.raw(prompt.as_bytes())?;
-        let mut line = String::new();
-        let read = io::stdin().lock().read_line(&mut line).map_err(Error::file("standard input"))?;
-        if read == 0 {
-            return Err(Error::Usage("nobody answers; give --username and --password-stdin".to_owned()));
-        }
-        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-    }
-
-    fn password(&mut self) -> Result<Secret> {
-        rpassword::prompt_password("Password: ").map(Secret::new).map_err(|source| Error::Other {
-            what: "reading the password from the terminal (without one, use --password-stdin)".to_owned(),
-            source: source.into(),
-        })
+        login::login(session.remote(), session.settings(), &request, &mut login::Console).await
     }
 }

@@ -8,10 +8,7 @@ use berth_copier::{
 };
 use clap::Args;
 
-use super::{
-    Process,
-    login::{Person, Registries},
-};
+use super::Process;
 use crate::cli::RetryOptions;
 
 /// Log out of a registry
@@ -53,7 +50,6 @@ impl Logout {
             side: Side { authfile: self.authfile, tls_verify: self.tls_verify, ..Side::default() },
         };
         let session = process.session(&RetryOptions::default())?;
-        let mut person = Person { output: process.output.clone() };
-        login::logout(&Registries(session.remote()), session.settings(), &request, &mut person).await
+        login::logout(session.remote(), session.settings(), &request, &mut login::Console).await
     }
 }

@@ -1,5 +1,6 @@
 //! Logging in and out, as the commands of containers' tools do: a password is proven to the registry before it is kept.
 
+mod console;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use self::request::{credentials, parse_key};
 use super::{Credential, Environment};
 use crate::{Error, Result, Secret, Settings, Side, error::ResultExt as _};
 
+pub use console::Console;
 pub use request::{LoginRequest, LogoutRequest, read_password};
 
 /// Who proves a user and password to a registry.

@@ -93,7 +93,7 @@ impl Copy<'_> {
             // The longest first: no large one is left alone at the end.
             order.sort_by_key(|place| Reverse(tasks.list[*place].blob.size));
         }
-        let is_first = |place: &usize| self.traits.config_first && tasks.list[*place].part == Part::Config;
+        let is_first = |place: &usize| self.traits.unpacks && tasks.list[*place].part == Part::Config;
         let (first, rest): (Vec<usize>, Vec<usize>) = order.into_iter().partition(is_first);
         let mut placed = BTreeMap::new();
         for round in [first, rest] {
@@ -127,6 +127,10 @@ impl Copy<'_> {
         let (blob, how) = match &task.making {
             // What is encrypted for somebody is nobody else's.
             Some((making, _)) if making.encrypt => send().await.map(|(blob, how)| (blob, Some(how)))?,
+            // Who unpacks reads each image's configuration, also where an image before it had the same.
+            None if self.traits.unpacks && task.part == Part::Config => {
+                send().await.map(|(blob, how)| (blob, Some(how)))?
+            }
             _ => self.session.flights().once(key.clone(), send).await?,
         };
         let how = how.unwrap_or(Outcome::Present);

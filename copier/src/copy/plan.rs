@@ -193,8 +193,10 @@ impl Copy<'_> {
         let part = |place| if image { Part::Layer(place) } else { Part::Other };
         let mut makings = makings.into_iter();
         let layer = |(place, blob): (usize, &Descriptor)| {
-            let elsewhere =
-                self.traits.keeps_manifest && blob.media_type.is_non_distributable() && !blob.urls.is_empty();
+            let elsewhere = self.traits.keeps_manifest
+                && !self.traits.unpacks
+                && blob.media_type.is_non_distributable()
+                && !blob.urls.is_empty();
             let making = match (makings.next().flatten(), format) {
                 (Some(making), Some(format)) => Some((making.clone(), making.media_type(format)?)),
                 _ => None,

@@ -80,7 +80,7 @@ impl Sink for DirSink {
             keeps_manifest: true,
             concurrent: true,
             trust_current: false,
-            config_first: false,
+            unpacks: false,
         }
     }
 

@@ -108,7 +108,7 @@ impl Sink for LayoutSink {
             keeps_manifest: true,
             concurrent: true,
             trust_current: false,
-            config_first: false,
+            unpacks: false,
         }
     }
 

@@ -126,7 +126,7 @@ impl Sink for RegistrySink {
             keeps_manifest: true,
             concurrent: true,
             trust_current: true,
-            config_first: false,
+            unpacks: false,
         }
     }
 

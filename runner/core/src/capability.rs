@@ -1,7 +1,5 @@
 //! Capabilities: the five sets of a process, from their names to the kernel.
 
-use std::{fs, io};
-
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
@@ -72,22 +70,24 @@ pub fn capability(name: &str) -> Result<&'static str, RuntimeError> {
 /// name and is left out, so it is dropped from every container.
 ///
 /// # Errors
-/// Where `/proc/sys/kernel/cap_last_cap` cannot be read.
+/// Where the kernel does not tell.
 pub fn kernel_capabilities() -> Result<&'static [&'static str], RuntimeError> {
     let count = usize::from(last()?) + 1;
     Ok(&CAPABILITIES[..count.min(CAPABILITIES.len())])
 }
 
-/// The highest bit that the kernel knows.
+/// The highest bit that the kernel knows. It is asked by prctl(2) and not read from `/proc/sys/kernel/cap_last_cap`: in
+/// a container's root `/proc` may be missing, or another than it seems.
 fn last() -> Result<u8, RuntimeError> {
-    const FILE: &str = "/proc/sys/kernel/cap_last_cap";
-    let read = || -> io::Result<u8> {
-        let text = fs::read_to_string(FILE)?;
-        let last: u8 = text.trim().parse().map_err(io::Error::other)?;
-        // The sets are 64 bits wide; more would be another interface.
-        if last < 64 { Ok(last) } else { Err(io::Error::other(format!("{last} is not below 64"))) }
-    };
-    read().during(|| format!("reading {FILE}"))
+    let mut last = 0;
+    for place in 0..64 {
+        match thread::capability_is_in_bounding_set(CapabilitySet::from_bits_retain(1 << place)) {
+            Ok(_) => last = place,
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(error) => return Err(error).during(|| "asking for the capabilities of this kernel".into()),
+        }
+    }
+    Ok(last)
 }
 
 /// The five sets as bits. Names that this kernel does not know are left out.
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn all_is_what_the_kernel_has() {
         let last: usize =
-            fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap().trim().parse().unwrap();
+            std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap().trim().parse().unwrap();
         assert_eq!(kernel_capabilities().unwrap().len(), (last + 1).min(CAPABILITIES.len()));
     }
 }

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod globals;
+mod network;
 pub(crate) mod output;
 
 use std::{io::Write, process::ExitCode};
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
+    /// Make, list and remove networks
+    Network(network::Arguments),
 }
 
 /// The command line's `main`.
@@ -50,5 +53,6 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
     let globals = &cli.globals;
     match cli.command {
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
+        Command::Network(arguments) => network::run(globals, &arguments).map_err(own),
     }
 }

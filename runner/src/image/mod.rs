@@ -1,6 +1,20 @@
 //! What is done to images. `pull` and `push` are copies of `berth_copier` into and out of the store.
 
+mod access;
+pub(crate) mod config;
+pub(crate) mod name;
+mod progress;
+mod pull;
+mod runtime;
+mod sink;
+
+use berth_copier::config::Registries;
 use berth_oci::Platform;
+
+pub(crate) use access::Access;
+pub(crate) use progress::Told;
+pub(crate) use pull::Pull;
+pub(crate) use runtime::block_on;
 
 use crate::{
     error::{Result, RunnerError},
@@ -21,7 +35,21 @@ pub(crate) enum PullPolicy {
     Newer,
 }
 
-/// The image of a name, brought here where it has to be.
+impl std::str::FromStr for PullPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "missing" | "ifnotpresent" | "true" | "" => Ok(Self::Missing),
+            "always" => Ok(Self::Always),
+            "never" | "false" => Ok(Self::Never),
+            "newer" | "ifnewer" => Ok(Self::Newer),
+            _ => Err(format!("{text:?} is none of always, missing, never, newer")),
+        }
+    }
+}
+
+/// The image of a name, brought here where it has to be. One that is here and may stay so is found without a thread.
 ///
 /// # Errors
 /// The copier's, or [`RunnerError::NotFound`] with [`PullPolicy::Never`]; [`RunnerError::Unsupported`] for an image of
@@ -32,6 +60,81 @@ pub(crate) fn ensure(
     policy: PullPolicy,
     platform: Option<&Platform>,
 ) -> Result<Image> {
-    let _ = (store, name, policy, platform);
-    Err(RunnerError::Unsupported("pulls are not built yet".into()))
+    ensure_with(store, name, policy, platform, &Access::default(), false)
+}
+
+/// [`ensure`] with another way to speak to registries; `quiet` shows nothing of a pull.
+///
+/// # Errors
+/// As there.
+pub(crate) fn ensure_with(
+    store: &Store,
+    name: &str,
+    policy: PullPolicy,
+    platform: Option<&Platform>,
+    access: &Access,
+    quiet: bool,
+) -> Result<Image> {
+    let pull = || Pull { store, access, platform, told: Told::new(quiet) }.pull(name);
+    let here = if name::has_transport(name) { None } else { find(store, name, access)? };
+    match (policy, here) {
+        (PullPolicy::Never, None) => Err(RunnerError::NotFound(format!(
+            "{name} is not here, and --pull=never was given: `berth-runner pull {name}` brings it"
+        ))),
+        (PullPolicy::Missing | PullPolicy::Never, Some(image)) => {
+            match config::check_image(store, name, &image, platform) {
+                // The name has another image for another platform.
+                Err(RunnerError::Unsupported(_)) if platform.is_some() && policy == PullPolicy::Missing => pull(),
+                checked => checked.map(|()| image),
+            }
+        }
+        (PullPolicy::Missing | PullPolicy::Always | PullPolicy::Newer, None) => pull(),
+        // What has no name here is not in any registry.
+        (PullPolicy::Always | PullPolicy::Newer, Some(image)) if is_id(name, &image) => Ok(image),
+        (PullPolicy::Always, Some(_)) => pull(),
+        (PullPolicy::Newer, Some(image)) => match pull() {
+            Err(RunnerError::Copier(error)) if error.exit_code() != 5 && error.exit_code() != 4 => {
+                Told::new(quiet).warning(&format!("{error}; the image that is here is taken"));
+                Ok(image)
+            }
+            pulled => pulled,
+        },
+    }
+}
+
+/// The image of a name that is here, by the names that a short one could mean as well.
+///
+/// # Errors
+/// As [`Store::find`]; where registries.conf cannot be read.
+pub(crate) fn find(store: &Store, text: &str, access: &Access) -> Result<Option<Image>> {
+    if let Some(image) = store.find(text)? {
+        return Ok(Some(image));
+    }
+    if text.parse::<berth_oci::Reference>().is_err() {
+        return Ok(None);
+    }
+    let registries = Registries::load(&access.settings(None, true))?;
+    if let Ok(name::Named::Registry(candidates)) = name::read(text, &registries) {
+        for reference in candidates {
+            if let Some(image) = store.find(&name::full(&reference))? {
+                return Ok(Some(image));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The image of a name, or an error that says how to get it.
+///
+/// # Errors
+/// [`RunnerError::NotFound`]; as [`find`].
+pub(crate) fn here(store: &Store, text: &str) -> Result<Image> {
+    find(store, text, &Access::default())?.ok_or_else(|| {
+        RunnerError::NotFound(format!("no image {text}: `berth-runner images` lists them, `pull` brings one"))
+    })
+}
+
+fn is_id(text: &str, image: &Image) -> bool {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    !hex.is_empty() && image.id.hex().starts_with(hex)
 }

@@ -68,7 +68,7 @@ impl Sink for DockerSink {
             keeps_manifest: false,
             concurrent: self.output.concurrent(),
             trust_current: false,
-            config_first: false,
+            unpacks: false,
         }
     }
 

@@ -208,6 +208,7 @@ pub(super) struct State {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Call {
+    Expect,
     Reuse(Digest),
     Put(Digest),
     Manifest(Digest, Role),
@@ -227,7 +228,7 @@ impl Default for Heap {
                 keeps_manifest: true,
                 concurrent: true,
                 trust_current: true,
-                config_first: false,
+                unpacks: false,
             },
             state: Mutex::default(),
             refuses: BTreeSet::new(),
@@ -272,6 +273,13 @@ impl Sink for Heap {
 
     async fn current(&self) -> Result<Option<Descriptor>> {
         Ok(self.state().top.clone())
+    }
+
+    async fn expect(&self, _image: &berth_oci::Manifest) -> Result<()> {
+        if self.traits.unpacks {
+            self.note(Call::Expect);
+        }
+        Ok(())
     }
 
     async fn reuse(&self, blob: &Descriptor, _mount_from: &[RepoName]) -> Result<Reuse> {

@@ -59,7 +59,7 @@ proptest! {
                     }
                     prop_assert!(there.insert(manifest.clone()));
                 }
-                Call::Reuse(_) | Call::Signatures(_) => {}
+                Call::Expect | Call::Reuse(_) | Call::Signatures(_) => {}
                 Call::Commit => prop_assert!(false, "a commit before the end"),
             }
         }
@@ -136,4 +136,15 @@ async fn a_copy_that_is_dropped_leaves_no_name_and_nothing_on_its_way() {
     }
     let state = heap.state();
     assert_eq!((state.puts_at_once, state.manifests.len(), state.top.is_none()), (0, 0, true));
+}
+
+#[tokio::test]
+async fn a_sink_that_unpacks_learns_of_the_image_and_has_its_configuration_before_a_layer_is_asked_for() {
+    let (mut shelf, mut heap) = (Shelf::default(), Heap::default());
+    heap.traits.unpacks = true;
+    shelf.image(b"{}", &[b"1", b"a longer one", b"3"]);
+    run(&session(), &shelf, &heap, &Options::default(), &Log::default()).await.unwrap();
+    let calls = heap.calls();
+    let config = digest(b"{}");
+    assert_eq!(calls[..3], [Call::Expect, Call::Reuse(config.clone()), Call::Put(config)]);
 }

@@ -21,7 +21,7 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 fn cgroup_of(record: &Record) -> Result<Cgroup, RuntimeError> {
     match &record.cgroup {
         Some(cgroup) => Ok(cgroup.clone()),
-        None => Cgroup::create(record.driver, record.cgroups_path.as_deref(), record.id.as_str(), None),
+        None => Cgroup::left_over(record.driver, record.cgroups_path.as_deref(), record.id.as_str()),
     }
 }
 

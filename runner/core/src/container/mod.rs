@@ -186,6 +186,14 @@ pub struct Details {
     pub owner: u32,
 }
 
+/// Sends a signal to the process of a handle, such as [`Started::pidfd`].
+///
+/// # Errors
+/// `ESRCH` where it ended.
+pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> std::io::Result<()> {
+    crate::sys::signal::pidfd_send_signal(process, signal)
+}
+
 /// What the kernel says about a container now.
 fn condition(folder: &Folder, record: &Record) -> Result<Status, RuntimeError> {
     let init = record.init.as_ref().map(record::Incarnation::open).transpose()?.flatten();
@@ -329,6 +337,19 @@ impl Container {
             return Ok(None);
         };
         Ok(init.child()?.map(|child| child.pid))
+    }
+
+    /// The process of its configuration, to run another program as it would run.
+    ///
+    /// # Errors
+    /// Where the configuration cannot be read.
+    pub fn process(&self) -> Result<Process, RuntimeError> {
+        let spec = self.folder()?.read_spec()?;
+        spec.and_then(|spec| spec.process().clone()).ok_or_else(|| RuntimeError::State {
+            id: self.id.clone(),
+            is: Status::Stopped,
+            wants: "its creation was interrupted: delete it by force",
+        })
     }
 
     /// Lets the first process become the container's program. Returns when exec went well.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Rootfs, RootfsOf};
 use crate::{
     Cgroup, CgroupDriver,
-    sys::testing::{become_root_of, in_child, unshare},
+    sys::testing::{alone, become_root_of, in_child, unshare},
 };
 
 /// A bundle in a folder of its own.
@@ -117,28 +117,30 @@ fn proc() -> Value {
 
 #[test]
 fn a_root_has_its_mounts_and_nothing_of_the_host() {
-    let bundle = Bundle::new()
-        .mount(proc())
-        .mount(json!({"destination": "/dev", "type": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=64k"]}))
-        .mount(json!({"destination": "/dev/pts", "type": "devpts", "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]}))
-        .mount(json!({"destination": "/dev/mqueue", "type": "mqueue", "options": ["nosuid", "noexec", "nodev"]}))
-        .mount(json!({"destination": "/sys", "type": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]}));
-    fs::write(bundle.rootfs().join("here"), "yes").unwrap();
-    let seen = bundle
-        .run(|| {
-            assert!(mounted("/dev").unwrap().contains("rw,nosuid"), "{:?}", mounted("/dev"));
-            assert!(mounted("/sys").unwrap().contains("ro,nosuid,nodev,noexec"));
-            assert!(mounted("/dev/pts").unwrap().contains("ptmxmode=666"));
-            assert!(fs::write("/sys/kernel/profiling", "0").is_err());
-            let null = fs::metadata("/dev/null").unwrap();
-            assert!(null.file_type().is_char_device() && null.permissions().mode() & 0o777 == 0o666);
-            assert_eq!(fs::read_link("/dev/ptmx").unwrap(), Path::new("pts/ptmx"));
-            let devices: Vec<String> = names("/dev").into_iter().filter(|name| name != "core").collect();
-            format!("{:?} {devices:?}", names("/"))
-        })
-        .unwrap();
-    assert_eq!(
-        seen,
-        r#"["dev", "here", "proc", "sys"] ["fd", "full", "mqueue", "null", "ptmx", "pts", "random", "stderr", "stdin", "stdout", "tty", "urandom", "zero"]"#
-    );
+    alone(|| {
+        let bundle = Bundle::new()
+            .mount(proc())
+            .mount(json!({"destination": "/dev", "type": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=64k"]}))
+            .mount(json!({"destination": "/dev/pts", "type": "devpts", "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]}))
+            .mount(json!({"destination": "/dev/mqueue", "type": "mqueue", "options": ["nosuid", "noexec", "nodev"]}))
+            .mount(json!({"destination": "/sys", "type": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]}));
+        fs::write(bundle.rootfs().join("here"), "yes").unwrap();
+        let seen = bundle
+            .run(|| {
+                assert!(mounted("/dev").unwrap().contains("rw,nosuid"), "{:?}", mounted("/dev"));
+                assert!(mounted("/sys").unwrap().contains("ro,nosuid,nodev,noexec"));
+                assert!(mounted("/dev/pts").unwrap().contains("ptmxmode=666"));
+                assert!(fs::write("/sys/kernel/profiling", "0").is_err());
+                let null = fs::metadata("/dev/null").unwrap();
+                assert!(null.file_type().is_char_device() && null.permissions().mode() & 0o777 == 0o666);
+                assert_eq!(fs::read_link("/dev/ptmx").unwrap(), Path::new("pts/ptmx"));
+                let devices: Vec<String> = names("/dev").into_iter().filter(|name| name != "core").collect();
+                format!("{:?} {devices:?}", names("/"))
+            })
+            .unwrap();
+        assert_eq!(
+            seen,
+            r#"["dev", "here", "proc", "sys"] ["fd", "full", "mqueue", "null", "ptmx", "pts", "random", "stderr", "stdin", "stdout", "tty", "urandom", "zero"]"#
+        );
+    });
 }

@@ -67,7 +67,8 @@ pub(crate) fn spawn(options: CloneOptions<'_>, child: impl FnOnce() -> i32) -> i
         ));
     }
     let mut pidfd: RawFd = -1;
-    let mut flags = options.namespaces | u64::try_from(libc::CLONE_PIDFD).unwrap_or_default();
+    let mut flags =
+        options.namespaces | CLONE_CLEAR_SIGHAND | u64::try_from(libc::CLONE_PIDFD).unwrap_or_default();
     let mut args = CloneArgs {
         pidfd: std::ptr::from_mut(&mut pidfd).expose_provenance() as u64,
         exit_signal: u64::try_from(libc::SIGCHLD).unwrap_or_default(),
@@ -102,6 +103,8 @@ pub(crate) fn spawn(options: CloneOptions<'_>, child: impl FnOnce() -> i32) -> i
     Ok(Child { pid: i32::try_from(pid).map_err(io::Error::other)?, pidfd })
 }
 
+/// The caller's handlers of signals are not the child's: they may write where only the caller reads.
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// How a child ends that panicked.
 const PANICKED: i32 = 70;

@@ -1,6 +1,9 @@
 //! What a process that watches others needs: signals as a descriptor, how a process ended that was another's child,
 //! and memory given back while there is nothing to do.
-#![expect(unsafe_code, reason = "rustix has no signal handlers and masks, no PIDFD_GET_INFO and no safe madvise")]
+#![expect(
+    unsafe_code,
+    reason = "rustix has no signal handlers and masks, no PIDFD_GET_INFO and no safe madvise"
+)]
 
 use std::{
     fs, io,
@@ -220,8 +223,11 @@ mod tests {
     #[test]
     fn how_a_child_of_another_ended_is_known_after_it_was_waited_for() {
         use rustix::process::{Pid, PidfdFlags, pidfd_open};
-        let mut child = std::process::Command::new("/bin/sh").args(["-c", "read x; exit 7"])
-            .stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "read x; exit 7"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         let pid = Pid::from_child(&child);
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         assert_eq!(exit_status_of(pidfd.as_fd()).unwrap(), None, "it lives");

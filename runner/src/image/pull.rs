@@ -1,0 +1,168 @@
+//! From a registry, or another transport's place, into the store.
+
+use berth_copier::{
+    Error, ImageName, Session,
+    copy::{self, Options, retry::retry},
+    error::ResultExt,
+};
+use berth_oci::{Platform, Reference};
+
+use super::{
+    access::Access,
+    config, name,
+    name::Named,
+    progress::Told,
+    runtime::block_on,
+    sink::StoreSink,
+};
+use crate::{
+    error::{Result, RunnerError},
+    store::{Image, Store},
+};
+
+/// How an image is brought here.
+#[derive(Clone)]
+pub(crate) struct Pull<'a> {
+    /// Where to.
+    pub(crate) store: &'a Store,
+    /// How registries are spoken to.
+    pub(crate) access: &'a Access,
+    /// `--platform`; `None` is this machine's.
+    pub(crate) platform: Option<&'a Platform>,
+    /// What people see.
+    pub(crate) told: Told,
+}
+
+impl Pull<'_> {
+    /// Brings the image of a name here: `host/repository:tag`, a short name, or `transport:place`.
+    ///
+    /// # Errors
+    /// The copier's; [`RunnerError::Unsupported`] for an image of another platform.
+    pub(crate) fn pull(&self, text: &str) -> Result<Image> {
+        let session = self.access.session(self.platform)?;
+        let named = name::read(text, session.remote().registries())?;
+        block_on(self.run(&session, text, named))
+    }
+
+    /// Brings every tag of a repository here.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    pub(crate) fn pull_all_tags(&self, text: &str) -> Result<Vec<Image>> {
+        let session = self.access.session(self.platform)?;
+        let Named::Registry(candidates) = name::read(text, session.remote().registries())? else {
+            return Err(RunnerError::Usage(format!("{text}: --all-tags is for repositories of registries")));
+        };
+        let Some(reference) = candidates.into_iter().next() else { return Ok(Vec::new()) };
+        if reference.digest().is_some() || text.ends_with(&format!(":{}", tag(&reference))) {
+            return Err(RunnerError::Usage(format!("{text}: --all-tags takes a name without tag and digest")));
+        }
+        block_on(async {
+            let place = ImageName::Docker { reference: reference.clone(), unknown_digest: false };
+            let source = session.source(&place, &self.access.side()).await?;
+            let tags = match source.repository() {
+                Some(repository) => {
+                    retry(session.settings().retry, async || repository.tags().await).await?
+                }
+                None => Vec::new(),
+            };
+            let mut images = Vec::with_capacity(tags.len());
+            for tag in tags {
+                let one = reference.clone().with_tag(Some(tag));
+                images.push(self.run(&session, &one.to_string(), Named::Registry(vec![one])).await?);
+            }
+            Ok(images)
+        })
+    }
+
+    async fn run(&self, session: &Session, text: &str, named: Named) -> Result<Image> {
+        let candidates = match named {
+            Named::Place(place) => return self.one(session, &place, name::of_place(&place)).await,
+            Named::Registry(candidates) => candidates,
+        };
+        let mut failed = Vec::new();
+        let several = candidates.len() > 1;
+        for reference in candidates {
+            self.told.line(&format!("Trying to pull {reference}..."));
+            let place = ImageName::Docker { reference: reference.clone(), unknown_digest: false };
+            match self.one(session, &place, vec![name::full(&reference)]).await {
+                // Whoever is asked for next may have it.
+                Err(RunnerError::Copier(error)) if several && may_be_elsewhere(&error) => {
+                    failed.push((reference, error));
+                }
+                done => return done,
+            }
+        }
+        Err(none_has_it(text, failed))
+    }
+
+    /// One image, from one place.
+    pub(super) async fn one(&self, session: &Session, place: &ImageName, names: Vec<String>) -> Result<Image> {
+        let side = self.access.side();
+        let store = self.store.clone();
+        let held = tokio::task::spawn_blocking(move || store.hold()).await;
+        let _hold = held.map_err(|gone| RunnerError::Io {
+            what: "waiting for the store".into(),
+            source: std::io::Error::other(gone),
+        })??;
+        let called = place.reference().map_or_else(|| place.to_string(), ToString::to_string);
+        // Signatures are what the policy judges by; they are not kept.
+        let options = Options { remove_signatures: true, ..Options::default() };
+        let mut last = None;
+        let done = retry(session.settings().retry, async || {
+            let sink =
+                StoreSink::new(self.store, &called, names.clone(), self.platform.cloned(), self.told.clone());
+            let source = session.source(place, &side).await.context(format_args!("initializing source {place}"))?;
+            let done = copy::run(session, source.as_ref(), &sink, &options, &self.told).await;
+            last = Some((sink.added(), sink.fault()));
+            done
+        })
+        .await;
+        let (added, fault) = last.unwrap_or_default();
+        let report = match (done, fault) {
+            (Ok(report), _) => report,
+            (Err(_), Some(fault)) => return Err(fault),
+            (Err(error), None) => return Err(platform_refused(error)),
+        };
+        let image = match added {
+            Some(image) => image,
+            // It was here, whole, under this name.
+            None => self.store.find(report.digest.as_str())?.ok_or_else(|| {
+                RunnerError::NotFound(format!("{called} was removed while it was pulled: pull it again"))
+            })?,
+        };
+        config::check_image(self.store, &called, &image, self.platform)?;
+        Ok(image)
+    }
+}
+
+fn tag(reference: &Reference) -> String {
+    reference.tag().map(ToString::to_string).unwrap_or_default()
+}
+
+fn may_be_elsewhere(error: &Error) -> bool {
+    matches!(
+        error.root(),
+        Error::NotFound { .. } | Error::Authentication { .. } | Error::Network { .. } | Error::Registry { .. }
+    )
+}
+
+/// A registry that has the name for other platforms alone is no image that is missing.
+fn platform_refused(error: Error) -> RunnerError {
+    match error.root() {
+        Error::NotFound { what, .. } if what.starts_with("no image found in ") => {
+            RunnerError::Unsupported(format!("{}: --platform asks for another", error.root()))
+        }
+        _ => RunnerError::Copier(error),
+    }
+}
+
+fn none_has_it(text: &str, mut failed: Vec<(Reference, Error)>) -> RunnerError {
+    if failed.len() == 1
+        && let Some((_, error)) = failed.pop()
+    {
+        return RunnerError::Copier(error);
+    }
+    let tried: Vec<String> = failed.iter().map(|(reference, error)| format!("{reference}: {error}")).collect();
+    RunnerError::NotFound(format!("{text} is at none of the registries that were asked: {}", tried.join("; ")))
+}

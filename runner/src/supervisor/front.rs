@@ -1,0 +1,141 @@
+//! The caller's input and output, where the supervisor is the command itself.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::{
+    event::PollFlags,
+    fs::{FileType, fstat},
+    io::Errno,
+};
+
+use super::terminal::Raw;
+
+/// What may be written at once where `poll` said that something may be: so much fits into a pipe then, and the write
+/// does not wait.
+const AT_ONCE: usize = 4096;
+
+/// A file, pipe or terminal that takes what it can.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    fd: Option<OwnedFd>,
+    pending: Vec<u8>,
+    regular: bool,
+}
+
+impl Sink {
+    /// Writes to `fd`.
+    pub(crate) fn new(fd: Option<OwnedFd>) -> Self {
+        let regular = fd
+            .as_ref()
+            .and_then(|fd| fstat(fd).ok())
+            .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        Self { fd, pending: Vec::new(), regular }
+    }
+
+    /// Whether something waits to be taken.
+    pub(crate) fn waits(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether its reader went away, or there never was one.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.fd.is_none()
+    }
+
+    /// Takes text; what cannot be written waits.
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        if self.fd.is_some() {
+            self.pending.extend_from_slice(text);
+            if self.regular {
+                self.flush();
+            }
+        }
+    }
+
+    /// Writes one piece, after `poll` said so.
+    pub(crate) fn write_piece(&mut self) {
+        let Some(fd) = &self.fd else { return };
+        let length = if self.regular { self.pending.len() } else { self.pending.len().min(AT_ONCE) };
+        match rustix::io::write(fd, &self.pending[..length]) {
+            Ok(written) => {
+                self.pending.drain(..written);
+                if self.pending.is_empty() {
+                    self.pending = Vec::new();
+                }
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_reader_is_gone) => {
+                self.fd = None;
+                self.pending = Vec::new();
+            }
+        }
+    }
+
+    /// Writes all that waits, however long that takes.
+    pub(crate) fn flush(&mut self) {
+        while self.waits() {
+            if let Some(fd) = &self.fd
+                && super::parcel::ready(fd.as_fd(), PollFlags::OUT, None).is_err()
+            {
+                return;
+            }
+            self.write_piece();
+        }
+    }
+
+    /// The descriptor, while something waits.
+    pub(crate) fn poll(&self) -> Option<BorrowedFd<'_>> {
+        self.fd.as_ref().filter(|_| self.waits()).map(AsFd::as_fd)
+    }
+}
+
+/// The caller's three.
+#[derive(Debug)]
+pub(crate) struct Front {
+    /// Read while the container takes input.
+    pub(crate) input: Option<OwnedFd>,
+    /// Standard output.
+    pub(crate) out: Sink,
+    /// Standard error.
+    pub(crate) err: Sink,
+    /// Signals are handed on to the container.
+    pub(crate) sig_proxy: bool,
+    /// The terminal, made raw until this is dropped.
+    pub(crate) raw: Option<Raw>,
+}
+
+impl Front {
+    /// Whether something waits to be taken; then no more is read from the container.
+    pub(crate) fn waits(&self) -> bool {
+        self.out.waits() || self.err.waits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_full_pipe_does_not_hold_the_writer() {
+        let (mut read, write) = std::io::pipe().unwrap();
+        let mut sink = Sink::new(Some(OwnedFd::from(write)));
+        sink.push(&vec![b'x'; 200_000]);
+        let mut pieces = 0;
+        while let Some(fd) = sink.poll() {
+            let now = Some(std::time::Instant::now());
+            if !super::super::parcel::ready(fd, PollFlags::OUT, now).unwrap() {
+                break;
+            }
+            sink.write_piece();
+            pieces += 1;
+        }
+        assert!(sink.waits() && pieces >= 15, "{pieces}");
+        let mut taken = vec![0; 65_536];
+        read.read_exact(&mut taken).unwrap();
+        drop(read);
+        sink.write_piece();
+        assert!(sink.is_closed() && !sink.waits(), "a reader that is gone ends it");
+    }
+}
