@@ -28,6 +28,7 @@ pub use container::{
 pub use error::{During, RuntimeError, SpecFault};
 pub use features::{CgroupVersion, Features};
 pub use own_program::protect_own_program;
+pub use process::ids::mapped_user_namespace;
 pub use rootfs::idmap::{id_mapped_clone, make_user_namespace};
 pub use seccomp::default_profile;
 pub use sys::watching::{
