@@ -281,4 +281,35 @@ mod tests {
             std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap().trim().parse().unwrap();
         assert_eq!(kernel_capabilities().unwrap().len(), (last + 1).min(CAPABILITIES.len()));
     }
+
+    fn status() -> String {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let sets = status.lines().filter_map(|line| line.strip_prefix("Cap")?.split_once(":\t"));
+        sets.map(|(name, bits)| format!("{name} {:x}", u64::from_str_radix(bits, 16).unwrap())).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_kernel_has_the_sets_that_were_set_and_no_others() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "capabilities are set by root");
+            return;
+        }
+        crate::sys::testing::alone(|| {
+            let sets = Sets { bounding: 0x0f, effective: 0x03, inheritable: 0x05, permitted: 0x07, ambient: 0x04 };
+            let had = crate::sys::testing::in_child(move || {
+                // What was ambient before is not to stay.
+                let mut all = thread::capabilities(None).unwrap();
+                all.inheritable = CapabilitySet::CHOWN | CapabilitySet::FOWNER;
+                thread::set_capabilities(None, all).unwrap();
+                thread::configure_capability_in_ambient_set(CapabilitySet::CHOWN, true).unwrap();
+                sets.drop_bounding().unwrap();
+                sets.apply().unwrap();
+                // Once more, without the right to drop: nothing is left to drop.
+                sets.drop_bounding().unwrap();
+                status()
+            })
+            .unwrap();
+            assert_eq!(had, "Inh 5 Prm 7 Eff 3 Bnd f Amb 4");
+        });
+    }
 }
