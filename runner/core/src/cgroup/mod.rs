@@ -421,4 +421,6 @@ fn processes_below(folder: &Path) -> Result<Vec<i32>, RuntimeError> {
 }
 
 #[cfg(test)]
+mod kernel_tests;
+#[cfg(test)]
 mod tests;
