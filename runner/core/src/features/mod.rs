@@ -1,17 +1,14 @@
 //! What the kernel offers, read from `/proc` and `/sys` without changing anything.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+mod calls;
+mod sub_ids;
+
+use std::{fs, io, path::Path};
 
 use oci_spec::runtime::LinuxIdMappingBuilder;
-use rustix::{
-    fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags},
-    io::Errno,
-    mount::FsOpenFlags,
-};
+use rustix::fs::{Access, AtFlags, CWD};
 
+pub use self::{calls::Calls, sub_ids::SubIds};
 use crate::{RuntimeError, rootfs::idmap, sys};
 
 /// Which control groups are mounted.
@@ -81,117 +78,11 @@ pub struct Controller {
     pub writable: bool,
 }
 
-/// Ranges of ids of an ordinary user, and the programs that hand them out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SubIds {
-    /// `newuidmap`, where it is found.
-    pub newuidmap: Option<PathBuf>,
-    /// `newgidmap`, where it is found.
-    pub newgidmap: Option<PathBuf>,
-    /// How many user ids `/etc/subuid` gives to this user.
-    pub users: u64,
-    /// How many group ids `/etc/subgid` gives to this user.
-    pub groups: u64,
-}
-
-/// System calls that are used where they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Calls {
-    /// `fsopen` and its kin (Linux 5.2).
-    pub mount_api: bool,
-    /// `openat2` (Linux 5.6).
-    pub openat2: bool,
-    /// `clone3` (Linux 5.3).
-    pub clone3: bool,
-    /// `clone3` into a control group (Linux 5.7).
-    pub clone_into_cgroup: bool,
-    /// `pidfd_open` (Linux 5.3).
-    pub pidfd: bool,
-    /// `close_range` (Linux 5.9).
-    pub close_range: bool,
-    /// `mount_setattr`, which maps the ids of mounts (Linux 5.12).
-    pub mount_setattr: bool,
-}
-
-impl Calls {
-    fn probe(kernel: &str) -> Self {
-        // What is refused for its argument, or to this user, is there.
-        let there = |answer: rustix::io::Result<()>| answer != Err(Errno::NOSYS);
-        let clone3 = sys::calls::has_clone3();
-        let open = rustix::fs::openat2(
-            CWD,
-            "/",
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-            ResolveFlags::empty(),
-        );
-        let own =
-            rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
-        let mount_api = there(rustix::mount::fsopen("", FsOpenFlags::FSOPEN_CLOEXEC).map(drop));
-        Self {
-            mount_api,
-            openat2: there(open.map(drop)),
-            clone3,
-            clone_into_cgroup: clone3 && at_least(kernel, 5, 7),
-            pidfd: there(own.map(drop)),
-            close_range: sys::calls::has_close_range(),
-            mount_setattr: mount_api && at_least(kernel, 5, 12),
-        }
-    }
-}
-
 /// Whether a release (`6.1.0-18-amd64`) is as new as that.
 fn at_least(release: &str, major: u32, minor: u32) -> bool {
     let mut numbers =
         release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
-}
-
-/// How many ids a file gives to a user, who stands in it by name or by number.
-fn given(text: &str, name: Option<&str>, id: u32) -> u64 {
-    let of = |line: &str| {
-        let mut cells = line.split(':');
-        let user = cells.next()?;
-        let count: u64 = cells.nth(1)?.trim().parse().ok()?;
-        (Some(user) == name || user == id.to_string()).then_some(count)
-    };
-    text.lines().filter_map(of).sum()
-}
-
-/// The name of a user in `/etc/passwd`.
-fn user_name(passwd: &str, id: u32) -> Option<&str> {
-    passwd.lines().find_map(|line| {
-        let mut cells = line.split(':');
-        let name = cells.next()?;
-        (cells.nth(1)? == id.to_string()).then_some(name)
-    })
-}
-
-impl SubIds {
-    fn probe(root: &Path) -> io::Result<Self> {
-        let program = |name: &str| {
-            let places = [
-                "usr/bin",
-                "bin",
-                "usr/local/bin",
-                "usr/sbin",
-                "run/current-system/sw/bin",
-                "run/wrappers/bin",
-            ];
-            places.iter().map(|place| root.join(place).join(name)).find(|path| path.exists())
-        };
-        let id = rustix::process::getuid().as_raw();
-        let passwd = read(&root.join("etc/passwd"))?.unwrap_or_default();
-        let name = user_name(&passwd, id);
-        let count =
-            |file: &str| Ok::<_, io::Error>(given(&read(&root.join(file))?.unwrap_or_default(), name, id));
-        Ok(Self {
-            newuidmap: program("newuidmap"),
-            newgidmap: program("newgidmap"),
-            users: count("etc/subuid")?,
-            groups: count("etc/subgid")?,
-        })
-    }
 }
 
 fn writable(folder: &Path) -> bool {
@@ -332,13 +223,6 @@ mod tests {
     fn a_release_is_compared_by_its_numbers() {
         assert!(at_least("6.1.0-18-amd64", 5, 14) && at_least("5.14.0", 5, 14) && at_least("10.0", 9, 99));
         assert!(!at_least("5.4.0-150-generic", 5, 14) && !at_least("4.19", 5, 0) && !at_least("", 1, 0));
-    }
-
-    #[test]
-    fn ids_are_given_by_name_and_by_number() {
-        let text = "anna:100000:65536\nbert:1:1\n1000:200000:10\nbroken\n";
-        assert_eq!([given(text, Some("anna"), 1000), given(text, None, 7)], [65546, 0]);
-        assert_eq!(user_name("root:x:0:0::/root:/bin/sh\nanna:x:1000:1000::/:/bin/sh\n", 1000), Some("anna"));
     }
 
     #[test]
