@@ -10,7 +10,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use berth_runtime::{CgroupDriver, Container, ContainerId, Create, Exec, Runtime, RuntimeError, Started, Stdio};
+use berth_runtime::{
+    CgroupDriver, Container, ContainerId, Create, Exec, Runtime, RuntimeError, Started, Stdio,
+};
 use oci_spec::runtime::Spec;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde_json::{Value, json};
@@ -19,9 +21,9 @@ use tempfile::TempDir;
 /// Begins the names of folders and containers, so that what is left of them is found.
 pub(crate) const PREFIX: &str = "berthcore";
 
-const APPLETS: [&str; 26] = [
-    "cat", "chmod", "date", "echo", "env", "false", "grep", "head", "hostname", "id", "ip", "kill", "ls", "mkdir", "nice",
-    "ps", "pwd", "readlink", "sh", "sleep", "stat", "stty", "touch", "true", "tty", "ulimit",
+const APPLETS: [&str; 25] = [
+    "cat", "chmod", "date", "echo", "env", "false", "grep", "head", "hostname", "id", "ip", "kill", "ls",
+    "mkdir", "ps", "pwd", "readlink", "sh", "sleep", "stat", "stty", "touch", "true", "tty", "mount",
 ];
 
 /// A folder with a bundle, a folder for states, and containers that are deleted when it is dropped.
@@ -41,9 +43,8 @@ pub(crate) struct Said {
 
 /// A shell script in namespaces of its own, but for the user and time namespaces.
 pub(crate) fn config(script: &str) -> Value {
-    let namespaces: Vec<Value> = ["pid", "ipc", "uts", "mount", "cgroup", "network"]
-        .map(|kind| json!({"type": kind}))
-        .to_vec();
+    let namespaces: Vec<Value> =
+        ["pid", "ipc", "uts", "mount", "cgroup", "network"].map(|kind| json!({"type": kind})).to_vec();
     json!({
         "ociVersion": "1.2.0",
         "root": {"path": "rootfs"},
@@ -74,9 +75,15 @@ impl Bundle {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let bin = folder.path().join("rootfs/bin");
         fs::create_dir_all(&bin).unwrap();
-        fs::create_dir(folder.path().join("rootfs/etc")).unwrap();
-        fs::write(folder.path().join("rootfs/etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/srv/web:/bin/sh\n")
-            .unwrap();
+        // Users of namespaces of their own can make nothing in a root that is root's.
+        for name in ["etc", "proc", "dev", "tmp"] {
+            fs::create_dir(folder.path().join("rootfs").join(name)).unwrap();
+        }
+        fs::write(
+            folder.path().join("rootfs/etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/srv/web:/bin/sh\n",
+        )
+        .unwrap();
         if fs::hard_link("/bin/busybox", bin.join("busybox")).is_err() {
             fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
         }
@@ -111,11 +118,18 @@ impl Bundle {
     }
 
     pub(crate) fn remove_namespace(&mut self, kind: &str) {
-        self.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != kind);
+        self.config["linux"]["namespaces"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|namespace| namespace["type"] != kind);
     }
 
     pub(crate) fn runtime(&self) -> Runtime {
-        Runtime { root: self.folder.path().join("states"), cgroups: CgroupDriver::Folder, seccomp_cache: None }
+        Runtime {
+            root: self.folder.path().join("states"),
+            cgroups: CgroupDriver::Folder,
+            seccomp_cache: None,
+        }
     }
 
     pub(crate) fn spec(&self) -> Spec {
@@ -211,7 +225,8 @@ impl Drop for Bundle {
 
 /// How it ended: its code, or its signal as a negative number.
 pub(crate) fn wait(started: &Started) -> i32 {
-    let status = rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(started.pidfd.as_fd()), WaitIdOptions::EXITED));
+    let status =
+        rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(started.pidfd.as_fd()), WaitIdOptions::EXITED));
     let status = status.unwrap().unwrap();
     status.exit_status().or_else(|| status.terminating_signal().map(|signal| -signal)).unwrap()
 }

@@ -9,24 +9,29 @@ use crate::{
     harness::{Test, tests},
 };
 
-pub(crate) const TESTS: &[Test] = tests![
-    making_entering_and_deleting_changes_nothing_of_the_caller,
-    a_caller_with_threads_is_refused,
-];
+pub(crate) const TESTS: &[Test] =
+    tests![making_entering_and_deleting_changes_nothing_of_the_caller, a_caller_with_threads_is_refused,];
 
 fn own() -> Vec<String> {
     let mut facts = vec![std::env::current_dir().unwrap().display().to_string()];
-    for kind in ["mnt", "net", "ipc", "uts", "pid", "pid_for_children", "cgroup", "user", "time", "time_for_children"] {
+    for kind in
+        ["mnt", "net", "ipc", "uts", "pid", "pid_for_children", "cgroup", "user", "time", "time_for_children"]
+    {
         facts.push(fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().display().to_string());
     }
     for file in ["cgroup", "oom_score_adj", "limits", "loginuid", "uid_map", "personality"] {
         facts.push(fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default());
     }
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let fixed = ["Umask", "Uid", "Gid", "Groups", "Sig", "Cap", "NoNewPrivs", "Seccomp", "Threads", "Cpus_allowed"];
-    facts.extend(status.lines().filter(|line| fixed.iter().any(|name| line.starts_with(name))).map(str::to_owned));
-    let mut open: Vec<String> =
-        fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let fixed =
+        ["Umask", "Uid", "Gid", "Groups", "Sig", "Cap", "NoNewPrivs", "Seccomp", "Threads", "Cpus_allowed"];
+    facts.extend(
+        status.lines().filter(|line| fixed.iter().any(|name| line.starts_with(name))).map(str::to_owned),
+    );
+    let mut open: Vec<String> = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     open.sort();
     facts.push(open.join(" "));
     facts.push(format!("{:?}", rustix::process::dumpable_behavior().unwrap()));

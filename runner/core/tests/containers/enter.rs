@@ -30,7 +30,9 @@ fn a_further_process_is_in_all_namespaces_and_in_the_group() {
     let (container, started) = bundle.start();
     let said = bundle.exec(&container, &bundle.process(TELL)).unwrap();
     assert_eq!(said.code, 0, "{said:?}");
-    for (kind, inside) in ["mnt", "net", "ipc", "uts", "pid", "cgroup", "user", "time"].iter().zip(said.out.lines()) {
+    for (kind, inside) in
+        ["mnt", "net", "ipc", "uts", "pid", "cgroup", "user", "time"].iter().zip(said.out.lines())
+    {
         let theirs = fs::read_link(format!("/proc/{}/ns/{kind}", started.pid)).unwrap();
         assert_eq!(inside, theirs.to_str().unwrap());
     }
@@ -53,8 +55,15 @@ fn what_cannot_be_executed_is_told() {
     let bundle = Bundle::new("sleep 100");
     fs::write(bundle.path("rootfs/bin/plain"), "").unwrap();
     fs::write(bundle.path("rootfs/bin/broken"), [0; 8]).unwrap();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut fs::metadata(bundle.path("rootfs/bin/broken")).unwrap().permissions(), 0o755);
-    fs::set_permissions(bundle.path("rootfs/bin/broken"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::os::unix::fs::PermissionsExt::set_mode(
+        &mut fs::metadata(bundle.path("rootfs/bin/broken")).unwrap().permissions(),
+        0o755,
+    );
+    fs::set_permissions(
+        bundle.path("rootfs/bin/broken"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
     let (container, _started) = bundle.start();
     for (program, wanted) in [
         ("nothing", "nothing: executable file not found in $PATH: No such file or directory (os error 2)"),
@@ -133,7 +142,8 @@ fn u16_a_further_process_gets_no_door_to_the_host() {
         assert!(bundle.exec(&container, &process).is_err(), "{number}");
     }
     drop(host);
-    let said = bundle.exec(&container, &bundle.process("ls /proc/self/fd | grep -v -x -E '[0-3]'; true")).unwrap();
+    let said =
+        bundle.exec(&container, &bundle.process("ls /proc/self/fd | grep -v -x -E '[0-3]'; true")).unwrap();
     // 3 is what ls reads.
     assert_eq!(said.out, "", "{said:?}");
     container.delete(true).unwrap();

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     bundle::{Bundle, wait},
     driver,
-    harness::{Test, tests},
+    harness::{Test, tests, until},
 };
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -94,11 +94,11 @@ fn what_runs_is_not_deleted_without_force() {
 }
 
 fn signals_reach_the_first_process_and_all_processes() {
-    let bundle = Bundle::new("trap 'exit 9' USR1; (trap 'echo child; exit' USR1; echo ready; while :; do sleep 0.01; done) & while :; do sleep 0.01; done");
+    let bundle = Bundle::new(
+        "trap 'exit 9' USR1; (trap 'echo child; exit' USR1; echo ready; while :; do sleep 0.01; done) & while :; do sleep 0.01; done",
+    );
     let (container, started) = bundle.start();
-    while std::fs::read_to_string(bundle.path("out")).unwrap() != "ready\n" {
-        std::thread::yield_now();
-    }
+    until("the child is ready", || std::fs::read_to_string(bundle.path("out")).unwrap() == "ready\n");
     container.kill(Signal::USR1.as_raw(), true).unwrap();
     assert_eq!(wait(&started), 9);
     container.delete(false).unwrap();
@@ -143,7 +143,8 @@ fn containers_are_listed_until_they_are_deleted() {
     let bundle = Bundle::new("true");
     assert!(bundle.runtime().list().unwrap().is_empty());
     let (container, _started) = bundle.create().unwrap();
-    let listed: Vec<_> = bundle.runtime().list().unwrap().iter().map(|container| container.id().clone()).collect();
+    let listed: Vec<_> =
+        bundle.runtime().list().unwrap().iter().map(|container| container.id().clone()).collect();
     assert_eq!(listed, [bundle.id.clone()]);
     container.delete(false).unwrap();
     assert!(bundle.runtime().list().unwrap().is_empty());
@@ -189,12 +190,13 @@ fn a_caller_that_ends_takes_its_container_along_unless_it_is_detached() {
     std::io::Read::read_to_end(caller.stdout.as_mut().unwrap(), &mut Vec::new()).unwrap();
     caller.wait().unwrap();
     let container = bundle.runtime().open(&bundle.id).unwrap();
-    assert_eq!(container.status().unwrap(), Status::Stopped);
+    until("it ends with its caller", || container.status().unwrap() == Status::Stopped);
     container.delete(false).unwrap();
 
     let bundle = Bundle::new("sleep 100");
     bundle.write();
-    let output = driver::command("create", &bundle).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let output =
+        driver::command("create", &bundle).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     assert!(output.success());
     let container = bundle.runtime().open(&bundle.id).unwrap();
     assert_eq!(container.status().unwrap(), Status::Created);

@@ -35,7 +35,9 @@ const TELL: &str = "for kind in mnt net ipc uts pid cgroup user time; do readlin
 
 fn of(pid: &str) -> Vec<String> {
     KINDS
-        .map(|(_, name)| fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap().to_str().unwrap().to_owned())
+        .map(|(_, name)| {
+            fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap().to_str().unwrap().to_owned()
+        })
         .to_vec()
 }
 

@@ -9,8 +9,10 @@ use crate::{
     harness::{Test, tests},
 };
 
-pub(crate) const TESTS: &[Test] =
-    tests![the_runtimes_program_cannot_be_written_from_a_container, the_runtime_hides_while_it_enters_a_container];
+pub(crate) const TESTS: &[Test] = tests![
+    the_runtimes_program_cannot_be_written_from_a_container,
+    the_runtime_hides_while_it_enters_a_container
+];
 
 fn the_runtimes_program_cannot_be_written_from_a_container() {
     // The container has this very program executed in it, as it could by `#!/proc/self/exe`, holds its file, waits until
@@ -20,7 +22,9 @@ fn the_runtimes_program_cannot_be_written_from_a_container() {
     bundle.set("/linux/namespaces", json!([{"type": "mount"}]));
     for folder in ["/lib", "/lib64", "/usr/lib"] {
         let mounts = bundle.config["mounts"].as_array_mut().unwrap();
-        mounts.push(json!({"destination": folder, "type": "none", "source": folder, "options": ["rbind", "ro"]}));
+        mounts.push(
+            json!({"destination": folder, "type": "none", "source": folder, "options": ["rbind", "ro"]}),
+        );
     }
     let sets = json!(["CAP_KILL", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER"]);
     bundle.set("/process/capabilities", json!({"bounding": sets, "effective": sets, "permitted": sets}));
@@ -31,7 +35,11 @@ fn the_runtimes_program_cannot_be_written_from_a_container() {
         started.pid
     );
     let said = bundle.exec(&container, &bundle.process(&script)).unwrap();
-    assert!(said.out.contains("/proc/self/fd/9: Read-only file system") || said.err.contains("Read-only file system"), "{said:?}");
+    assert!(
+        said.out.contains("/proc/self/fd/9: Read-only file system")
+            || said.err.contains("Read-only file system"),
+        "{said:?}"
+    );
     assert!(said.out.contains("chmod: /proc/self/fd/9: Read-only file system"), "{said:?}");
     container.delete(true).unwrap();
     assert!(fs::metadata("/proc/self/exe").is_ok());
@@ -41,7 +49,8 @@ fn the_runtime_hides_while_it_enters_a_container() {
     // Before exec the process that waits for its start is the runtime: its files are root's and nobody else's.
     let bundle = Bundle::new("true").with("/process/user", json!({"uid": 33, "gid": 33}));
     let (container, started) = bundle.create().unwrap();
-    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{}/exe", started.pid)).unwrap());
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{}/exe", started.pid)).unwrap());
     assert_eq!(owner, 0, "a process that can be traced has files of its user's");
     container.delete(true).unwrap();
 }

@@ -55,7 +55,8 @@ fn a_further_process_gets_a_terminal() {
     let mut process = bundle.process("tty; exit 3");
     process["terminal"] = json!(true);
     let process = serde_json::from_value(process).unwrap();
-    let started = container.exec(&Exec { process: &process, stdio: Stdio::Terminal, preserve_fds: 0 }).unwrap();
+    let started =
+        container.exec(&Exec { process: &process, stdio: Stdio::Terminal, preserve_fds: 0 }).unwrap();
     let said = read_all(started.terminal.as_ref().unwrap().try_clone().unwrap());
     assert_eq!((wait(&started), said.as_str()), (3, "/dev/pts/0\n"));
     container.delete(true).unwrap();
@@ -71,7 +72,8 @@ fn the_master_is_sent_to_a_console_socket() {
     let mut name = [0; 64];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(&connection, &mut [IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let got = recvmsg(&connection, &mut [IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC)
+        .unwrap();
     assert!(got.bytes > 0, "callers read a name with it");
     let master = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),

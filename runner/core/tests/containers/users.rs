@@ -32,11 +32,15 @@ fn with_ids(bundle: &mut Bundle, ids: &serde_json::Value) {
 }
 
 fn root_maps_any_ids() {
-    let mut bundle = Bundle::new("id -u; cat /proc/self/uid_map /proc/self/gid_map; touch /tmp/x; stat -c %u /tmp/x");
-    with_ids(&mut bundle, &json!([
-        {"containerID": 0, "hostID": 300_000, "size": 10},
-        {"containerID": 10, "hostID": 400_000, "size": 5},
-    ]));
+    let mut bundle =
+        Bundle::new("id -u; cat /proc/self/uid_map /proc/self/gid_map; touch /tmp/x; stat -c %u /tmp/x");
+    with_ids(
+        &mut bundle,
+        &json!([
+            {"containerID": 0, "hostID": 300_000, "size": 10},
+            {"containerID": 10, "hostID": 400_000, "size": 5},
+        ]),
+    );
     bundle.set("/process/user", json!({"uid": 12, "gid": 1}));
     let said = bundle.run();
     let numbers: Vec<&str> = said.out.split_whitespace().collect();
@@ -63,7 +67,7 @@ fn as_nobody(bundle: &mut Bundle) -> Output {
     let program = driver::program(bundle.folder.path());
     let id = NOBODY.to_string();
     let output = Command::new("setpriv")
-        .args(["--reuid", &id, "--regid", &id, "--clear-groups", "--bounding-set", "-all,+setuid,+setgid"])
+        .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
         .arg("--")
         .arg(program)
         .args(["driver", "run"])
@@ -110,10 +114,13 @@ fn an_ordinary_user_maps_its_ranges() {
     let _uids = Line::add("/etc/subuid", "nobody:500000:1000");
     let _gids = Line::add("/etc/subgid", "nobody:500000:1000");
     let mut bundle = Bundle::new("id; cat /proc/self/setgroups; exit 0");
-    with_ids(&mut bundle, &json!([
-        {"containerID": 0, "hostID": NOBODY, "size": 1},
-        {"containerID": 1, "hostID": 500_000, "size": 1000},
-    ]));
+    with_ids(
+        &mut bundle,
+        &json!([
+            {"containerID": 0, "hostID": NOBODY, "size": 1},
+            {"containerID": 1, "hostID": 500_000, "size": 1000},
+        ]),
+    );
     bundle.set("/process/user", json!({"uid": 33, "gid": 34, "additionalGids": [35]}));
     let output = as_nobody(&mut bundle);
     assert_eq!(said(&output), ("uid=33(web) gid=34 groups=35\nallow\n".into(), String::new()));
