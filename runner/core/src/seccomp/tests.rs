@@ -184,13 +184,13 @@ fn narrow(arch: Arch) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn a_program_means_what_its_profile_says(
         profile in profiles(),
         native in prop_oneof![Just(Arch::X86_64), Just(Arch::Aarch64)],
-        calls in prop::collection::vec((0usize..12, prop::array::uniform6(values())), 60),
+        calls in prop::collection::vec((0usize..12, prop::array::uniform6(values())), 30),
     ) {
         let Ok(policy) = policy::Policy::of(&profile, native) else {
             // Two actions for one call without conditions; its own test says so.
@@ -208,7 +208,13 @@ proptest! {
             for (name, args) in &calls {
                 let Some(&number) = numbers.get(NAMES[*name]) else { continue };
                 let (answer, _) = interpret(&program, arch.audit(), number, *args);
-                let is_listed = profile.syscalls().iter().flatten().any(|rule| rule.names().iter().any(|n| n == NAMES[*name]));
+                // A rule with the default action says nothing, of ARM's private calls neither.
+                let default = profile.default_action().as_u32(profile.default_errno_ret());
+                let mut rules = profile.syscalls().iter().flatten();
+                let is_listed = rules.any(|rule| {
+                    rule.names().iter().any(|one| one == NAMES[*name])
+                        && rule.action().as_u32(rule.errno_ret()) != default
+                });
                 let expected = match newest {
                     _ if !filtered => KILL,
                     Some(newest) if denies && !is_listed && number > *newest => ENOSYS,
