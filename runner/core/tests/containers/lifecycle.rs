@@ -145,7 +145,7 @@ fn containers_are_listed_until_they_are_deleted() {
     let (container, _started) = bundle.create().unwrap();
     let listed: Vec<_> =
         bundle.runtime().list().unwrap().iter().map(|container| container.id().clone()).collect();
-    assert_eq!(listed, [bundle.id.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&bundle.id));
     container.delete(false).unwrap();
     assert!(bundle.runtime().list().unwrap().is_empty());
 }
