@@ -1,4 +1,6 @@
 //! The runner as its users meet it: the program, run as root and as an ordinary user.
 
+#[path = "it/oci.rs"]
+mod oci;
 #[path = "it/program.rs"]
 mod program;
