@@ -4,3 +4,5 @@
 mod oci;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/rootfs.rs"]
+mod rootfs;
