@@ -1,4 +1,8 @@
 //! The runner as its users meet it: the program, run as root and as an ordinary user.
 
+#[path = "it/oci.rs"]
+mod oci;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/rootfs.rs"]
+mod rootfs;
