@@ -3,7 +3,7 @@
 mod hostile;
 mod layers;
 
-use std::{io::Read, path::PathBuf};
+use std::path::PathBuf;
 
 use berth_oci::{Algorithm, Digest};
 
