@@ -1,5 +1,6 @@
 //! The command line: one file per command. A command parses, calls one function, prints.
 
+mod check;
 mod doctor;
 mod globals;
 mod network;
@@ -26,6 +27,8 @@ struct Cli {
 /// What to do. Each variant is one file; its arguments and its `run` are there.
 #[derive(Subcommand)]
 enum Command {
+    /// Read the whole store again and say what is damaged, or left over
+    Check(check::Arguments),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
     /// Make, list and remove networks
@@ -52,6 +55,7 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
     };
     let globals = &cli.globals;
     match cli.command {
+        Command::Check(arguments) => check::run(globals, &arguments).map_err(own),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::Network(arguments) => network::run(globals, &arguments).map_err(own),
     }

@@ -13,6 +13,7 @@
 //! ```
 
 mod changes;
+mod check;
 mod gc;
 mod images;
 mod key;
@@ -33,6 +34,7 @@ use berth_oci::Digest;
 use jiff::Timestamp;
 
 pub(crate) use changes::Change;
+pub(crate) use check::Report;
 pub(crate) use layer::{Claim, LayerWriter, layer_error};
 pub(crate) use lock::Hold;
 

@@ -34,7 +34,8 @@ fn is_mounted(path: &Path) -> Result<bool> {
 
 fn mapping(maps: &[IdMap]) -> Result<Vec<LinuxIdMapping>> {
     let one = |map: &IdMap| {
-        let built = LinuxIdMappingBuilder::default().container_id(map.container).host_id(map.host).size(map.size);
+        let built =
+            LinuxIdMappingBuilder::default().container_id(map.container).host_id(map.host).size(map.size);
         built.build().map_err(|error| RunnerError::Usage(format!("ids of the user namespace: {error}")))
     };
     maps.iter().map(one).collect()
@@ -114,7 +115,9 @@ impl Store {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(&empty).doing("making", &empty)?;
             lowers.push(&empty);
             if lowers.len() == 1 && upper.is_none() {
-                return Err(RunnerError::Unsupported("the image has no layers: there is nothing to mount".into()));
+                return Err(RunnerError::Unsupported(
+                    "the image has no layers: there is nothing to mount".into(),
+                ));
             }
         }
         let objects = self.folders.objects();
@@ -124,7 +127,10 @@ impl Store {
 
     pub(super) fn lower_of(&self, desired: &Desired) -> Result<Lower> {
         let image = desired.image.as_ref().ok_or_else(|| {
-            RunnerError::Usage(format!("container {} has no image: it runs in a folder of its own", desired.name))
+            RunnerError::Usage(format!(
+                "container {} has no image: it runs in a folder of its own",
+                desired.name
+            ))
         })?;
         let record: Record = files::read_json(&self.record_file(&image.manifest))?.ok_or_else(|| {
             RunnerError::NotFound(format!("the image {} of container {} is gone", image.name, desired.name))
@@ -202,10 +208,12 @@ fn prepare_upper(lower: &Lower, upper: &Path) -> Result<()> {
 fn copy_attributes(from: &Path, to: &Path) -> Result<()> {
     let found = fs::symlink_metadata(from).doing("looking at", from)?;
     chown(to, Some(found.uid()), Some(found.gid())).doing("changing the owner of", to)?;
-    fs::set_permissions(to, fs::Permissions::from_mode(found.mode() & 0o7777)).doing("changing the mode of", to)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(found.mode() & 0o7777))
+        .doing("changing the mode of", to)?;
     for name in super::changes::exported(from)? {
         if let Some(value) = attribute(from, &name)? {
-            rustix::fs::lsetxattr(to, &name, &value, rustix::fs::XattrFlags::empty()).doing("setting attributes of", to)?;
+            rustix::fs::lsetxattr(to, &name, &value, rustix::fs::XattrFlags::empty())
+                .doing("setting attributes of", to)?;
         }
     }
     let time = found.modified().doing("looking at", from)?;

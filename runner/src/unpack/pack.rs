@@ -102,7 +102,14 @@ impl Member<'_> {
             record(&[b"SCHILY.xattr.", name.as_slice()].concat(), value, &mut records);
         }
         if !records.is_empty() {
-            let plain = Member { attributes: &[], name: Vec::new(), link: b"", device: (0, 0), mtime: (0, 0), ..*self };
+            let plain = Member {
+                attributes: &[],
+                name: Vec::new(),
+                link: b"",
+                device: (0, 0),
+                mtime: (0, 0),
+                ..*self
+            };
             out.write_all(&plain.header(b'x', b"./PaxHeaders/entry", records.len() as u64))?;
             records.resize(records.len().next_multiple_of(BLOCK), 0);
             out.write_all(&records)?;

@@ -1,7 +1,11 @@
 //! Of the store as a whole. What writes owners and devices needs root.
 
+mod differential;
 mod hostile;
+mod kill;
 mod layers;
+mod mounts;
+mod named;
 
 use std::path::PathBuf;
 
