@@ -116,9 +116,12 @@ impl Lower {
 
     /// What an entry is.
     pub(super) fn look(&self, path: &Path) -> Result<Option<fs::Metadata>> {
-        match self.stack(path)?.first() {
-            Some(top) => look(top),
-            None => Ok(None),
+        let Some(found) = self.stack(path)?.first().map(|top| look(top)).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        match self.described(path)? {
+            Some(right) if found.is_dir() => look(&right),
+            _ => Ok(Some(found)),
         }
     }
 
@@ -160,6 +163,10 @@ impl Lower {
     /// The folder of a path as the uppermost layer has it that describes it, where a layer above that one only passes
     /// through: overlay would show the folder of the latter.
     pub(super) fn described(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let implies = |facts: &Facts| facts.implied.iter().any(|implied| implied.path() == path);
+        if !self.layers.iter().any(|(_, facts)| implies(facts)) {
+            return Ok(None);
+        }
         let mut passed = false;
         for (tree, facts) in &self.layers {
             for ancestor in path.ancestors().skip(1).filter(|ancestor| !ancestor.as_os_str().is_empty()) {
@@ -177,8 +184,7 @@ impl Lower {
             if !found.is_dir() {
                 return Ok(None);
             }
-            let implied = facts.implied.iter().any(|implied| implied.path() == path);
-            if !implied {
+            if !implies(facts) {
                 return Ok(passed.then_some(at));
             }
             passed = true;

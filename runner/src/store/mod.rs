@@ -22,6 +22,7 @@ mod lock;
 mod lower;
 mod read;
 mod root;
+mod size;
 #[cfg(test)]
 mod tests;
 

@@ -140,7 +140,8 @@ impl Archive {
 pub(crate) fn listing(root: &Path) -> Vec<String> {
     use std::os::unix::fs::MetadataExt;
     fn walk(root: &Path, path: &Path, lines: &mut Vec<String>) {
-        let found = std::fs::symlink_metadata(path).unwrap();
+        let found =
+            std::fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let kind = found.mode() & 0o170_000;
         let target = if found.is_symlink() { std::fs::read_link(path).unwrap() } else { Default::default() };
         let mut buffer = vec![0; 65_536];

@@ -17,7 +17,7 @@ fn sources(folder: &std::path::Path) -> PathBuf {
     std::fs::create_dir(&root).unwrap();
     run(Command::new("cp")
         .arg("-a")
-        .args(["/usr/share/doc/tar", "/usr/share/zoneinfo/Europe", "/bin/tar"])
+        .args(["/usr/share/doc/tar", "/usr/share/zoneinfo/Europe", "/bin/ls"])
         .arg(&root));
     let odd = root.join("odd");
     std::fs::create_dir(&odd).unwrap();

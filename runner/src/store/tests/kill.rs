@@ -59,7 +59,7 @@ fn f24_a_store_is_whole_after_a_kill_at_any_moment() {
             .spawn()
             .unwrap();
         // The moment is what is tried out, no condition is waited for.
-        std::thread::sleep(Duration::from_micros(5_000 + round * 7919 % 90_000));
+        std::thread::sleep(Duration::from_micros(5_000 + round * 79_193 % 300_000));
         child.kill().unwrap();
         let ended = child.wait().unwrap();
         assert_eq!(
