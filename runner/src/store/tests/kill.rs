@@ -26,7 +26,6 @@ fn f24_child_adds_and_removes_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let folder = PathBuf::from(folder);
     let store = Store::open(&Folders { store: folder.join("store"), run: folder.join("run") }).unwrap();
-    store.form.set((Form::Redirect, OverlayNames::Trusted)).unwrap();
     let shed = Shed { folder: tempfile::tempdir().unwrap(), store };
     loop {
         for seed in 0..4 {
