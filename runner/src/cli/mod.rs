@@ -1,6 +1,7 @@
 //! The command line: one file per command. A command parses, calls one function, prints.
 
 mod access;
+mod check;
 mod doctor;
 mod globals;
 mod history;
@@ -40,6 +41,8 @@ struct Cli {
 /// What to do. Each variant is one file; its arguments and its `run` are there.
 #[derive(Subcommand)]
 enum Command {
+    /// Read the whole store again and say what is damaged, or left over
+    Check(check::Arguments),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
     /// Show the steps by which an image was made
@@ -92,6 +95,7 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
     };
     let globals = &cli.globals;
     match cli.command {
+        Command::Check(arguments) => check::run(globals, &arguments).map_err(own),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::History(arguments) => history::run(globals, &arguments).map_err(own),
         Command::Image(arguments) => image::run(globals, &arguments).map_err(own),
