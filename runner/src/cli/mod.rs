@@ -2,6 +2,8 @@
 
 mod access;
 mod check;
+mod commit;
+mod diff;
 mod doctor;
 mod globals;
 mod history;
@@ -43,6 +45,10 @@ struct Cli {
 enum Command {
     /// Read the whole store again and say what is damaged, or left over
     Check(check::Arguments),
+    /// Make an image of what a container changed
+    Commit(commit::Arguments),
+    /// Show what a container changed of its image
+    Diff(diff::Arguments),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
     /// Show the steps by which an image was made
@@ -96,6 +102,8 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
     let globals = &cli.globals;
     match cli.command {
         Command::Check(arguments) => check::run(globals, &arguments).map_err(own),
+        Command::Commit(arguments) => commit::run(globals, &arguments).map_err(own),
+        Command::Diff(arguments) => diff::run(globals, &arguments).map_err(own),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::History(arguments) => history::run(globals, &arguments).map_err(own),
         Command::Image(arguments) => image::run(globals, &arguments).map_err(own),
