@@ -2,6 +2,8 @@
 
 #[path = "it/oci.rs"]
 mod oci;
+#[path = "it/image/mod.rs"]
+mod image;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/rootfs.rs"]

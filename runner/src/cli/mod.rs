@@ -2,7 +2,11 @@
 
 mod access;
 mod check;
+mod commit;
+mod cp;
+mod diff;
 mod doctor;
+mod export;
 mod globals;
 mod history;
 mod image;
@@ -44,8 +48,16 @@ struct Cli {
 enum Command {
     /// Read the whole store again and say what is damaged, or left over
     Check(check::Arguments),
+    /// Make an image of what a container changed
+    Commit(commit::Arguments),
+    /// Copy files into a container and out of it
+    Cp(cp::Arguments),
+    /// Show what a container changed of its image
+    Diff(diff::Arguments),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
+    /// Write a container's files as a tar
+    Export(export::Arguments),
     /// Show the steps by which an image was made
     History(history::Arguments),
     /// Do something to images
@@ -97,7 +109,11 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
     let globals = &cli.globals;
     match cli.command {
         Command::Check(arguments) => check::run(globals, &arguments).map_err(own),
+        Command::Commit(arguments) => commit::run(globals, &arguments).map_err(own),
+        Command::Cp(arguments) => cp::run(globals, &arguments).map_err(own),
+        Command::Diff(arguments) => diff::run(globals, &arguments).map_err(own),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
+        Command::Export(arguments) => export::run(globals, &arguments).map_err(own),
         Command::History(arguments) => history::run(globals, &arguments).map_err(own),
         Command::Image(arguments) => image::run(globals, &arguments).map_err(own),
         Command::Images(arguments) => images::run(globals, &arguments).map_err(own),
