@@ -1,9 +1,16 @@
 //! The command line: one file per command. A command parses, calls one function, prints.
 
+mod container_flags;
+mod create;
 mod doctor;
 mod globals;
 mod network;
 pub(crate) mod output;
+mod replace;
+mod run;
+mod secret;
+mod unshare;
+mod volume;
 
 use std::{io::Write, process::ExitCode};
 
@@ -26,10 +33,20 @@ struct Cli {
 /// What to do. Each variant is one file; its arguments and its `run` are there.
 #[derive(Subcommand)]
 enum Command {
+    /// Make a container that is started later
+    Create(Box<create::Arguments>),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
     /// Make, list and remove networks
     Network(network::Arguments),
+    /// Make a container and start it
+    Run(Box<run::Arguments>),
+    /// Make, list and remove secrets
+    Secret(secret::Arguments),
+    /// Run a command in the user's own namespace
+    Unshare(unshare::Arguments),
+    /// Make, list and remove volumes
+    Volume(volume::Arguments),
 }
 
 /// The command line's `main`.
@@ -50,9 +67,19 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         let code = error.exit_code();
         (error, code)
     };
+    // Numbers below 125 are a program's of a container.
+    let container = |error: crate::error::RunnerError| {
+        let code = error.run_exit_code();
+        (error, code)
+    };
     let globals = &cli.globals;
     match cli.command {
+        Command::Create(arguments) => create::run(globals, &arguments).map_err(container),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::Network(arguments) => network::run(globals, &arguments).map_err(own),
+        Command::Run(arguments) => run::run(globals, &arguments).map_err(container),
+        Command::Secret(arguments) => secret::run(globals, &arguments).map_err(own),
+        Command::Unshare(arguments) => unshare::run(globals, &arguments).map_err(container),
+        Command::Volume(arguments) => volume::run(globals, &arguments).map_err(own),
     }
 }
