@@ -2,8 +2,16 @@
 
 mod container_flags;
 mod create;
+mod access;
 mod doctor;
 mod globals;
+mod history;
+mod image;
+mod image_inspect;
+mod images;
+mod import;
+mod load;
+mod login;
 mod network;
 pub(crate) mod output;
 mod replace;
@@ -11,11 +19,17 @@ mod run;
 mod secret;
 mod unshare;
 mod volume;
+mod pull;
+mod push;
+mod rmi;
+mod save;
+mod tag;
 
 use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use access::{AccessOptions, PlatformOptions};
 pub(crate) use globals::{Context, Globals};
 
 use crate::error::Result;
@@ -37,6 +51,20 @@ enum Command {
     Create(Box<create::Arguments>),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
+    /// Show the steps by which an image was made
+    History(history::Arguments),
+    /// Do something to images
+    Image(image::Arguments),
+    /// List images
+    Images(images::Arguments),
+    /// Make an image of the files in a tar
+    Import(import::Arguments),
+    /// Bring images here out of an archive
+    Load(load::Arguments),
+    /// Log in to a registry
+    Login(login::Arguments),
+    /// Log out of a registry
+    Logout(login::Logout),
     /// Make, list and remove networks
     Network(network::Arguments),
     /// Make a container and start it
@@ -47,6 +75,18 @@ enum Command {
     Unshare(unshare::Arguments),
     /// Make, list and remove volumes
     Volume(volume::Arguments),
+    /// Bring images here from a registry
+    Pull(pull::Arguments),
+    /// Copy an image to a registry
+    Push(push::Arguments),
+    /// Remove images
+    Rmi(rmi::Arguments),
+    /// Write images into an archive
+    Save(save::Arguments),
+    /// Give an image more names
+    Tag(tag::Arguments),
+    /// Take names of an image away
+    Untag(tag::Untag),
 }
 
 /// The command line's `main`.
@@ -76,10 +116,23 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
     match cli.command {
         Command::Create(arguments) => create::run(globals, &arguments).map_err(container),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
+        Command::History(arguments) => history::run(globals, &arguments).map_err(own),
+        Command::Image(arguments) => image::run(globals, &arguments).map_err(own),
+        Command::Images(arguments) => images::run(globals, &arguments).map_err(own),
+        Command::Import(arguments) => import::run(globals, &arguments).map_err(own),
+        Command::Load(arguments) => load::run(globals, &arguments).map_err(own),
+        Command::Login(arguments) => login::run(globals, &arguments).map_err(own),
+        Command::Logout(arguments) => login::logout(globals, &arguments).map_err(own),
         Command::Network(arguments) => network::run(globals, &arguments).map_err(own),
         Command::Run(arguments) => run::run(globals, &arguments).map_err(container),
         Command::Secret(arguments) => secret::run(globals, &arguments).map_err(own),
         Command::Unshare(arguments) => unshare::run(globals, &arguments).map_err(container),
         Command::Volume(arguments) => volume::run(globals, &arguments).map_err(own),
+        Command::Pull(arguments) => pull::run(globals, &arguments).map_err(own),
+        Command::Push(arguments) => push::run(globals, &arguments).map_err(own),
+        Command::Rmi(arguments) => rmi::run(globals, &arguments).map_err(own),
+        Command::Save(arguments) => save::run(globals, &arguments).map_err(own),
+        Command::Tag(arguments) => tag::run(globals, &arguments).map_err(own),
+        Command::Untag(arguments) => tag::untag(globals, &arguments).map_err(own),
     }
 }

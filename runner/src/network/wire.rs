@@ -1,11 +1,6 @@
 //! The bridge of a network, and the ends that containers have of it.
 
-use std::{
-    fs::File,
-    io,
-    os::fd::BorrowedFd,
-    path::Path,
-};
+use std::{fs::File, io, os::fd::BorrowedFd, path::Path};
 
 use rustix::io::Errno;
 
@@ -32,13 +27,16 @@ pub(crate) fn bridge(socket: &mut Socket, network: &Network) -> Result<u32> {
         return Ok(index);
     }
     let [a, b, c, d, e, ..] = pool::hash(network.id.as_bytes()).to_be_bytes();
-    let index = socket.bridge(name, [0x02, a, b, c, d, e], network.options.mtu).doing("making bridge", name)?;
+    let index =
+        socket.bridge(name, [0x02, a, b, c, d, e], network.options.mtu).doing("making bridge", name)?;
     for range in &network.ranges {
         if range.gateway.is_ipv6() {
             // A machine may have IPv6 switched off for new interfaces; a network that was asked for has it.
             forwarding::set(&Path::new("/proc/sys/net/ipv6/conf").join(name).join("disable_ipv6"), "0")?;
         }
-        socket.address(index, range.gateway, range.subnet.prefix).doing("giving addresses to bridge", name)?;
+        socket
+            .address(index, range.gateway, range.subnet.prefix)
+            .doing("giving addresses to bridge", name)?;
     }
     Ok(index)
 }
@@ -55,17 +53,15 @@ pub(crate) fn loopback(namespace: BorrowedFd<'_>) -> Result<()> {
 
 /// Connects a container with a network. `first` is the network whose gateway leads everywhere.
 pub(crate) fn connect(
-    socket: &mut Socket, bridge: u32, network: &Network, held: &Held, container: BorrowedFd<'_>,
+    socket: &mut Socket,
+    bridge: u32,
+    network: &Network,
+    held: &Held,
+    container: BorrowedFd<'_>,
     defaults: Defaults,
 ) -> Result<()> {
     let mac = parse_mac(&held.link.mac)?;
-    let pair = Pair {
-        here: &held.here,
-        bridge,
-        there: &held.link.interface,
-        mac,
-        mtu: network.options.mtu,
-    };
+    let pair = Pair { here: &held.here, bridge, there: &held.link.interface, mac, mtu: network.options.mtu };
     let made = match socket.pair(pair, container) {
         // Left by a container that had this address; its namespace is going, or lives on without a lease.
         Err(error) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => {
@@ -114,7 +110,8 @@ fn inside(held: &Held, container: BorrowedFd<'_>, defaults: Defaults) -> io::Res
 pub(crate) fn lead_out(held: &Held, container: BorrowedFd<'_>, defaults: Defaults) -> Result<()> {
     let set = || {
         let mut socket = socket_in(container, Socket::route)?;
-        let index = socket.index(&held.link.interface)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let index =
+            socket.index(&held.link.interface)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         routes(&mut socket, index, held, defaults)
     };
     set().map_err(|error: io::Error| error).doing("setting routes of", &held.link.interface)

@@ -26,7 +26,6 @@ struct Bundle {
     config: Value,
     user_namespace: Option<OwnedFd>,
     no_pivot: bool,
-    terminal: Option<PathBuf>,
 }
 
 impl Bundle {
@@ -40,7 +39,7 @@ impl Bundle {
             "mounts": [],
             "linux": {"namespaces": [{"type": "mount"}], "maskedPaths": [], "readonlyPaths": [], "devices": []},
         });
-        Self { folder, config, user_namespace: None, no_pivot: false, terminal: None }
+        Self { folder, config, user_namespace: None, no_pivot: false }
     }
 
     fn rootfs(&self) -> PathBuf {
@@ -65,27 +64,39 @@ impl Bundle {
     fn run(&self, look: impl FnOnce() -> String) -> Result<String, String> {
         assert!(rustix::process::geteuid().is_root(), "this test makes mounts: run it as root");
         let spec = self.spec();
-        let cgroup = Cgroup::create(CgroupDriver::Folder, None, "rootfs-test", None)
-            .map_err(|error| error.to_string())?;
+        let cgroup = Group::new();
         let plan = Rootfs::plan(&RootfsOf {
             bundle: self.folder.path(),
             spec: &spec,
-            cgroup: &cgroup,
+            cgroup: &cgroup.0,
             user_namespace: self.user_namespace.as_ref().map(AsFd::as_fd),
             no_pivot: self.no_pivot,
         })
         .map_err(|error| error.to_string())?;
-        let answer = in_child(AssertUnwindSafe(|| {
+        in_child(AssertUnwindSafe(|| {
             if let Some(namespace) = &self.user_namespace {
                 become_root_of(namespace.as_fd());
             }
-            unshare(UnshareFlags::NEWNS);
-            let made =
-                plan.mount(self.terminal.as_deref()).and_then(|()| plan.pivot()).and_then(|()| plan.seal());
+            unshare(UnshareFlags::NEWNS | UnshareFlags::NEWIPC);
+            let made = plan.mount().and_then(|()| plan.pivot()).and_then(|()| plan.seal());
             made.map_or_else(|error| panic!("{error}"), |()| look())
-        }));
-        cgroup.delete().map_err(|error| error.to_string())?;
-        answer
+        }))
+    }
+}
+
+/// A control group of the test's own.
+struct Group(Cgroup);
+
+impl Group {
+    fn new() -> Self {
+        let id = format!("rootfs-test-{}", std::process::id());
+        Self(Cgroup::create(CgroupDriver::Folder, None, &id, None).unwrap())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.0.delete().unwrap();
     }
 }
 
@@ -104,6 +115,13 @@ fn names(folder: impl AsRef<Path>) -> Vec<String> {
     names.sort();
     names
 }
+
+mod attributes;
+mod covers;
+mod devices;
+mod hostile;
+mod kinds;
+mod user_namespaces;
 
 /// The fields of /proc/self/mountinfo for a mount point: options, optional fields, type.
 fn mounted(at: &str) -> Option<String> {

@@ -77,7 +77,10 @@ pub(crate) fn ensure(folders: &Folders, network: &Network) -> Result<()> {
     let process = i32::try_from(child.id()).ok().and_then(Process::of);
     let Some(process) = process else {
         let status = child.wait().doing("waiting for the name server of network", &network.name)?;
-        return Err(RunnerError::Unsupported(format!("the name server of network {} ended: {status}", network.name)));
+        return Err(RunnerError::Unsupported(format!(
+            "the name server of network {} ended: {status}",
+            network.name
+        )));
     };
     files::replace_json(&note, &process, false)
 }
