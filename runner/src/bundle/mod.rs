@@ -27,13 +27,13 @@ pub(crate) mod user;
 
 use own_files::INIT as INIT_PATH;
 
-use std::path::Path;
+use std::{os::unix::fs::MetadataExt, path::Path};
 
 use oci_spec::runtime::{Linux, Root, Spec};
 
 use self::{inside::Inside, limits::Starter, user::Identity};
 use crate::{
-    error::{Result, RunnerError},
+    error::{Result, RunnerError, While},
     folders::Folders,
     record::{Desired, IdMap, Namespace, Seccomp, UserNamespace, files},
     rootless,
@@ -81,6 +81,11 @@ fn kernel() -> (u32, u32) {
 /// Where it is not there.
 pub(crate) fn can_be_id_mapped(path: &Path) -> Result<bool> {
     let kind = inside::filesystem(path)?;
+    // The machine's devices are a kind of tmpfs that cannot, though it has the same number.
+    let about = std::fs::metadata(path).doing("asking", path)?;
+    if std::fs::metadata("/dev").is_ok_and(|devices| devices.dev() == about.dev()) {
+        return Ok(false);
+    }
     Ok(ID_MAPPED.iter().any(|(magic, since)| *magic == kind && kernel() >= *since))
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn mapping(inside: u32, outside: u32, size: u32) -> LinuxIdMapping {
 }
 
 /// Ranges of ids in the specification's words.
-pub(super) fn mappings(maps: &[IdMap]) -> Vec<LinuxIdMapping> {
+pub(crate) fn mappings(maps: &[IdMap]) -> Vec<LinuxIdMapping> {
     maps.iter().map(|map| mapping(map.container, map.host, map.size)).collect()
 }
 

@@ -48,6 +48,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Make a container that is started later
+    #[command(disable_help_flag = true)]
     Create(Box<create::Arguments>),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
@@ -68,6 +69,7 @@ enum Command {
     /// Make, list and remove networks
     Network(network::Arguments),
     /// Make a container and start it
+    #[command(disable_help_flag = true)]
     Run(Box<run::Arguments>),
     /// Make, list and remove secrets
     Secret(secret::Arguments),

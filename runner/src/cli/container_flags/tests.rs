@@ -1,12 +1,14 @@
 use clap::Parser;
 
 use super::*;
+use crate::error::RunnerError;
 use crate::record::{
     Desired, MountKind, Namespace, NetworkMode, RestartPolicy, Seccomp, UserNamespace,
     tests::desired as other,
 };
 
 #[derive(Parser)]
+#[command(disable_help_flag = true)]
 struct Typed {
     #[command(flatten)]
     flags: ContainerFlags,
@@ -60,17 +62,14 @@ impl Place {
     }
 }
 
-use crate::error::RunnerError;
-
 #[test]
 fn what_stands_after_the_image_is_the_commands() {
     let flags = parse(&["-it", "--rm", "--name=x", "a", "ls", "--rm", "-la", "--", "-t"]);
-    assert_eq!(flags.image, "a");
-    assert_eq!(flags.command, ["ls", "--rm", "-la", "--", "-t"]);
+    assert_eq!(flags.words, ["a", "ls", "--rm", "-la", "--", "-t"]);
     assert!(flags.process.interactive && flags.process.tty && flags.life.rm);
     let flags = parse(&["-t=false", "--sig-proxy=false", "a", "-c"]);
     assert!(!flags.process.tty && !flags.life.sig_proxy);
-    assert_eq!(flags.command, ["-c"]);
+    assert_eq!(flags.words, ["a", "-c"]);
 }
 
 #[test]
@@ -224,7 +223,7 @@ fn each_fault_is_named_with_its_flag_and_all_of_them_at_once() {
         &["--tz", "../passwd"],
         &["--sdnotify", "conmon"],
         &["--systemd=x"],
-        &["--name", "-x"],
+        &["--name", ".x"],
         &["--replace"],
         &["--label", "=x"],
         &["--restart", "x"],
