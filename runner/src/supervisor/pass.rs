@@ -17,8 +17,9 @@ use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
     network,
-    record::{Desired, Exit, MountKind, Records, files},
+    record::{Desired, Exit, Records, files},
     store::Store,
+    volume::Volumes,
 };
 
 /// A run that has begun.
@@ -193,19 +194,7 @@ pub(crate) fn unseen(started: Timestamp) -> Exit {
 pub(crate) fn remove(records: &Records, desired: &Desired) -> Result<()> {
     let folders = records.folders();
     records.remove(&desired.id)?;
-    for mount in &desired.mounts {
-        if let MountKind::Volume { name, anonymous: true, .. } = &mount.kind {
-            remove_volume(folders, name)?;
-        }
-    }
+    Volumes::new(folders).remove_anonymous(desired)?;
     events::note(folders, desired, "remove");
     Ok(())
-}
-
-fn remove_volume(folders: &Folders, name: &str) -> Result<()> {
-    let path = folders.volumes().join(name);
-    match fs::remove_dir_all(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing("removing", &path),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }

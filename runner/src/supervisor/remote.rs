@@ -114,13 +114,21 @@ pub(crate) fn ask(session: &OwnedFd, request: &Request) -> Result<()> {
 /// # Errors
 /// The reason.
 pub(crate) fn done(session: &OwnedFd, request: &Request) -> Result<Vec<u8>> {
+    done_within(session, request, Duration::ZERO)
+}
+
+/// [`done`], where the answer itself takes so long.
+///
+/// # Errors
+/// As there.
+pub(crate) fn done_within(session: &OwnedFd, request: &Request, needs: Duration) -> Result<Vec<u8>> {
     ask(session, request)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + needs + PATIENCE;
     loop {
         if !parcel::ready(session.as_fd(), PollFlags::IN, Some(deadline)).doing("asking", "the supervisor")? {
             return Err(RunnerError::Unsupported(format!(
                 "the supervisor did not answer within {} seconds: `rm --force` ends it",
-                PATIENCE.as_secs()
+                (needs + PATIENCE).as_secs()
             )));
         }
         let parcel = parcel::receive(session, RecvFlags::empty()).doing("asking", "the supervisor")?;
@@ -301,4 +309,15 @@ fn detaches(session: &OwnedFd, input: &mut Option<OwnedFd>, keys: &mut DetachKey
         let _ended = ask(session, &Request::Input(through));
     }
     Ok(detach)
+}
+
+/// Waits until a process is gone.
+///
+/// # Errors
+/// Where it is not by the deadline.
+pub(crate) fn gone(pidfd: &OwnedFd, deadline: Option<Instant>) -> Result<()> {
+    if parcel::ready(pidfd.as_fd(), PollFlags::IN, deadline).doing("waiting for", "a process")? {
+        return Ok(());
+    }
+    Err(RunnerError::Unsupported("a process was killed and does not end: it hangs in the kernel".into()))
 }
