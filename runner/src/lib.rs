@@ -55,5 +55,11 @@ pub fn main() -> ExitCode {
     if first.as_deref() == Some(OsStr::new(supervisor::ARGUMENT)) {
         return supervisor::main();
     }
+    if first.as_deref() == Some(OsStr::new(network::names::ARGUMENT)) {
+        return network::names::main(arguments);
+    }
+    if first.as_deref() == Some(OsStr::new(network::alone::ARGUMENT)) {
+        return network::alone::main(arguments);
+    }
     cli::main()
 }

@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn all_is_what_the_kernel_has() {
         let last: usize =
-            fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap().trim().parse().unwrap();
+            std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap().trim().parse().unwrap();
         assert_eq!(kernel_capabilities().unwrap().len(), (last + 1).min(CAPABILITIES.len()));
     }
 }

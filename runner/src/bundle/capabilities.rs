@@ -70,7 +70,9 @@ pub(crate) fn name(text: &str) -> Result<&'static str, String> {
     let upper = text.to_ascii_uppercase();
     let wanted = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
     let found = NAMES.iter().find(|name| **name == wanted);
-    found.copied().ok_or_else(|| format!("{text:?} is no capability, as NET_ADMIN is one; ALL are all of them"))
+    found
+        .copied()
+        .ok_or_else(|| format!("{text:?} is no capability, as NET_ADMIN is one; ALL are all of them"))
 }
 
 /// All that this process could hand on: its bounding set.
@@ -79,12 +81,22 @@ pub(crate) fn all() -> Result<Vec<&'static str>> {
     let status = fs::read_to_string(path).doing("reading", path)?;
     let bits = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
     let bits = bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    let bits = bits.ok_or_else(|| RunnerError::Unsupported(format!("{path} has no CapBnd: is /proc mounted?")))?;
-    Ok(NAMES.iter().enumerate().filter(|(number, _)| bits >> number & 1 == 1).map(|(_, name)| *name).collect())
+    let bits =
+        bits.ok_or_else(|| RunnerError::Unsupported(format!("{path} has no CapBnd: is /proc mounted?")))?;
+    Ok(NAMES
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| bits >> number & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect())
 }
 
 /// Defaults, then what is added, then what is dropped, as podman: `ALL` dropped leaves what is added by name.
-pub(crate) fn choose(added: &[String], dropped: &[String], all: &[&'static str]) -> Result<Vec<String>, Vec<String>> {
+pub(crate) fn choose(
+    added: &[String],
+    dropped: &[String],
+    all: &[&'static str],
+) -> Result<Vec<String>, Vec<String>> {
     let mut faults = Vec::new();
     let is_all = |text: &String| text.eq_ignore_ascii_case("all");
     let mut names = |texts: &[String]| -> Vec<&'static str> {
@@ -164,7 +176,9 @@ mod tests {
         let bounding: Vec<String> = DEFAULT.map(str::to_owned).to_vec();
         let root = sets(&bounding, &[], 0).unwrap();
         assert_eq!(root.effective().as_ref().unwrap().len(), 10);
-        assert!(root.ambient().as_ref().unwrap().is_empty() && root.inheritable().as_ref().unwrap().is_empty());
+        assert!(
+            root.ambient().as_ref().unwrap().is_empty() && root.inheritable().as_ref().unwrap().is_empty()
+        );
         let user = sets(&bounding, &[], 1000).unwrap();
         assert_eq!(user.bounding().as_ref().unwrap().len(), 10);
         for set in [user.effective(), user.permitted(), user.inheritable(), user.ambient()] {

@@ -16,8 +16,8 @@ use crate::{
 
 /// Made by the runtime in every container, or a filesystem of its own there.
 const OWN: [&str; 15] = [
-    "console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty",
-    "urandom",
+    "console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
+    "stdout", "tty", "urandom",
 ];
 
 /// A node of the machine; what is no device is `None`.
@@ -81,8 +81,10 @@ pub(super) fn of(desired: &Desired) -> Result<(Vec<LinuxDevice>, Vec<LinuxDevice
             let name = entry.file_name();
             let kind = entry.file_type().doing("asking", entry.path())?;
             // Its own terminals are not the machine's consoles, over which an init of the container would fight.
-            let terminal = name.to_str().is_some_and(|name| name.starts_with("tty") || name.starts_with("vcs"));
-            if OWN.iter().any(|own| *own == name) || kind.is_symlink() || desired.process.systemd && terminal {
+            let terminal =
+                name.to_str().is_some_and(|name| name.starts_with("tty") || name.starts_with("vcs"));
+            if OWN.iter().any(|own| *own == name) || kind.is_symlink() || desired.process.systemd && terminal
+            {
                 continue;
             }
             let destination = Path::new("/dev").join(&name);

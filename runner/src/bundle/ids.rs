@@ -90,7 +90,12 @@ impl Blocks {
     ///
     /// # Errors
     /// [`RunnerError::Unsupported`] where all are taken; those of `make`, after which nothing is taken.
-    pub(crate) fn take<T>(&self, size: u32, holder: &Path, make: impl FnOnce(IdMap) -> Result<T>) -> Result<T> {
+    pub(crate) fn take<T>(
+        &self,
+        size: u32,
+        holder: &Path,
+        make: impl FnOnce(IdMap) -> Result<T>,
+    ) -> Result<T> {
         let _lock = files::lock(&self.folder)?;
         let wanted = size.max(1).div_ceil(BLOCK);
         let mut run = 0;
@@ -156,7 +161,10 @@ mod tests {
         let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| holder(folder.path(), name));
         assert_eq!(blocks.take(BLOCK, &a, Ok).unwrap(), IdMap { container: 0, host: 1 << 30, size: BLOCK });
         assert_eq!(blocks.take(BLOCK, &b, Ok).unwrap().host, (1 << 30) + BLOCK);
-        assert_eq!(blocks.take(1000, &c, Ok).unwrap(), IdMap { container: 0, host: (1 << 30) + 2 * BLOCK, size: 1000 });
+        assert_eq!(
+            blocks.take(1000, &c, Ok).unwrap(),
+            IdMap { container: 0, host: (1 << 30) + 2 * BLOCK, size: 1000 }
+        );
         let full = blocks.take(BLOCK, &d, Ok).unwrap_err();
         assert!(matches!(full, RunnerError::Unsupported(_)), "{full}");
         // Removed with its folder alone, as after a crash.
@@ -187,7 +195,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blocks = blocks(folder.path(), 1);
         let a = holder(folder.path(), "a");
-        let failed: Result<()> = blocks.take(BLOCK, &a, |_| Err(RunnerError::Conflict("the name is taken".into())));
+        let failed: Result<()> =
+            blocks.take(BLOCK, &a, |_| Err(RunnerError::Conflict("the name is taken".into())));
         assert!(failed.is_err());
         blocks.take(BLOCK, &a, Ok).unwrap();
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit,
-    PosixRlimitBuilder, PosixRlimitType,
+    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources,
+    PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
 };
 use rustix::process::{Resource, getrlimit};
 
@@ -24,7 +24,8 @@ const PERIOD: u64 = 100_000;
 
 /// Bytes as the specification has them.
 fn signed(bytes: u64, flag: &str) -> Result<i64> {
-    i64::try_from(bytes).map_err(|_| RunnerError::Usage(format!("{flag}: {bytes} bytes are more than the kernel counts")))
+    i64::try_from(bytes)
+        .map_err(|_| RunnerError::Usage(format!("{flag}: {bytes} bytes are more than the kernel counts")))
 }
 
 fn memory(limits: &Limits, swap_counts: bool) -> Result<Option<LinuxMemory>> {
@@ -220,9 +221,12 @@ mod tests {
         assert_eq!(resources.pids().unwrap().limit(), 512);
         assert!(resources.memory().is_none() && resources.cpu().is_none());
         let rules = resources.devices().as_ref().unwrap();
-        assert!(!rules[0].allow() && rules[0].typ() == Some(LinuxDeviceType::A) && rules[0].major().is_none());
+        assert!(
+            !rules[0].allow() && rules[0].typ() == Some(LinuxDeviceType::A) && rules[0].major().is_none()
+        );
         // No rule opens a disk or the memory.
-        let opens = |rule: &&LinuxDeviceCgroup| rule.access().as_deref() != Some("m") && rule.major().is_none();
+        let opens =
+            |rule: &&LinuxDeviceCgroup| rule.access().as_deref() != Some("m") && rule.major().is_none();
         assert_eq!(rules[1..].iter().filter(opens).count(), 0);
     }
 
@@ -254,7 +258,9 @@ mod tests {
         let resources = resources(&container, Vec::new(), USER).unwrap();
         assert!(resources.devices().is_none() && resources.pids().is_none());
         let limits = rlimits(&container, USER).unwrap();
-        assert!(limits.iter().any(|limit| limit.typ() == PosixRlimitType::RlimitNproc && limit.hard() <= 512));
+        assert!(
+            limits.iter().any(|limit| limit.typ() == PosixRlimitType::RlimitNproc && limit.hard() <= 512)
+        );
         let limits = rlimits(&container, ROOT).unwrap();
         assert!(limits.iter().all(|limit| limit.typ() != PosixRlimitType::RlimitNproc));
     }
@@ -275,6 +281,9 @@ mod tests {
         container.limits.cgroup_parent = Some("/builds".into());
         assert_eq!(group(&container), Some(Path::new("/builds").join(container.id.as_str())));
         container.limits.cgroup_parent = Some("machine.slice".into());
-        assert_eq!(group(&container).unwrap().to_str().unwrap(), format!("machine.slice:berth:{}", container.id));
+        assert_eq!(
+            group(&container).unwrap().to_str().unwrap(),
+            format!("machine.slice:berth:{}", container.id)
+        );
     }
 }

@@ -112,13 +112,17 @@ impl Build<'_> {
 
     /// The owner that a file at `place` has to have, to be this user's and group's in the container.
     fn on_disk(&self, uid: u32, gid: u32, place: &Path) -> Result<(u32, u32)> {
-        let UserNamespace::Private { uids, gids } = &self.desired.isolation.user else { return Ok((uid, gid)) };
+        let UserNamespace::Private { uids, gids } = &self.desired.isolation.user else {
+            return Ok((uid, gid));
+        };
         if self.id_mapped() && can_be_id_mapped(place)? {
             return Ok((uid, gid));
         }
         let found = outside(uids, uid).zip(outside(gids, gid));
         found.ok_or_else(|| {
-            RunnerError::Usage(format!("{uid}:{gid} is outside the ids of the container: give it more with --userns"))
+            RunnerError::Usage(format!(
+                "{uid}:{gid} is outside the ids of the container: give it more with --userns"
+            ))
         })
     }
 

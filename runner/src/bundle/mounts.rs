@@ -14,7 +14,12 @@ use crate::{
     secret, volume,
 };
 
-fn mounted(destination: impl Into<PathBuf>, kind: &str, source: impl Into<PathBuf>, options: &[&str]) -> Mounted {
+fn mounted(
+    destination: impl Into<PathBuf>,
+    kind: &str,
+    source: impl Into<PathBuf>,
+    options: &[&str],
+) -> Mounted {
     let mut mount = Mounted::default();
     mount.set_destination(destination.into()).set_typ(Some(kind.to_owned())).set_source(Some(source.into()));
     mount.set_options(Some(options.iter().map(|option| (*option).to_owned()).collect()));
@@ -55,12 +60,22 @@ fn usual(build: &Build<'_>) -> Vec<Mounted> {
     let write = if privileged { "rw" } else { "ro" };
     // The same for the network's part of sysfs.
     found.push(if (private_users || build.starter.rootless) && !namespaces::owns_network(desired) {
-        mounted("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", if privileged { "rw" } else { "rro" }])
+        mounted(
+            "/sys",
+            "bind",
+            "/sys",
+            &["rbind", "nosuid", "noexec", "nodev", if privileged { "rw" } else { "rro" }],
+        )
     } else {
         mounted("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", write])
     });
     let write = if privileged || build.hands_over_groups() { "rw" } else { "ro" };
-    found.push(mounted("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", write]));
+    found.push(mounted(
+        "/sys/fs/cgroup",
+        "cgroup",
+        "cgroup",
+        &["nosuid", "noexec", "nodev", "relatime", write],
+    ));
     found
 }
 
@@ -92,7 +107,9 @@ fn id_map(build: &Build<'_>, mount: &mut Mounted, source: &Path) -> Result<()> {
     if !build.id_mapped() || !super::can_be_id_mapped(source)? {
         return Ok(());
     }
-    mount.set_uid_mappings(Some(namespaces::mappings(uids))).set_gid_mappings(Some(namespaces::mappings(gids)));
+    mount
+        .set_uid_mappings(Some(namespaces::mappings(uids)))
+        .set_gid_mappings(Some(namespaces::mappings(gids)));
     let mut options = mount.options().clone().unwrap_or_default();
     options.push("idmap".into());
     mount.set_options(Some(options));
@@ -173,7 +190,8 @@ fn asked(build: &Build<'_>, wanted: &Mount) -> Result<Mounted> {
             let running = build.folders.running(&build.desired.id);
             let owner = build.on_disk(*uid, *gid, &running)?;
             let file = secret::place(build.folders, &running, name, owner, *mode)?;
-            let mut mount = mounted(&wanted.destination, "bind", &file, &["bind", "ro", "nosuid", "nodev", "noexec"]);
+            let mut mount =
+                mounted(&wanted.destination, "bind", &file, &["bind", "ro", "nosuid", "nodev", "noexec"]);
             id_map(build, &mut mount, &file)?;
             Ok(mount)
         }
@@ -214,7 +232,8 @@ pub(super) fn of(build: &Build<'_>) -> Result<Vec<Mounted>> {
         // usual is missing.
         let devices = wanted.destination == Path::new("/dev");
         found.retain(|mount| {
-            *mount.destination() != wanted.destination && !(devices && mount.destination().starts_with("/dev"))
+            *mount.destination() != wanted.destination
+                && !(devices && mount.destination().starts_with("/dev"))
         });
         found.push(asked(build, wanted)?);
     }

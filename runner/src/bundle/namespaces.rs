@@ -26,7 +26,9 @@ fn of_container(folders: &Folders, id: &ContainerId, name: &str) -> Result<PathB
         Err(error) => return Err(error.into()),
     };
     let pid = pid.ok_or_else(|| {
-        RunnerError::Conflict(format!("container {id}, whose namespaces are to be shared, does not run: start it first"))
+        RunnerError::Conflict(format!(
+            "container {id}, whose namespaces are to be shared, does not run: start it first"
+        ))
     })?;
     Ok(format!("/proc/{pid}/ns/{name}").into())
 }
@@ -52,7 +54,9 @@ pub(super) fn of(folders: &Folders, desired: &Desired) -> Result<Vec<LinuxNamesp
     }
     match &desired.network.mode {
         NetworkMode::Host => {}
-        NetworkMode::Bridge(_) | NetworkMode::Pasta(_) | NetworkMode::None => found.push(namespace(Network, None)),
+        NetworkMode::Bridge(_) | NetworkMode::Pasta(_) | NetworkMode::None => {
+            found.push(namespace(Network, None))
+        }
         NetworkMode::Container(id) => found.push(namespace(Network, Some(of_container(folders, id, "net")?))),
         NetworkMode::Path(path) => found.push(namespace(Network, Some(path.clone()))),
     }

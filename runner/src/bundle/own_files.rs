@@ -50,7 +50,12 @@ pub(super) fn write(build: &Build<'_>) -> Result<Vec<OwnFile>> {
     if build.desired.process.init {
         // Bound read-only: what the container opens of it, also by `/proc/1/exe`, goes through that mount, so nothing
         // of it can be written there (CVE-2019-5736).
-        found.push(OwnFile { source: init::program(build.folders)?, destination: INIT, read_only: true, executable: true });
+        found.push(OwnFile {
+            source: init::program(build.folders)?,
+            destination: INIT,
+            read_only: true,
+            executable: true,
+        });
     }
     Ok(found)
 }

@@ -119,8 +119,9 @@ mod tests {
         met.sort_unstable();
         let inode = |path: &Path| fs::symlink_metadata(path).unwrap().ino();
         let root = folder.path();
-        let mut wanted = [root.into(), root.join("a"), root.join("a/b"), root.join("a/b/file"), root.join("link")]
-            .map(|path| inode(&path));
+        let mut wanted =
+            [root.into(), root.join("a"), root.join("a/b"), root.join("a/b/file"), root.join("link")]
+                .map(|path| inode(&path));
         wanted.sort_unstable();
         assert_eq!(met, wanted);
     }

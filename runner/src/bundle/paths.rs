@@ -29,7 +29,9 @@ fn thermal(cpus: &Path) -> Vec<String> {
     let mut found: Vec<String> = entries
         .map(|entry| entry.path())
         .filter(|path| path.join("thermal_throttle").is_dir())
-        .filter_map(|path| Some(format!("/sys/devices/system/cpu/{}/thermal_throttle", path.file_name()?.to_str()?)))
+        .filter_map(|path| {
+            Some(format!("/sys/devices/system/cpu/{}/thermal_throttle", path.file_name()?.to_str()?))
+        })
         .collect();
     found.sort();
     found
@@ -46,7 +48,9 @@ pub(super) fn of(security: &Security) -> (Vec<String>, Vec<String>) {
     let lifted = |path: &String| {
         security.unmasked.iter().any(|unmasked| {
             let text = unmasked.to_string_lossy();
-            text == "/" || text == path.as_str() || text.strip_suffix('*').is_some_and(|stem| path.starts_with(stem))
+            text == "/"
+                || text == path.as_str()
+                || text.strip_suffix('*').is_some_and(|stem| path.starts_with(stem))
         })
     };
     masked.retain(|path| !lifted(path));

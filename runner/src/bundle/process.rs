@@ -21,7 +21,9 @@ fn environment(build: &Build<'_>) -> Result<Vec<String>> {
         let text = secret::read(build.folders, name)?;
         let text = String::from_utf8(text).ok().filter(|text| !text.contains('\0'));
         let text = text.ok_or_else(|| {
-            RunnerError::Usage(format!("secret {name} is no text, and no variable can hold it: mount it as a file"))
+            RunnerError::Usage(format!(
+                "secret {name} is no text, and no variable can hold it: mount it as a file"
+            ))
         })?;
         let prefix = format!("{variable}=");
         env.retain(|known| !known.starts_with(&prefix));
@@ -76,7 +78,9 @@ pub(super) fn of(build: &Build<'_>) -> Result<Process> {
     let (desired, identity) = (build.desired, &build.identity);
     let (wants, security) = (&desired.process, &desired.security);
     if wants.args.is_empty() {
-        return Err(RunnerError::Usage("no command: neither the image nor the command line names one".into()));
+        return Err(RunnerError::Usage(
+            "no command: neither the image nor the command line names one".into(),
+        ));
     }
     let mut args = wants.args.clone();
     if wants.init {

@@ -92,7 +92,8 @@ pub(crate) fn read(path: &Path, capabilities: &[String], kernel: &str) -> Result
         return Err(wrong(path, "larger than 4 MiB"));
     }
     let text = std::fs::read(path).doing("reading", path)?;
-    let mut profile: Map<String, Value> = serde_json::from_slice(&text).map_err(|error| wrong(path, error))?;
+    let mut profile: Map<String, Value> =
+        serde_json::from_slice(&text).map_err(|error| wrong(path, error))?;
     specification(&mut profile, capabilities, kernel);
     serde_json::from_value(profile.into()).map_err(|error| wrong(path, error))
 }

@@ -172,9 +172,11 @@ mod tests {
     #[test]
     fn an_unknown_user_or_group_is_named() {
         let (_folder, inside) = image(PASSWD, GROUP);
-        for (user, groups, named) in
-            [("ghost", vec![], "ghost"), ("web:ghosts", vec![], "ghosts"), ("web", vec!["spirits".to_owned()], "spirits")]
-        {
+        for (user, groups, named) in [
+            ("ghost", vec![], "ghost"),
+            ("web:ghosts", vec![], "ghosts"),
+            ("web", vec!["spirits".to_owned()], "spirits"),
+        ] {
             let error = find(&inside, user, &groups).unwrap_err();
             assert!(matches!(&error, RunnerError::Usage(text) if text.contains(named)), "{user}: {error}");
         }
@@ -183,7 +185,8 @@ mod tests {
     #[test]
     fn u15_a_number_that_no_id_can_be_is_an_error_and_never_root() {
         let (_folder, inside) = image(PASSWD, GROUP);
-        for user in ["4294967296", "4294967295", "-1", "0:4294967296", "99999999999999999999", "+4294967296"] {
+        for user in ["4294967296", "4294967295", "-1", "0:4294967296", "99999999999999999999", "+4294967296"]
+        {
             assert!(matches!(find(&inside, user, &[]), Err(RunnerError::Usage(_))), "{user}");
         }
         assert!(find(&inside, "0", &["4294967296".into()]).is_err());
@@ -206,7 +209,11 @@ mod tests {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("passwd"), "ghost:x:7:7::/:\n").unwrap();
         let passwd = folder.path().join("etc/passwd");
-        let targets = [outside.path().join("passwd"), "../../../../../../etc/passwd".into(), "/proc/self/environ".into()];
+        let targets = [
+            outside.path().join("passwd"),
+            "../../../../../../etc/passwd".into(),
+            "/proc/self/environ".into(),
+        ];
         for target in targets {
             fs::remove_file(&passwd).unwrap();
             std::os::unix::fs::symlink(&target, &passwd).unwrap();
@@ -215,7 +222,8 @@ mod tests {
         }
         fs::remove_file(&passwd).unwrap();
         let fifo = rustix::fs::FileType::Fifo;
-        rustix::fs::mknodat(rustix::fs::CWD, &passwd, fifo, rustix::fs::Mode::from_raw_mode(0o644), 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &passwd, fifo, rustix::fs::Mode::from_raw_mode(0o644), 0)
+            .unwrap();
         assert_eq!(find(&inside, "", &[]).unwrap().uid, 0);
     }
 }

@@ -63,7 +63,10 @@ fn run(command: &mut Command) -> io::Result<u8> {
     let signals = Signals::collect(&collected)?;
     // A group of its own would lose the terminal; the terminal's signals reach both, and the program decides.
     let child = command.process_group(0).spawn()?;
-    let own = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::other("no process id"))?;
+    let own = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::Error::other("no process id"))?;
     // Where there is a terminal, the program's group has it, as a shell would have done.
     let terminal = rustix::termios::isatty(io::stdin());
     if terminal {
@@ -120,7 +123,8 @@ pub(crate) fn program(folders: &Folders) -> Result<PathBuf> {
         return Ok(path);
     }
     let _lock = files::lock(&folder)?;
-    let mut copy = tempfile::Builder::new().prefix(".new-").tempfile_in(&folder).doing("writing into", &folder)?;
+    let mut copy =
+        tempfile::Builder::new().prefix(".new-").tempfile_in(&folder).doing("writing into", &folder)?;
     io::copy(&mut File::open(own).doing("reading", own)?, &mut copy).doing("writing", &path)?;
     copy.as_file().set_permissions(fs::Permissions::from_mode(0o555)).doing("changing", &path)?;
     copy.persist(&path).map_err(|error| error.error).doing("writing", &path)?;

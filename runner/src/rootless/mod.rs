@@ -38,7 +38,9 @@ fn map(path: &str) -> Vec<[u32; 3]> {
 /// The user outside, where this process is root in a namespace made for one user: the root of it is that user alone.
 /// The kernel is asked, since a variable could say anything.
 fn outside(map: &[[u32; 3]]) -> Option<u32> {
-    map.iter().find(|[inside, outside, size]| *inside == 0 && *size == 1 && *outside != 0).map(|[_, outside, _]| *outside)
+    map.iter()
+        .find(|[inside, outside, size]| *inside == 0 && *size == 1 && *outside != 0)
+        .map(|[_, outside, _]| *outside)
 }
 
 /// Whether this process is in such a namespace already.
@@ -93,7 +95,8 @@ fn join_user_namespace(pid: &str) -> bool {
 /// Joins a namespace that a process of this user holds.
 fn join_held(folders: &Folders) -> bool {
     let Ok(entries) = fs::read_dir(holders(folders)) else { return false };
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> =
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     // The lowest number is mostly the oldest; what matters is that all ask in the same order.
     names.sort_by_key(|name| name.parse::<u32>().unwrap_or(u32::MAX));
     for name in names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
@@ -149,7 +152,8 @@ fn become_root() -> Result<()> {
 pub(crate) fn join(pid: i32) -> Result<()> {
     let path = |name: &str| format!("/proc/{pid}/ns/{name}");
     let open = |name: &str| {
-        rustix::fs::open(path(name), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing("opening", path(name))
+        rustix::fs::open(path(name), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .doing("opening", path(name))
     };
     let mounts = open("mnt")?;
     if !getuid().is_root() && !join_user_namespace(&pid.to_string()) {

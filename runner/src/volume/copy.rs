@@ -4,8 +4,9 @@ use std::{ffi::CStr, io, os::fd::OwnedFd, path::Path};
 
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown, fgetxattr,
-        flistxattr, fsetxattr, fstat, futimens, mkdirat, mknodat, openat, readlinkat, statat, symlinkat,
+        AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod,
+        fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, mkdirat, mknodat, openat, readlinkat,
+        statat, symlinkat,
     },
     io::Errno,
 };
@@ -45,7 +46,11 @@ fn give(from: &Stat, to: &OwnedFd, ids: &DiskIds) -> rustix::io::Result<()> {
     futimens(to, &times(from))
 }
 
-#[expect(clippy::cast_possible_wrap, clippy::allow_attributes, reason = "the kernel counts nanoseconds below 1e9")]
+#[expect(
+    clippy::cast_possible_wrap,
+    clippy::allow_attributes,
+    reason = "the kernel counts nanoseconds below 1e9"
+)]
 #[allow(clippy::unnecessary_cast)]
 fn times(from: &Stat) -> Timestamps {
     Timestamps {
@@ -76,7 +81,12 @@ fn attributes(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 fn file(from: &OwnedFd, to: &OwnedFd, name: &CStr, about: &Stat, ids: &DiskIds) -> io::Result<()> {
-    let source = openat(from, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+    let source = openat(
+        from,
+        name,
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = openat(to, name, flags, Mode::from_raw_mode(0o600))?;
     attributes(&source, &target)?;
@@ -92,7 +102,13 @@ fn entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, ids: &DiskIds) -> io::Result
     let about = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let owner = || {
         let (uid, gid) = (on_disk(&ids.uids, about.st_uid), on_disk(&ids.gids, about.st_gid));
-        rustix::fs::chownat(to, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)
+        rustix::fs::chownat(
+            to,
+            name,
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
     };
     match FileType::from_raw_mode(about.st_mode) {
         FileType::Directory => {
@@ -100,7 +116,10 @@ fn entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, ids: &DiskIds) -> io::Result
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            return Ok(Some((openat(from, name, FOLDER, Mode::empty())?, openat(to, name, FOLDER, Mode::empty())?)));
+            return Ok(Some((
+                openat(from, name, FOLDER, Mode::empty())?,
+                openat(to, name, FOLDER, Mode::empty())?,
+            )));
         }
         FileType::RegularFile => file(from, to, name, &about, ids)?,
         FileType::Symlink => {
@@ -120,9 +139,9 @@ fn entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, ids: &DiskIds) -> io::Result
 pub(super) fn fill(inside: &Inside, at: &Path, data: &Path, ids: &DiskIds) -> Result<()> {
     let Some(source) = inside.open(at, OFlags::RDONLY | OFlags::DIRECTORY)? else { return Ok(()) };
     let target = inside::folder(data)?;
-    let is_empty = Dir::read_from(&target).doing("reading", data)?.all(|entry| {
-        entry.is_ok_and(|entry| entry.file_name() == c"." || entry.file_name() == c"..")
-    });
+    let is_empty = Dir::read_from(&target)
+        .doing("reading", data)?
+        .all(|entry| entry.is_ok_and(|entry| entry.file_name() == c"." || entry.file_name() == c".."));
     if !is_empty {
         return Ok(());
     }

@@ -58,12 +58,19 @@ pub(crate) fn below(data: &Path, path: &Path) -> Result<PathBuf> {
     let mut place = data.to_owned();
     for part in path.components() {
         let Component::Normal(name) = part else {
-            return Err(RunnerError::Usage(format!("volume-subpath={}: is not a path below the volume", path.display())));
+            return Err(RunnerError::Usage(format!(
+                "volume-subpath={}: is not a path below the volume",
+                path.display()
+            )));
         };
         place.push(name);
         let about = fs::symlink_metadata(&place).doing("finding", &place)?;
         if about.is_symlink() {
-            return Err(RunnerError::Usage(format!("volume-subpath={}: {} is a link", path.display(), place.display())));
+            return Err(RunnerError::Usage(format!(
+                "volume-subpath={}: {} is a link",
+                path.display(),
+                place.display()
+            )));
         }
     }
     Ok(place)
@@ -103,10 +110,13 @@ impl Volumes {
         let volumes = self.folders.volumes();
         let _lock = files::lock(&volumes)?;
         if place.exists() {
-            return Err(RunnerError::Conflict(format!("a volume {name} is there: take another name, or use that one")));
+            return Err(RunnerError::Conflict(format!(
+                "a volume {name} is there: take another name, or use that one"
+            )));
         }
         let volume = Volume { name, created: Timestamp::now(), labels, anonymous, unfilled: true };
-        let making = tempfile::Builder::new().prefix(".new-").tempdir_in(&volumes).doing("writing into", &volumes)?;
+        let making =
+            tempfile::Builder::new().prefix(".new-").tempdir_in(&volumes).doing("writing into", &volumes)?;
         let data = making.path().join("data");
         fs::create_dir(&data).doing("making", &data)?;
         set_mode(&data, 0o755)?;
@@ -160,7 +170,9 @@ impl Volumes {
         let mut found = Vec::new();
         for entry in entries {
             let entry = entry.doing("reading", &place)?;
-            if entry.file_name().to_str().is_some_and(|name| check_name(name).is_ok()) && entry.path().is_dir() {
+            if entry.file_name().to_str().is_some_and(|name| check_name(name).is_ok())
+                && entry.path().is_dir()
+            {
                 found.extend(files::read_json::<Volume>(&entry.path().join("volume.json"))?);
             }
         }
@@ -175,7 +187,10 @@ impl Volumes {
     pub(crate) fn users(&self, name: &str) -> Result<Vec<Desired>> {
         let (containers, _) = Records::new(&self.folders).all()?;
         let uses = |container: &Desired| {
-            container.mounts.iter().any(|mount| matches!(&mount.kind, MountKind::Volume { name: own, .. } if own == name))
+            container
+                .mounts
+                .iter()
+                .any(|mount| matches!(&mount.kind, MountKind::Volume { name: own, .. } if own == name))
         };
         Ok(containers.into_iter().filter(uses).collect())
     }
@@ -268,7 +283,9 @@ impl Volumes {
             let mut entry = entry.map_err(wrong)?;
             if !entry.unpack_in(&data).map_err(wrong)? {
                 let path = entry.path().map(|path| path.display().to_string()).unwrap_or_default();
-                return Err(RunnerError::Content(format!("the tar for volume {name}: {path:?} lies outside of it")));
+                return Err(RunnerError::Content(format!(
+                    "the tar for volume {name}: {path:?} lies outside of it"
+                )));
             }
         }
         let mut volume = self.inspect(name)?;

@@ -33,7 +33,10 @@ fn a_volume_is_made_found_and_removed() {
     let made = place.volumes.create(Some("data"), labels, false).unwrap();
     assert_eq!(place.volumes.inspect("data").unwrap(), made);
     assert_eq!(place.volumes.all().unwrap(), [made.clone()]);
-    assert!(matches!(place.volumes.create(Some("data"), BTreeMap::new(), false), Err(RunnerError::Conflict(_))));
+    assert!(matches!(
+        place.volumes.create(Some("data"), BTreeMap::new(), false),
+        Err(RunnerError::Conflict(_))
+    ));
     assert_eq!(place.volumes.ensure("data").unwrap(), made);
     let other = place.volumes.create(None, BTreeMap::new(), true).unwrap();
     assert_eq!(other.name.len(), 64);

@@ -41,7 +41,10 @@ pub(super) fn make_user_namespace(spec: &Spec) -> Result<OwnedFd, RuntimeError> 
 ///
 /// # Errors
 /// [`RuntimeError::Unsupported`] where one of those programs refuses or is not there, [`RuntimeError::Step`].
-pub fn mapped_user_namespace(uids: &[LinuxIdMapping], gids: &[LinuxIdMapping]) -> Result<OwnedFd, RuntimeError> {
+pub fn mapped_user_namespace(
+    uids: &[LinuxIdMapping],
+    gids: &[LinuxIdMapping],
+) -> Result<OwnedFd, RuntimeError> {
     let (here, there) = Channel::pair()?;
     let options =
         CloneOptions { namespaces: u64::from(LinuxNamespaceType::User as u32), ..CloneOptions::default() };
