@@ -187,6 +187,7 @@ fn host_config(desired: &Desired, ports: &Json) -> Json {
             UserNamespace::Host => String::new(),
             UserNamespace::Private { .. } => "private".into(),
             UserNamespace::Container(id) => format!("container:{id}"),
+            UserNamespace::Path(path) => format!("ns:{}", path.display()),
         },
         "Privileged": security.privileged,
         "ReadonlyRootfs": security.read_only,

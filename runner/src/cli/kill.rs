@@ -5,7 +5,8 @@ use clap::Args;
 use super::{Globals, select::Selection};
 use crate::{
     error::{Result, RunnerError},
-    supervisor::{clients::Request, remote, signal},
+    record::parse,
+    supervisor::{clients::Request, remote},
 };
 
 /// Its arguments.
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
-    let signal = signal::parse(&arguments.signal)?;
+    let signal = parse::signal(&arguments.signal).map_err(|rule| RunnerError::Usage(format!("--signal: {rule}")))?;
     let context = globals.open()?;
     let all = arguments.selection.all;
     arguments.selection.each(&context, false, |desired| match remote::reach(&context.records, desired)? {

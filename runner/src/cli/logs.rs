@@ -103,8 +103,13 @@ impl Printer<'_> {
             && self.until.as_deref().is_none_or(|until| line.time <= until)
     }
 
-    fn print(&mut self, line: &Line<'_>, out: &mut dyn Write, err: &mut dyn Write) -> std::io::Result<()> {
-        let sink = if line.error { err } else { out };
+    fn print(
+        &mut self,
+        line: &Line<'_>,
+        out: &mut (impl Write + ?Sized),
+        err: &mut (impl Write + ?Sized),
+    ) -> std::io::Result<()> {
+        let mut sink: Box<dyn Write + '_> = if line.error { Box::new(err) } else { Box::new(out) };
         let open = &mut self.open[usize::from(line.error)];
         if !*open {
             if let Some(name) = self.name {

@@ -138,7 +138,7 @@ fn row(sample: &Sample, before: Option<&Sample>, whole: bool) -> Row {
     let memory = share(stats.memory_bytes, limit);
     let id = sample.desired.id.as_str();
     let pair = |a: u64, b: u64| Value::text(format!("{} / {}", output::size(a), output::size(b)));
-    let (percent, text) = (output::percent, Value::text::<String>);
+    let (percent, text) = (output::percent, |text: String| Value::text(text));
     let cpu_time = Duration::from_micros(stats.cpu_usec);
     let shown = Value::fields([
         Field::new("ID", Value::text(if whole { id } else { output::short_id(id) })),

@@ -43,6 +43,9 @@ const COLUMNS: [(&str, &str); 16] = [
 
 const DEFAULT: [&str; 8] = ["user", "pid", "ppid", "pcpu", "etime", "tty", "time", "args"];
 
+/// Ticks in a second, which is 100 wherever Linux tells times in ticks.
+const TICKS: u64 = 100;
+
 /// What `/proc` says about a process.
 struct Process {
     pid: i32,
@@ -78,12 +81,12 @@ impl Process {
     }
 
     fn seconds(&self) -> u64 {
-        (self.number(14) + self.number(15)) / rustix::param::clock_ticks_per_second()
+        (self.number(14) + self.number(15)) / TICKS
     }
 
     fn elapsed(&self, uptime: f64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "hundredths of seconds are shown")]
-        let started = self.number(22) as f64 / rustix::param::clock_ticks_per_second() as f64;
+        let started = self.number(22) as f64 / TICKS as f64;
         (uptime - started).max(0.0)
     }
 
