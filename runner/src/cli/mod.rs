@@ -4,6 +4,7 @@ mod access;
 mod attach;
 mod boot;
 mod container;
+mod check;
 mod doctor;
 mod events;
 mod exec;
@@ -67,6 +68,8 @@ enum Command {
     Boot(boot::Arguments),
     /// Do something to containers
     Container(container::Arguments),
+    /// Read the whole store again and say what is damaged, or left over
+    Check(check::Arguments),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
     /// Show what happened
@@ -168,6 +171,7 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
             let number = if arguments.runs_a_program() { program } else { own };
             container::run(globals, &arguments).map_err(number)
         }
+        Command::Check(arguments) => check::run(globals, &arguments).map_err(own),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::Events(arguments) => events::run(globals, &arguments).map_err(own),
         Command::Exec(arguments) => exec::run(globals, &arguments).map_err(program),
