@@ -84,6 +84,11 @@ pub(crate) fn can_be_id_mapped(path: &Path) -> Result<bool> {
     Ok(ID_MAPPED.iter().any(|(magic, since)| *magic == kind && kernel() >= *since))
 }
 
+/// Whether roots of overlays can be made of id-mapped layers (Linux 5.19).
+pub(crate) fn id_mapped_roots() -> bool {
+    kernel() >= (5, 19)
+}
+
 /// The id on the machine of an id in the container.
 fn outside(maps: &[IdMap], id: u32) -> Option<u32> {
     let map = maps.iter().find(|map| id >= map.container && id - map.container < map.size)?;

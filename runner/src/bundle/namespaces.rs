@@ -83,7 +83,7 @@ pub(super) fn mappings(maps: &[IdMap]) -> Vec<LinuxIdMapping> {
 
 /// Whether the container has its own network namespace, made in its own user namespace: only then may it mount sysfs
 /// and set what belongs to the network.
-pub(super) fn owns_network(desired: &Desired) -> bool {
+pub(crate) fn owns_network(desired: &Desired) -> bool {
     match &desired.network.mode {
         NetworkMode::Bridge(_) | NetworkMode::Pasta(_) | NetworkMode::None => true,
         NetworkMode::Host | NetworkMode::Container(_) | NetworkMode::Path(_) => false,

@@ -1,5 +1,7 @@
 //! The command line: one file per command. A command parses, calls one function, prints.
 
+mod container_flags;
+mod create;
 mod access;
 mod attach;
 mod boot;
@@ -25,6 +27,11 @@ pub(crate) mod output;
 mod pause;
 mod port;
 mod ps;
+mod replace;
+mod run;
+mod secret;
+mod unshare;
+mod volume;
 mod pull;
 mod push;
 mod rename;
@@ -70,6 +77,8 @@ enum Command {
     Container(container::Arguments),
     /// Read the whole store again and say what is damaged, or left over
     Check(check::Arguments),
+    /// Make a container that is started later
+    Create(Box<create::Arguments>),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
     /// Show what happened
@@ -106,6 +115,14 @@ enum Command {
     Port(port::Arguments),
     /// List containers
     Ps(ps::Arguments),
+    /// Make a container and start it
+    Run(Box<run::Arguments>),
+    /// Make, list and remove secrets
+    Secret(secret::Arguments),
+    /// Run a command in the user's own namespace
+    Unshare(unshare::Arguments),
+    /// Make, list and remove volumes
+    Volume(volume::Arguments),
     /// Bring images here from a registry
     Pull(pull::Arguments),
     /// Copy an image to a registry
@@ -160,6 +177,8 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
     };
     // Numbers below 125 are those of the container's program.
     let program = |error: crate::error::RunnerError| {
+    // Numbers below 125 are a program's of a container.
+    let container = |error: crate::error::RunnerError| {
         let code = error.run_exit_code();
         (error, code)
     };
@@ -172,6 +191,7 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
             container::run(globals, &arguments).map_err(number)
         }
         Command::Check(arguments) => check::run(globals, &arguments).map_err(own),
+        Command::Create(arguments) => create::run(globals, &arguments).map_err(container),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::Events(arguments) => events::run(globals, &arguments).map_err(own),
         Command::Exec(arguments) => exec::run(globals, &arguments).map_err(program),
@@ -190,6 +210,10 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         Command::Pause(arguments) => pause::run(globals, &arguments, true).map_err(own),
         Command::Port(arguments) => port::run(globals, &arguments).map_err(own),
         Command::Ps(arguments) => ps::run(globals, &arguments).map_err(own),
+        Command::Run(arguments) => run::run(globals, &arguments).map_err(container),
+        Command::Secret(arguments) => secret::run(globals, &arguments).map_err(own),
+        Command::Unshare(arguments) => unshare::run(globals, &arguments).map_err(container),
+        Command::Volume(arguments) => volume::run(globals, &arguments).map_err(own),
         Command::Pull(arguments) => pull::run(globals, &arguments).map_err(own),
         Command::Push(arguments) => push::run(globals, &arguments).map_err(own),
         Command::Rename(arguments) => rename::run(globals, &arguments).map_err(own),

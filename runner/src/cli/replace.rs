@@ -1,5 +1,7 @@
 //! `--replace`: the container that has the name goes first.
 
+use std::io::Write;
+
 use super::Context;
 use crate::{
     error::{Result, RunnerError},
@@ -20,7 +22,11 @@ pub(super) fn take_away(context: &Context, name: &str) -> Result<()> {
         seccomp_cache: None,
     };
     match runtime.open(&old.id) {
-        Ok(running) => running.delete(true)?,
+        Ok(running) => {
+            for fault in running.delete(true)? {
+                let _told = writeln!(std::io::stderr(), "berth-runner: warning: {fault}");
+            }
+        }
         Err(berth_runtime::RuntimeError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
