@@ -5,8 +5,9 @@ use clap::Args;
 use super::Globals;
 use crate::{
     error::{Result, RunnerError},
+    record::AttachOptions,
     supervisor::{
-        Foreground, clients::Request, events, live::{Condition, snapshot}, order::Attach, remote, terminal::DetachKeys,
+        clients::Request, events, live::{Condition, snapshot}, order::Attach, remote, terminal::DetachKeys,
     },
 };
 
@@ -52,6 +53,10 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let attach = Attach { input: desired.process.interactive && !arguments.no_stdin, output: true };
     remote::ask(&session, &Request::Attach(attach))?;
     events::note(&context.folders, &desired, "attach");
-    let options = Foreground { sig_proxy: arguments.sig_proxy, detach_keys: arguments.detach_keys.clone() };
-    remote::attached(session, attach, &desired, &options)
+    let options = AttachOptions {
+        sig_proxy: arguments.sig_proxy,
+        detach_keys: arguments.detach_keys.clone(),
+        ..AttachOptions::default()
+    };
+    remote::attached(&session, attach, &desired, &options)
 }

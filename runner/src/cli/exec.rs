@@ -81,6 +81,8 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
+    // What becomes a container's process must not lend it this program's file.
+    berth_runtime::protect_own_program()?;
     let context = globals.open()?;
     let mut args = arguments.command.clone();
     let containers = if arguments.latest { Vec::new() } else { vec![args.remove(0)] };
@@ -283,7 +285,7 @@ impl Relay {
             Ok(length @ 1..) => {
                 sink.push(&piece[..length]);
                 sink.flush();
-                !sink.is_closed()
+                !sink.is_lost()
             }
             Err(Errno::AGAIN | Errno::INTR) => true,
             Ok(0) | Err(_) => false,

@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     until: Option<String>,
 
     /// The last lines alone; all with -1
-    #[arg(long, short = 'n', default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     tail: i64,
 
     /// Put the time before each line

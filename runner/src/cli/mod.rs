@@ -73,11 +73,12 @@ enum Command {
     Attach(attach::Arguments),
     /// Start what is to run after the machine was started
     Boot(boot::Arguments),
-    /// Do something to containers
-    Container(container::Arguments),
     /// Read the whole store again and say what is damaged, or left over
     Check(check::Arguments),
+    /// Do something to containers
+    Container(container::Arguments),
     /// Make a container that is started later
+    #[command(disable_help_flag = true)]
     Create(Box<create::Arguments>),
     /// Say what this kernel offers to containers, and what is missing
     Doctor(doctor::Arguments),
@@ -115,14 +116,6 @@ enum Command {
     Port(port::Arguments),
     /// List containers
     Ps(ps::Arguments),
-    /// Make a container and start it
-    Run(Box<run::Arguments>),
-    /// Make, list and remove secrets
-    Secret(secret::Arguments),
-    /// Run a command in the user's own namespace
-    Unshare(unshare::Arguments),
-    /// Make, list and remove volumes
-    Volume(volume::Arguments),
     /// Bring images here from a registry
     Pull(pull::Arguments),
     /// Copy an image to a registry
@@ -135,8 +128,13 @@ enum Command {
     Rm(rm::Arguments),
     /// Remove images
     Rmi(rmi::Arguments),
+    /// Make a container and start it
+    #[command(disable_help_flag = true)]
+    Run(Box<run::Arguments>),
     /// Write images into an archive
     Save(save::Arguments),
+    /// Make, list and remove secrets
+    Secret(secret::Arguments),
     /// Start containers
     Start(start::Arguments),
     /// Show what containers use
@@ -149,10 +147,14 @@ enum Command {
     Top(top::Arguments),
     /// Let frozen containers go on
     Unpause(pause::Arguments),
+    /// Run a command in the user's own namespace
+    Unshare(unshare::Arguments),
     /// Take names of an image away
     Untag(tag::Untag),
     /// Change limits of a container
     Update(update::Arguments),
+    /// Make, list and remove volumes
+    Volume(volume::Arguments),
     /// Wait for containers and print their numbers
     Wait(wait::Arguments),
 }
@@ -175,8 +177,6 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         let code = error.exit_code();
         (error, code)
     };
-    // Numbers below 125 are those of the container's program.
-    let program = |error: crate::error::RunnerError| {
     // Numbers below 125 are a program's of a container.
     let container = |error: crate::error::RunnerError| {
         let code = error.run_exit_code();
@@ -184,18 +184,18 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
     };
     let globals = &cli.globals;
     match cli.command {
-        Command::Attach(arguments) => attach::run(globals, &arguments).map_err(program),
+        Command::Attach(arguments) => attach::run(globals, &arguments).map_err(container),
         Command::Boot(arguments) => boot::run(globals, &arguments).map_err(own),
-        Command::Container(arguments) => {
-            let number = if arguments.runs_a_program() { program } else { own };
-            container::run(globals, &arguments).map_err(number)
-        }
         Command::Check(arguments) => check::run(globals, &arguments).map_err(own),
+        Command::Container(arguments) => {
+            let runs = arguments.runs_a_program();
+            container::run(globals, &arguments).map_err(if runs { container } else { own })
+        }
         Command::Create(arguments) => create::run(globals, &arguments).map_err(container),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::Events(arguments) => events::run(globals, &arguments).map_err(own),
-        Command::Exec(arguments) => exec::run(globals, &arguments).map_err(program),
-        Command::Healthcheck(arguments) => healthcheck::run(globals, &arguments).map_err(program),
+        Command::Exec(arguments) => exec::run(globals, &arguments).map_err(container),
+        Command::Healthcheck(arguments) => healthcheck::run(globals, &arguments).map_err(container),
         Command::History(arguments) => history::run(globals, &arguments).map_err(own),
         Command::Image(arguments) => image::run(globals, &arguments).map_err(own),
         Command::Images(arguments) => images::run(globals, &arguments).map_err(own),
@@ -210,25 +210,35 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         Command::Pause(arguments) => pause::run(globals, &arguments, true).map_err(own),
         Command::Port(arguments) => port::run(globals, &arguments).map_err(own),
         Command::Ps(arguments) => ps::run(globals, &arguments).map_err(own),
-        Command::Run(arguments) => run::run(globals, &arguments).map_err(container),
-        Command::Secret(arguments) => secret::run(globals, &arguments).map_err(own),
-        Command::Unshare(arguments) => unshare::run(globals, &arguments).map_err(container),
-        Command::Volume(arguments) => volume::run(globals, &arguments).map_err(own),
         Command::Pull(arguments) => pull::run(globals, &arguments).map_err(own),
         Command::Push(arguments) => push::run(globals, &arguments).map_err(own),
         Command::Rename(arguments) => rename::run(globals, &arguments).map_err(own),
         Command::Restart(arguments) => stop::restart(globals, &arguments).map_err(own),
         Command::Rm(arguments) => rm::run(globals, &arguments).map_err(own),
         Command::Rmi(arguments) => rmi::run(globals, &arguments).map_err(own),
+        Command::Run(arguments) => run::run(globals, &arguments).map_err(container),
         Command::Save(arguments) => save::run(globals, &arguments).map_err(own),
-        Command::Start(arguments) => start::run(globals, &arguments).map_err(program),
+        Command::Secret(arguments) => secret::run(globals, &arguments).map_err(own),
+        Command::Start(arguments) => start::run(globals, &arguments).map_err(container),
         Command::Stats(arguments) => stats::run(globals, &arguments).map_err(own),
         Command::Stop(arguments) => stop::run(globals, &arguments).map_err(own),
         Command::Tag(arguments) => tag::run(globals, &arguments).map_err(own),
         Command::Top(arguments) => top::run(globals, &arguments).map_err(own),
         Command::Unpause(arguments) => pause::run(globals, &arguments, false).map_err(own),
+        Command::Unshare(arguments) => unshare::run(globals, &arguments).map_err(container),
         Command::Untag(arguments) => tag::untag(globals, &arguments).map_err(own),
         Command::Update(arguments) => update::run(globals, &arguments).map_err(own),
+        Command::Volume(arguments) => volume::run(globals, &arguments).map_err(own),
         Command::Wait(arguments) => wait::run(globals, &arguments).map_err(own),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_two_flags_of_a_command_are_the_same() {
+        super::Cli::command().debug_assert();
     }
 }

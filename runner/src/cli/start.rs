@@ -5,8 +5,9 @@ use clap::Args;
 use super::{Globals, select::Selection};
 use crate::{
     error::{Result, RunnerError},
+    record::AttachOptions,
     supervisor::{
-        self, Foreground,
+        self,
         clients::Request,
         order::Attach,
         remote,
@@ -46,7 +47,11 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     }
     let desired = arguments.selection.one(&context)?;
     let attach = Attach { input: arguments.interactive && desired.process.interactive, output: true };
-    let options = Foreground { sig_proxy: arguments.sig_proxy, detach_keys: arguments.detach_keys.clone() };
+    let options = AttachOptions {
+        sig_proxy: arguments.sig_proxy,
+        detach_keys: arguments.detach_keys.clone(),
+        ..AttachOptions::default()
+    };
     let session = match remote::start(&context.folders, &desired.id, Some(attach))? {
         (session, true) => session,
         (_, false) => {
@@ -57,5 +62,5 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
             session
         }
     };
-    remote::attached(session, attach, &desired, &options)
+    remote::attached(&session, attach, &desired, &options)
 }

@@ -81,6 +81,12 @@ impl Begin<'_> {
         let mut live =
             Live { pid: started.pid, start_time: ticks, restarts: self.restarts, ..Live::default() };
         live.write(folders, id)?;
+        if let Some(path) = &desired.pid_file {
+            files::replace(path, started.pid.to_string().as_bytes(), false)?;
+        }
+        if let Some(path) = &desired.supervisor_pid_file {
+            files::replace(path, std::process::id().to_string().as_bytes(), false)?;
+        }
         network::attach(folders, desired, &attachment, started.pid)?;
         if let Some((rows, columns)) = self.size {
             streams.resize(rows, columns).doing("sizing", "the terminal")?;
