@@ -244,5 +244,15 @@ pub(crate) fn build(folders: &Folders, desired: &Desired, root: &Path) -> Result
     Ok(spec)
 }
 
+/// The limits of a container that runs, for a change of them: devices stay as they are.
+///
+/// # Errors
+/// [`RunnerError::Usage`] for limits that contradict each other.
+pub(crate) fn resources(desired: &Desired) -> Result<oci_spec::runtime::LinuxResources> {
+    let mut resources = limits::resources(desired, Vec::new(), Starter::this(rootless::is_inside()))?;
+    resources.set_devices(None);
+    Ok(resources)
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -53,6 +54,12 @@ pub(super) struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct PathBytes(pub(super) Vec<u8>);
+
+impl PathBytes {
+    pub(super) fn path(&self) -> &Path {
+        Path::new(std::ffi::OsStr::from_bytes(&self.0))
+    }
+}
 
 /// Takes the bytes of a layer's tar in pieces of any size and unpacks them as they come. Dropped without
 /// [`Self::finish`], it leaves nothing.

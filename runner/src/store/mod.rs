@@ -12,32 +12,37 @@
 //! objects/ab/cdef…        contents of 64 KiB and more, once across all layers
 //! ```
 
+mod changes;
+mod check;
 mod gc;
 mod images;
 mod key;
 mod layer;
 mod lock;
+mod lower;
 mod read;
+mod root;
 mod size;
 #[cfg(test)]
 mod tests;
 
 use std::{
     io::Read,
-    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
 use berth_oci::Digest;
 use jiff::Timestamp;
 
+pub(crate) use changes::Change;
+pub(crate) use check::Report;
 pub(crate) use layer::{Claim, LayerWriter, layer_error};
 pub(crate) use lock::Hold;
 
 use crate::{
     error::{Result, RunnerError},
     folders::Folders,
-    record::{Desired, files},
+    record::files,
     unpack::{Form, OverlayNames},
 };
 
@@ -98,8 +103,14 @@ impl Store {
         if let Some(form) = self.form.get() {
             return Ok(*form);
         }
-        let root = crate::rootless::real_uid() == 0;
-        let form = (Form::Redirect, if root { OverlayNames::Trusted } else { OverlayNames::User });
+        let can = berth_runtime::probe_overlay(&self.folders.store)?;
+        let form = match (can.data_only, can.userxattr_metacopy) {
+            (true, _) => (Form::Redirect, OverlayNames::Trusted),
+            (false, true) => (Form::Redirect, OverlayNames::User),
+            // Whoever may not set `trusted.*` needs the other.
+            (false, false) if crate::rootless::real_uid() == 0 => (Form::Link, OverlayNames::Trusted),
+            (false, false) => (Form::Link, OverlayNames::User),
+        };
         Ok(*self.form.get_or_init(|| form))
     }
 
@@ -136,24 +147,5 @@ impl Store {
     /// [`RunnerError::NotFound`] where the layer is not here.
     pub(crate) fn layer_tar(&self, diff_id: &Digest) -> Result<impl Read + Send + use<>> {
         read::LayerTar::open(self, diff_id, Some(self.hold()?))
-    }
-
-    /// Mounts a container's root (layers, then its own `upper`) at `running/root` and says where that is. Done in the
-    /// mount namespace of the caller: the supervisor's own, so that it goes with it. Idempotent.
-    ///
-    /// # Errors
-    /// Where a layer is missing or the kernel cannot do it.
-    pub(crate) fn mount_root(&self, desired: &Desired) -> Result<PathBuf> {
-        let _ = desired;
-        Err(RunnerError::Unsupported("the store is not built yet".into()))
-    }
-
-    /// Takes it away; safe to repeat.
-    ///
-    /// # Errors
-    /// Where it is busy.
-    pub(crate) fn unmount_root(&self, desired: &Desired) -> Result<()> {
-        let _ = desired;
-        Err(RunnerError::Unsupported("the store is not built yet".into()))
     }
 }

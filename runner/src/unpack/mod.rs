@@ -10,6 +10,7 @@
 //! | [`place`] | where a name leads in the folder, without ever leaving it |
 //! | [`tree`] | entries → files |
 //! | [`large`] | contents that are stored once across all layers |
+//! | [`pack`] | files → entries |
 //! | [`recipe`] | how the tar is put together again |
 //! | [`attributes`] | owners, modes, times, extended attributes |
 //!
@@ -22,6 +23,7 @@ pub(crate) mod builder;
 mod header;
 mod large;
 mod name;
+pub(crate) mod pack;
 mod pax;
 mod place;
 mod recipe;

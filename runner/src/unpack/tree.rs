@@ -109,8 +109,10 @@ impl<W: Write> Tree<W> {
         recipe: RecipeWriter<W>,
         large: LargeFiles,
     ) -> Result<Self, RunnerError> {
+        let mut root = Root::open(tree, overlay)?;
+        root.implied.insert(PathBuf::new());
         Ok(Self {
-            root: Root::open(tree, overlay)?,
+            root,
             overlay,
             kept: kept.to_owned(),
             recipe,
@@ -405,6 +407,7 @@ impl<W: Write> Content for Tree<W> {
             },
             (Named::Root, None) if entry.kind == Kind::Folder => {
                 let opened = self.open_folder(Path::new(""))?;
+                self.root.implied.remove(Path::new(""));
                 self.described(&opened, PathBuf::new(), &entry)?;
             }
             (Named::Root, _) => return Err(Fault::rule("the root of a layer can only be a folder")),

@@ -39,7 +39,7 @@ fn a_file_has_what_its_entry_says() {
         let facts = shed.store.facts(&diff_id).unwrap().unwrap();
         assert_eq!(facts.size, 200_000 + 7);
         let implied: Vec<_> = facts.implied.iter().map(|path| String::from_utf8_lossy(&path.0)).collect();
-        assert_eq!(implied, ["implied", "implied/by"]);
+        assert_eq!(implied, ["implied", "implied/by"], "the root was described");
     }
 }
 

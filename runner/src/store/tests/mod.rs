@@ -1,9 +1,13 @@
 //! Of the store as a whole. What writes owners and devices needs root.
 
+mod differential;
 mod hostile;
+mod kill;
 mod layers;
+mod mounts;
+mod named;
 
-use std::{io::Read, path::PathBuf};
+use std::path::PathBuf;
 
 use berth_oci::{Algorithm, Digest};
 
