@@ -110,15 +110,6 @@ enum Command {
     Logs(logs::Arguments),
     /// Make, list and remove networks
     Network(network::Arguments),
-    /// Make a container and start it
-    #[command(disable_help_flag = true)]
-    Run(Box<run::Arguments>),
-    /// Make, list and remove secrets
-    Secret(secret::Arguments),
-    /// Run a command in the user's own namespace
-    Unshare(unshare::Arguments),
-    /// Make, list and remove volumes
-    Volume(volume::Arguments),
     /// Freeze containers
     Pause(pause::Arguments),
     /// Show published ports of containers
@@ -170,7 +161,13 @@ enum Command {
 
 /// The command line's `main`.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            let _told = told.print();
+            return ExitCode::from(if told.use_stderr() { usage_code() } else { 0 });
+        }
+    };
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err((error, code)) => {
@@ -178,6 +175,13 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// The number for words that make no sense: below 125 would be a program's of a container.
+fn usage_code() -> u8 {
+    let runs = ["create", "exec", "run", "start"];
+    let own = std::env::args().skip(1).any(|word| runs.contains(&word.as_str()));
+    if own { crate::error::OWN_FAILURE } else { 2 }
 }
 
 /// Runs one command; an error goes with the number that this command ends with.
