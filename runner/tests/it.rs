@@ -2,3 +2,5 @@
 
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/net/mod.rs"]
+mod net;

@@ -140,7 +140,7 @@ fn owner(port: &Port) -> String {
         (_, IpAddr::V4(_)) => ["tcp", "tcp6"],
         (_, IpAddr::V6(_)) => ["tcp6", "tcp"],
     };
-    let socket = list.iter().find_map(|list| socket_number(&format!("/proc/net/{list}"), port));
+    let socket = list.iter().find_map(|list| socket_number(&format!("/proc/thread-self/net/{list}"), port));
     let process = socket.and_then(|socket| holder(&format!("socket:[{socket}]")));
     process.map_or_else(|| "another program".into(), |(name, pid)| format!("{name} (process {pid})"))
 }

@@ -1,0 +1,8 @@
+//! Networks, in network namespaces that the tests make themselves, with real packets.
+
+mod crash;
+mod machine;
+mod names;
+mod publish;
+mod reach;
+mod verbs;
