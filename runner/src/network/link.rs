@@ -37,6 +37,8 @@ pub(crate) struct Found {
     pub(crate) name: String,
     /// It is the loopback.
     pub(crate) loopback: bool,
+    /// It is switched on.
+    pub(crate) up: bool,
     /// The number of the bridge that it hangs on.
     pub(crate) bridge: Option<u32>,
 }
@@ -99,9 +101,9 @@ impl Socket {
         Ok(self.links()?.into_iter().find(|link| link.name == name).map(|link| link.index))
     }
 
-    /// Makes a bridge that is up and answers with its number; one of that name is taken as it is.
+    /// Makes a bridge, not switched on yet, and answers with its number; one of that name is taken as it is.
     pub(crate) fn bridge(&mut self, name: &str, mac: [u8; 6], mtu: Option<u32>) -> io::Result<u32> {
-        let mut message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_header(0, UP, UP));
+        let mut message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_header(0, 0, 0));
         message.text(3, name).put(1, &mac);
         if let Some(mtu) = mtu {
             message.number(4, mtu);
@@ -113,9 +115,7 @@ impl Socket {
             Err(error) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => {}
             answer => answer?,
         }
-        let index = self.index(name)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        self.up(index)?;
-        Ok(index)
+        self.index(name)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
     /// Makes a pair with one end in the namespace of `container`.
@@ -234,6 +234,7 @@ fn found(body: &[u8]) -> Found {
         index: u32_at(body, 4),
         name: String::new(),
         loopback: u32_at(body, 8) & LOOPBACK != 0,
+        up: u32_at(body, 8) & UP != 0,
         bridge: None,
     };
     for (kind, value) in attributes(body.get(16..).unwrap_or_default()) {

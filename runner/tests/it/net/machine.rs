@@ -232,12 +232,13 @@ impl Machine {
     pub(crate) fn neighbour(&self) -> Holder {
         let other = Holder::new(None, "ip link set lo up");
         self.host.shell(&format!(
-            "ip link add lan0 type veth peer name lan0 netns {} && ip link set lan0 up && \
+            "ip link add lan0 type veth peer name lan0 netns {} && \
+             echo 0 > /proc/sys/net/ipv6/conf/lan0/accept_dad && ip link set lan0 up && \
              ip addr add 192.0.2.1/24 dev lan0 && ip addr add 2001:db8::1/64 dev lan0 nodad",
             other.pid()
         ));
         other.shell(
-            "ip link set lan0 up && ip addr add 192.0.2.2/24 dev lan0 && ip addr add 2001:db8::2/64 dev lan0 nodad",
+            "echo 0 > /proc/sys/net/ipv6/conf/lan0/accept_dad && ip link set lan0 up && ip addr add 192.0.2.2/24 dev lan0 && ip addr add 2001:db8::2/64 dev lan0 nodad",
         );
         other
     }
