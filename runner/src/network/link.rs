@@ -16,6 +16,7 @@ use super::{
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
+const SET_LINK: u16 = 19;
 const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
@@ -148,6 +149,19 @@ impl Socket {
     pub(crate) fn hang(&mut self, index: u32, bridge: u32) -> io::Result<()> {
         let mut message = Message::new(NEW_LINK, 0, &link_header(index, UP, UP));
         message.number(10, bridge);
+        self.ask(message)
+    }
+
+    /// Lets a bridge send packets back by the end that they came from: where the machine's filters see bridged packets,
+    /// a container that speaks to its own published port needs it.
+    pub(crate) fn hairpin(&mut self, index: u32) -> io::Result<()> {
+        const AF_BRIDGE: u8 = 7;
+        let mut header = link_header(index, 0, 0);
+        header[0] = AF_BRIDGE;
+        let mut message = Message::new(SET_LINK, 0, &header);
+        message.nest(12, |port| {
+            port.put(4, &[1]);
+        });
         self.ask(message)
     }
 

@@ -59,10 +59,10 @@ pub(crate) fn loopback(namespace: BorrowedFd<'_>) -> Result<()> {
     up().map_err(|error: io::Error| error).doing("switching on", "the container's loopback")
 }
 
-/// Connects a container with a network. `first` is the network whose gateway leads everywhere.
+/// Connects a container with a network. `published`: ports of it are.
 pub(crate) fn connect(
     socket: &mut Socket, bridge: u32, network: &Network, held: &Held, container: BorrowedFd<'_>,
-    defaults: Defaults,
+    defaults: Defaults, published: bool,
 ) -> Result<()> {
     let mac = parse_mac(&held.link.mac)?;
     let pair = Pair {
@@ -79,6 +79,13 @@ pub(crate) fn connect(
         }
         answer => answer,
     };
+    let made = made.and_then(|()| {
+        if !published {
+            return Ok(());
+        }
+        let index = socket.index(&held.here)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        socket.hairpin(index)
+    });
     made.map_err(|error| RunnerError::Io {
         what: format!("connecting the container with network {}", network.name),
         source: error,
