@@ -1,6 +1,6 @@
 //! The runner as its users meet it: the program, run as root and as an ordinary user.
 
-#[path = "it/program.rs"]
-mod program;
 #[path = "it/net/mod.rs"]
 mod net;
+#[path = "it/program.rs"]
+mod program;

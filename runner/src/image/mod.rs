@@ -84,7 +84,9 @@ pub(crate) fn ensure_with(
         (PullPolicy::Missing | PullPolicy::Never, Some(image)) => {
             match config::check_image(store, name, &image, platform) {
                 // The name has another image for another platform.
-                Err(RunnerError::Unsupported(_)) if platform.is_some() && policy == PullPolicy::Missing => pull(),
+                Err(RunnerError::Unsupported(_)) if platform.is_some() && policy == PullPolicy::Missing => {
+                    pull()
+                }
                 checked => checked.map(|()| image),
             }
         }

@@ -82,7 +82,9 @@ pub(crate) fn own(text: &str) -> Result<String> {
     }
     let first = text.split('/').next().unwrap_or_default();
     let registry = text.contains('/')
-        && (first == LOCALHOST || first.contains(['.', ':']) || first.bytes().any(|b| b.is_ascii_uppercase()));
+        && (first == LOCALHOST
+            || first.contains(['.', ':'])
+            || first.bytes().any(|b| b.is_ascii_uppercase()));
     let full = if registry { text.to_owned() } else { format!("{LOCALHOST}/{text}") };
     let full: Reference = full.parse().map_err(|error| fault(&error))?;
     Ok(full.or_latest().to_string())
@@ -150,6 +152,9 @@ mod tests {
         assert_eq!(named, Named::Registry(vec!["docker.io/library/busybox:latest".parse().unwrap()]));
         assert_eq!(read("no name", &Registries::default()).unwrap_err().exit_code(), 2);
         let pinned = format!("x.org/a@sha256:{}", "0".repeat(64));
-        assert_eq!(read(&pinned, &Registries::default()).unwrap(), Named::Registry(vec![pinned.parse().unwrap()]));
+        assert_eq!(
+            read(&pinned, &Registries::default()).unwrap(),
+            Named::Registry(vec![pinned.parse().unwrap()])
+        );
     }
 }

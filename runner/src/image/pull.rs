@@ -7,14 +7,7 @@ use berth_copier::{
 };
 use berth_oci::{Platform, Reference};
 
-use super::{
-    access::Access,
-    config, name,
-    name::Named,
-    progress::Told,
-    runtime::block_on,
-    sink::StoreSink,
-};
+use super::{access::Access, config, name, name::Named, progress::Told, runtime::block_on, sink::StoreSink};
 use crate::{
     error::{Result, RunnerError},
     store::{Image, Store},
@@ -55,15 +48,15 @@ impl Pull<'_> {
         };
         let Some(reference) = candidates.into_iter().next() else { return Ok(Vec::new()) };
         if reference.digest().is_some() || text.ends_with(&format!(":{}", tag(&reference))) {
-            return Err(RunnerError::Usage(format!("{text}: --all-tags takes a name without tag and digest")));
+            return Err(RunnerError::Usage(format!(
+                "{text}: --all-tags takes a name without tag and digest"
+            )));
         }
         block_on(async {
             let place = ImageName::Docker { reference: reference.clone(), unknown_digest: false };
             let source = session.source(&place, &self.access.side()).await?;
             let tags = match source.repository() {
-                Some(repository) => {
-                    retry(session.settings().retry, async || repository.tags().await).await?
-                }
+                Some(repository) => retry(session.settings().retry, async || repository.tags().await).await?,
                 None => Vec::new(),
             };
             let mut images = Vec::with_capacity(tags.len());
@@ -97,7 +90,12 @@ impl Pull<'_> {
     }
 
     /// One image, from one place.
-    pub(super) async fn one(&self, session: &Session, place: &ImageName, names: Vec<String>) -> Result<Image> {
+    pub(super) async fn one(
+        &self,
+        session: &Session,
+        place: &ImageName,
+        names: Vec<String>,
+    ) -> Result<Image> {
         let side = self.access.side();
         let store = self.store.clone();
         let held = tokio::task::spawn_blocking(move || store.hold()).await;
@@ -112,7 +110,8 @@ impl Pull<'_> {
         let done = retry(session.settings().retry, async || {
             let sink =
                 StoreSink::new(self.store, &called, names.clone(), self.platform.cloned(), self.told.clone());
-            let source = session.source(place, &side).await.context(format_args!("initializing source {place}"))?;
+            let source =
+                session.source(place, &side).await.context(format_args!("initializing source {place}"))?;
             let done = copy::run(session, source.as_ref(), &sink, &options, &self.told).await;
             last = Some((sink.added(), sink.fault()));
             done
@@ -143,7 +142,10 @@ fn tag(reference: &Reference) -> String {
 fn may_be_elsewhere(error: &Error) -> bool {
     matches!(
         error.root(),
-        Error::NotFound { .. } | Error::Authentication { .. } | Error::Network { .. } | Error::Registry { .. }
+        Error::NotFound { .. }
+            | Error::Authentication { .. }
+            | Error::Network { .. }
+            | Error::Registry { .. }
     )
 }
 
@@ -163,6 +165,10 @@ fn none_has_it(text: &str, mut failed: Vec<(Reference, Error)>) -> RunnerError {
     {
         return RunnerError::Copier(error);
     }
-    let tried: Vec<String> = failed.iter().map(|(reference, error)| format!("{reference}: {error}")).collect();
-    RunnerError::NotFound(format!("{text} is at none of the registries that were asked: {}", tried.join("; ")))
+    let tried: Vec<String> =
+        failed.iter().map(|(reference, error)| format!("{reference}: {error}")).collect();
+    RunnerError::NotFound(format!(
+        "{text} is at none of the registries that were asked: {}",
+        tried.join("; ")
+    ))
 }

@@ -97,7 +97,8 @@ impl StoreSink {
 
     /// Keeps the error for [`Self::fault`] and gives the engine one that says the same.
     fn fail(&self, error: RunnerError) -> Error {
-        let twin = Error::Other { what: "writing into the store".to_owned(), source: error.to_string().into() };
+        let twin =
+            Error::Other { what: "writing into the store".to_owned(), source: error.to_string().into() };
         self.state().fault.get_or_insert(error);
         twin
     }
@@ -110,9 +111,10 @@ impl StoreSink {
         let store = self.store.clone();
         match tokio::task::spawn_blocking(move || work(&store)).await {
             Ok(worked) => worked.map_err(|error| self.fail(error)),
-            Err(gone) => {
-                Err(Error::Other { what: "writing into the store".to_owned(), source: gone.to_string().into() })
-            }
+            Err(gone) => Err(Error::Other {
+                what: "writing into the store".to_owned(),
+                source: gone.to_string().into(),
+            }),
         }
     }
 
@@ -154,7 +156,8 @@ impl StoreSink {
         }
         for (layer, diff_id) in layers.into_iter().zip(diff_ids) {
             if diff_id.algorithm() != Algorithm::Sha256 {
-                return self.unsupported(&format!("its configuration names layers by {}", diff_id.algorithm()));
+                return self
+                    .unsupported(&format!("its configuration names layers by {}", diff_id.algorithm()));
             }
             let before = self.state().diff_ids.insert(layer.clone(), diff_id.clone());
             if before.is_some_and(|before| before != *diff_id) {
@@ -255,12 +258,16 @@ impl Sink for StoreSink {
             ));
         }
         if config.size > config::MAX_BYTES {
-            return self.content(&format!("its configuration has {} bytes, and 4 MiB are allowed", config.size));
+            return self
+                .content(&format!("its configuration has {} bytes, and 4 MiB are allowed", config.size));
         }
         if config.digest.algorithm() != Algorithm::Sha256 {
-            return self.unsupported("its configuration is named by sha512, and images are known here by sha256");
+            return self
+                .unsupported("its configuration is named by sha512, and images are known here by sha256");
         }
-        if let Some(layer) = image.layers.iter().find(|layer| layer.media_type.as_str().ends_with("+encrypted")) {
+        if let Some(layer) =
+            image.layers.iter().find(|layer| layer.media_type.as_str().ends_with("+encrypted"))
+        {
             return self.unsupported(&format!(
                 "layer {} is encrypted: decrypt it with `berth-copier copy --decryption-key`",
                 layer.digest

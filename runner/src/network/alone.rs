@@ -38,7 +38,9 @@ fn run(arguments: &[OsString]) -> Result<()> {
     let pid: i32 = pid.to_str().and_then(|pid| pid.parse().ok()).ok_or_else(usage)?;
     let attachment = prepare(&folders, &desired)?;
     let done = attach(&folders, &desired, &attachment, pid).and_then(|()| {
-        let text = serde_json::to_string(&attachment).map_err(std::io::Error::from).doing("writing", "the answer")?;
+        let text = serde_json::to_string(&attachment)
+            .map_err(std::io::Error::from)
+            .doing("writing", "the answer")?;
         let mut out = stdout().lock();
         writeln!(out, "{text}").and_then(|()| out.flush()).doing("writing", "standard output")?;
         stdin().read_to_end(&mut Vec::new()).doing("reading", "standard input").map(drop)

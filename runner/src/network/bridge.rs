@@ -5,8 +5,9 @@ use std::{io, os::fd::AsFd};
 use berth_runtime::ContainerId;
 
 use super::{
-    Attachment, etc, forwarding,
+    Attachment,
     definition::{DEFAULT, Network, Networks, Wanted},
+    etc, forwarding,
     lease::{Held, Lease, Leases},
     names,
     netlink::Socket,
@@ -121,7 +122,9 @@ pub(super) fn attach(folders: &Folders, desired: &Desired, pid: i32) -> Result<(
 fn defaults(lease: &Lease, networks: &[Network], held: &Held) -> Defaults {
     let first = |v6: bool| {
         let mut ends = lease.links.iter().zip(networks);
-        let leads = |network: &Network| !network.internal && network.gateways().any(|gateway| gateway.is_ipv6() == v6);
+        let leads = |network: &Network| {
+            !network.internal && network.gateways().any(|gateway| gateway.is_ipv6() == v6)
+        };
         ends.find(|(_, network)| leads(network)).is_some_and(|(first, _)| first == held)
     };
     Defaults { v4: first(false), v6: first(true) }
@@ -131,14 +134,19 @@ fn defaults(lease: &Lease, networks: &[Network], held: &Held) -> Defaults {
 fn settle(folders: &Folders, leases: &Leases, socket: &mut Socket) -> Result<()> {
     let table = table_name(folders);
     let mut filter = Socket::netfilter().doing("opening", "a socket for the packet filter")?;
-    let used: Vec<Network> =
-        Networks::new(folders).all()?.into_iter().filter(|network| leases.uses(&network.name).is_some()).collect();
+    let used: Vec<Network> = Networks::new(folders)
+        .all()?
+        .into_iter()
+        .filter(|network| leases.uses(&network.name).is_some())
+        .collect();
     if used.is_empty() {
         nft::Table::remove(&table, &mut filter).doing("removing the table of the packet filter", &table)?;
         return forwarding::close(folders);
     }
     let opened = forwarding::open(folders, &used, socket)?.opened;
-    rules::table(&table, &used, leases.all(), &opened).replace(&mut filter).map_err(|error| refused(&table, error))?;
+    rules::table(&table, &used, leases.all(), &opened)
+        .replace(&mut filter)
+        .map_err(|error| refused(&table, error))?;
     let mut ports = leases.all().iter().flat_map(|lease| &lease.ports);
     let loopback = ports.any(|port| port.address.is_loopback() || port.address.is_unspecified());
     for network in &used {
@@ -199,7 +207,10 @@ pub(crate) fn connect(folders: &Folders, name: &str, wants: Attach) -> Result<()
     let wants = Attach { network: network.name.clone(), ..wants };
     let list = bridges(&mut desired)?;
     if list.iter().any(|other| other.network == wants.network) {
-        return Err(RunnerError::Conflict(format!("container {name} is on network {} already", wants.network)));
+        return Err(RunnerError::Conflict(format!(
+            "container {name} is on network {} already",
+            wants.network
+        )));
     }
     list.push(wants.clone());
     if let Some((mut lease, init)) = running(&leases, &desired.id) {
@@ -215,7 +226,8 @@ pub(crate) fn connect(folders: &Folders, name: &str, wants: Attach) -> Result<()
         let container = wire::namespace(init.pid)?;
         let defaults = defaults(&lease, &networks, &held);
         let published = !lease.ports.is_empty();
-        let wired = wire::connect(&mut socket, bridge, &network, &held, container.as_fd(), defaults, published);
+        let wired =
+            wire::connect(&mut socket, bridge, &network, &held, container.as_fd(), defaults, published);
         if let Err(error) = wired {
             lease.links.pop();
             leases.put(lease)?;
@@ -324,7 +336,8 @@ pub(crate) fn remove(folders: &Folders, name: &str, force: bool) -> Result<Strin
     let network = Networks::new(folders).find(name)?;
     let on = |desired: &Desired| match &desired.network.mode {
         NetworkMode::Bridge(list) => {
-            list.iter().any(|attach| attach.network == network.name) || list.is_empty() && network.name == DEFAULT
+            list.iter().any(|attach| attach.network == network.name)
+                || list.is_empty() && network.name == DEFAULT
         }
         _ => false,
     };
@@ -341,7 +354,10 @@ pub(crate) fn remove(folders: &Folders, name: &str, force: bool) -> Result<Strin
     }
     let leases = Leases::open(folders)?;
     if let Some(lease) = leases.uses(&network.name) {
-        return Err(RunnerError::Conflict(format!("network {} is in use by container {}", network.name, lease.name)));
+        return Err(RunnerError::Conflict(format!(
+            "network {} is in use by container {}",
+            network.name, lease.name
+        )));
     }
     let mut socket = route()?;
     socket.remove(&network.interface).doing("removing bridge", &network.interface)?;
@@ -389,7 +405,15 @@ pub(crate) fn reload(folders: &Folders) -> Result<()> {
                 Some(index) => socket.hang(index, bridge).doing("connecting interface", &held.here)?,
                 None => {
                     let (defaults, published) = (defaults(lease, &networks, held), !lease.ports.is_empty());
-                    wire::connect(&mut socket, bridge, network, held, container.as_fd(), defaults, published)?;
+                    wire::connect(
+                        &mut socket,
+                        bridge,
+                        network,
+                        held,
+                        container.as_fd(),
+                        defaults,
+                        published,
+                    )?;
                 }
             }
         }

@@ -11,10 +11,7 @@ use jiff::Timestamp;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    pool,
-    subnet::Subnet,
-};
+use super::{pool, subnet::Subnet};
 use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
@@ -142,13 +139,16 @@ impl Networks {
         {
             return Ok(network);
         }
-        let mut fitting: Vec<_> =
-            self.all()?.into_iter().filter(|network| !name.is_empty() && network.id.starts_with(name)).collect();
+        let mut fitting: Vec<_> = self
+            .all()?
+            .into_iter()
+            .filter(|network| !name.is_empty() && network.id.starts_with(name))
+            .collect();
         match (fitting.pop(), fitting.is_empty()) {
             (Some(network), true) => Ok(network),
-            (Some(_), false) => {
-                Err(RunnerError::Conflict(format!("several networks have ids that begin with {name}: give more of it")))
-            }
+            (Some(_), false) => Err(RunnerError::Conflict(format!(
+                "several networks have ids that begin with {name}: give more of it"
+            ))),
             (None, _) => Err(RunnerError::NotFound(format!(
                 "no network {name:?}: `berth-runner network ls` lists them, `berth-runner network create {name}` makes it"
             ))),
@@ -213,13 +213,20 @@ impl Networks {
             .chain(machine.interfaces.iter().map(String::as_str))
             .collect();
         let tag = pool::tag(&self.run);
-        (0_u32..).map(|n| format!("berth{tag}{n}")).find(|name| !taken.contains(name.as_str())).unwrap_or_default()
+        (0_u32..)
+            .map(|n| format!("berth{tag}{n}"))
+            .find(|name| !taken.contains(name.as_str()))
+            .unwrap_or_default()
     }
 }
 
 fn own_interface(name: &str, others: &[Network], machine: &pool::Machine) -> Result<String> {
     let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 15 || !name.chars().all(letters) || matches!(name, "." | ".." | "all" | "default") {
+    if name.is_empty()
+        || name.len() > 15
+        || !name.chars().all(letters)
+        || matches!(name, "." | ".." | "all" | "default")
+    {
         return Err(RunnerError::Usage(format!(
             "--interface-name {name:?}: a name of an interface has 1 to 15 letters, digits, - _ or ."
         )));
@@ -228,7 +235,9 @@ fn own_interface(name: &str, others: &[Network], machine: &pool::Machine) -> Res
         return Err(RunnerError::Conflict(format!("interface {name} is that of network {}", other.name)));
     }
     if machine.interfaces.iter().any(|there| there == name) {
-        return Err(RunnerError::Conflict(format!("the machine has an interface {name} already: choose another name")));
+        return Err(RunnerError::Conflict(format!(
+            "the machine has an interface {name} already: choose another name"
+        )));
     }
     Ok(name.to_owned())
 }

@@ -1,13 +1,7 @@
 //! `hosts` and `resolv.conf` of a container. Both are mounted into it, so they are written in place: a file renamed
 //! over would be one that the container does not see.
 
-use std::{
-    fs,
-    io::Write,
-    net::IpAddr,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+use std::{fs, io::Write, net::IpAddr, os::unix::fs::OpenOptionsExt, path::Path};
 
 use super::lease::Lease;
 use crate::{
@@ -225,7 +219,10 @@ mod tests {
         let text = "# a comment\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\nnameserver 2001:db8::1\n\
                     domain old.example\nsearch a.example b.example\noptions ndots:2 edns0\nsortlist 1.2.3.4\n";
         let resolver = Resolver::parse(text);
-        assert_eq!(resolver.servers, ["127.0.0.53".parse::<IpAddr>().unwrap(), "2001:db8::1".parse().unwrap()]);
+        assert_eq!(
+            resolver.servers,
+            ["127.0.0.53".parse::<IpAddr>().unwrap(), "2001:db8::1".parse().unwrap()]
+        );
         assert_eq!(resolver.search, ["a.example", "b.example"]);
         assert_eq!(resolver.options, ["ndots:2", "edns0"]);
         assert_eq!(Resolver::parse(&resolver.text()), resolver);

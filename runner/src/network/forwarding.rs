@@ -62,7 +62,9 @@ pub(crate) fn open(folders: &Folders, networks: &[Network], socket: &mut Socket)
     let before: Changed = files::read_json(&note(folders))?.unwrap_or_default();
     let mut changed = before.clone();
     let versions = |v6: bool| {
-        networks.iter().any(|n| !n.internal && n.ranges.iter().any(|range| range.subnet.address.is_ipv6() == v6))
+        networks
+            .iter()
+            .any(|n| !n.internal && n.ranges.iter().any(|range| range.subnet.address.is_ipv6() == v6))
     };
     let (ask, what) = ("reading", "addresses of interfaces");
     let links = socket.links().doing(ask, what)?;
@@ -107,7 +109,8 @@ pub(crate) fn open(folders: &Folders, networks: &[Network], socket: &mut Socket)
 /// The switch that keeps an interface from passing packets on, where one does.
 fn closed(version: &str, interface: &str) -> Option<PathBuf> {
     if version == "ipv4" {
-        return Some(switch(version, interface, "forwarding")).filter(|path| value(path).as_deref() == Some("0"));
+        return Some(switch(version, interface, "forwarding"))
+            .filter(|path| value(path).as_deref() == Some("0"));
     }
     let all = switch(version, "all", "forwarding");
     if value(&all).as_deref() != Some("0") {

@@ -109,7 +109,8 @@ impl Leases {
         files::private_folder(&folder)?;
         sweep(&folder)?;
         let mut leases = Self { all: read(&folder)?, folder, _lock: lock };
-        let gone: Vec<_> = leases.all.iter().filter(|lease| !lease.alive()).map(|lease| lease.id.clone()).collect();
+        let gone: Vec<_> =
+            leases.all.iter().filter(|lease| !lease.alive()).map(|lease| lease.id.clone()).collect();
         for id in gone {
             leases.remove(&id)?;
         }
@@ -158,7 +159,8 @@ impl Leases {
     }
 
     fn taken(&self, network: &Network) -> BTreeSet<IpAddr> {
-        let ends = self.all.iter().flat_map(|lease| &lease.links).filter(|held| held.link.network == network.name);
+        let ends =
+            self.all.iter().flat_map(|lease| &lease.links).filter(|held| held.link.network == network.name);
         ends.flat_map(|held| held.link.addresses.iter().map(|(address, _)| *address))
             .chain(network.gateways())
             .collect()
@@ -172,7 +174,13 @@ impl Leases {
     /// # Errors
     /// [`RunnerError::Conflict`] where a wanted address is taken, or all are; [`RunnerError::Usage`] for one that
     /// is not on the network.
-    pub(crate) fn choose(&self, network: &Network, id: &ContainerId, wants: &Attach, interface: String) -> Result<Held> {
+    pub(crate) fn choose(
+        &self,
+        network: &Network,
+        id: &ContainerId,
+        wants: &Attach,
+        interface: String,
+    ) -> Result<Held> {
         let taken = self.taken(network);
         let mut addresses = Vec::new();
         for range in &network.ranges {
@@ -209,7 +217,13 @@ impl Leases {
         })
     }
 
-    fn fixed(&self, network: &Network, range: &Range, ip: IpAddr, taken: &BTreeSet<IpAddr>) -> Result<IpAddr> {
+    fn fixed(
+        &self,
+        network: &Network,
+        range: &Range,
+        ip: IpAddr,
+        taken: &BTreeSet<IpAddr>,
+    ) -> Result<IpAddr> {
         if !range.subnet.usable(ip) {
             return Err(RunnerError::Usage(format!(
                 "--ip {ip}: the first and the last address of {} are no container's",
@@ -217,13 +231,18 @@ impl Leases {
             )));
         }
         if ip == range.gateway {
-            return Err(RunnerError::Conflict(format!("{ip} is the machine's own address on network {}", network.name)));
+            return Err(RunnerError::Conflict(format!(
+                "{ip} is the machine's own address on network {}",
+                network.name
+            )));
         }
         if !taken.contains(&ip) {
             return Ok(ip);
         }
         let has = |lease: &&Lease| {
-            let on = |held: &Held| held.link.network == network.name && held.link.addresses.iter().any(|(a, _)| *a == ip);
+            let on = |held: &Held| {
+                held.link.network == network.name && held.link.addresses.iter().any(|(a, _)| *a == ip)
+            };
             lease.links.iter().any(on)
         };
         let who = self.all.iter().find(has).map_or("another", |lease| lease.name.as_str());

@@ -79,7 +79,8 @@ fn a_wanted_address_is_given_or_refused_with_the_reason() {
     assert_eq!(held.link.addresses[0].0.to_string(), "10.1.0.77");
     assert_eq!(held.link.mac, "02:be:0a:01:00:4d");
     leases.put(lease(id(1), held)).unwrap();
-    let refused = |ip: &str| leases.choose(&network, &id(2), &wants(ip), "eth0".into()).unwrap_err().to_string();
+    let refused =
+        |ip: &str| leases.choose(&network, &id(2), &wants(ip), "eth0".into()).unwrap_err().to_string();
     assert!(refused("10.1.0.77").contains("container c0001"), "{}", refused("10.1.0.77"));
     assert!(refused("10.1.0.1").contains("machine's own"));
     assert!(refused("10.1.0.255").contains("last address"));
@@ -111,7 +112,15 @@ fn leases_of_processes_that_are_gone_are_given_back() {
 #[test]
 fn hardware_addresses_are_those_of_one_interface() {
     assert_eq!(parse_mac("02:00:5e:10:00:ff").unwrap(), [2, 0, 0x5e, 0x10, 0, 0xff]);
-    for text in ["", "02", "01:00:5e:10:00:ff", "02:00:5e:10:00:ff:00", "02:00:5e:10:00:f", "00:00:00:00:00:00", "+2:00:5e:10:00:ff"] {
+    for text in [
+        "",
+        "02",
+        "01:00:5e:10:00:ff",
+        "02:00:5e:10:00:ff:00",
+        "02:00:5e:10:00:f",
+        "00:00:00:00:00:00",
+        "+2:00:5e:10:00:ff",
+    ] {
         assert!(parse_mac(text).is_err(), "{text}");
     }
 }

@@ -93,7 +93,11 @@ impl Socket {
     /// All links of this namespace.
     pub(crate) fn links(&mut self) -> io::Result<Vec<Found>> {
         let answers = self.dump(Message::new(GET_LINK, 0, &link_header(0, 0, 0)))?;
-        Ok(answers.iter().filter(|answer| answer.kind == NEW_LINK).map(|answer| found(&answer.body)).collect())
+        Ok(answers
+            .iter()
+            .filter(|answer| answer.kind == NEW_LINK)
+            .map(|answer| found(&answer.body))
+            .collect())
     }
 
     /// The number of a link, where there is one of that name.
@@ -130,7 +134,10 @@ impl Socket {
         message.nest(18, |kind| {
             kind.text(1, "veth").nest(2, |data| {
                 data.nest(1, |peer| {
-                    peer.raw(&link_header(0, 0, 0)).text(3, pair.there).put(1, &pair.mac).number(28, namespace);
+                    peer.raw(&link_header(0, 0, 0))
+                        .text(3, pair.there)
+                        .put(1, &pair.mac)
+                        .number(28, namespace);
                     if let Some(mtu) = pair.mtu {
                         peer.number(4, mtu);
                     }
@@ -232,7 +239,8 @@ impl Socket {
         for own in [AF_INET, AF_INET6] {
             let header = [own, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
             let answers = self.dump(Message::new(GET_ROUTE, 0, &header))?;
-            for answer in answers.iter().filter(|answer| answer.kind == NEW_ROUTE && answer.body.len() >= 12) {
+            for answer in answers.iter().filter(|answer| answer.kind == NEW_ROUTE && answer.body.len() >= 12)
+            {
                 let value = attributes(&answer.body[12..]).into_iter().find(|(kind, _)| *kind == 1);
                 if let Some(address) = value.and_then(|(_, value)| address_of(value)) {
                     all.push(Subnet { address, prefix: answer.body[1] });
@@ -263,7 +271,8 @@ fn found(body: &[u8]) -> Found {
 
 /// A socket in the network namespace of `namespace`. The process is back in its own when this returns.
 pub(crate) fn socket_in<T>(
-    namespace: BorrowedFd<'_>, inside: impl FnOnce() -> io::Result<T>,
+    namespace: BorrowedFd<'_>,
+    inside: impl FnOnce() -> io::Result<T>,
 ) -> io::Result<T> {
     use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
     let own = std::fs::File::open("/proc/thread-self/ns/net")?;
@@ -271,7 +280,9 @@ pub(crate) fn socket_in<T>(
     let result = inside();
     // Where the way back is barred this process would do the next thing in the wrong place: it must not go on.
     if let Err(error) = move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network)) {
-        return Err(io::Error::other(format!("the way back into the own network namespace is barred: {error}")));
+        return Err(io::Error::other(format!(
+            "the way back into the own network namespace is barred: {error}"
+        )));
     }
     result
 }

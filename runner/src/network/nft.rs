@@ -120,7 +120,8 @@ impl Rule {
         };
         let length = u32::try_from(value.len()).unwrap_or_default();
         let bits = (0..value.len() * 8).map(|bit| bit < usize::from(range.prefix)).collect::<Vec<_>>();
-        let mask = bits.chunks(8).map(|byte| byte.iter().fold(0, |mask, bit| mask << 1 | u8::from(*bit))).collect();
+        let mask =
+            bits.chunks(8).map(|byte| byte.iter().fold(0, |mask, bit| mask << 1 | u8::from(*bit))).collect();
         self.version(range.address).with([
             Step::Payload { base: 1, offset, length },
             Step::Mask(mask),

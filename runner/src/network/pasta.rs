@@ -70,7 +70,11 @@ fn specifications(ports: &[Port], protocol: Protocol) -> Vec<String> {
 
 /// See [`super::attach`].
 pub(super) fn attach(
-    folders: &Folders, desired: &Desired, attachment: &Attachment, arguments: &[String], pid: i32,
+    folders: &Folders,
+    desired: &Desired,
+    attachment: &Attachment,
+    arguments: &[String],
+    pid: i32,
 ) -> Result<()> {
     sweep(folders)?;
     let Some(program) = program() else {
@@ -100,7 +104,10 @@ pub(super) fn attach(
     let output = command.output().doing("starting", &program)?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(RunnerError::Unsupported(format!("pasta did not connect the container: {}", said.trim())));
+        return Err(RunnerError::Unsupported(format!(
+            "pasta did not connect the container: {}",
+            said.trim()
+        )));
     }
     let text = fs::read_to_string(&pid_file).doing("reading", &pid_file)?;
     let pasta = text.trim().parse().ok().and_then(Process::of).ok_or_else(|| {
@@ -172,8 +179,14 @@ mod tests {
 
     #[test]
     fn ports_are_told_with_their_address() {
-        let port = |address: &str, protocol| Port { address: address.parse().unwrap(), host: 8080, container: 80, protocol };
-        let ports = [port("127.0.0.1", Protocol::Tcp), port("0.0.0.0", Protocol::Tcp), port("::1", Protocol::Tcp)];
+        let port = |address: &str, protocol| Port {
+            address: address.parse().unwrap(),
+            host: 8080,
+            container: 80,
+            protocol,
+        };
+        let ports =
+            [port("127.0.0.1", Protocol::Tcp), port("0.0.0.0", Protocol::Tcp), port("::1", Protocol::Tcp)];
         let all = specifications(&ports, Protocol::Tcp);
         assert_eq!(all, ["127.0.0.1/8080:80", "8080:80", "::1/8080:80"]);
         assert_eq!(specifications(&ports, Protocol::Udp), ["none"]);

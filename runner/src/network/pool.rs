@@ -44,7 +44,11 @@ impl Machine {
 
 /// Distinguishes the interfaces and tables of several runners (`--runroot`) on one machine: empty for the usual one.
 pub(crate) fn tag(run: &Path) -> String {
-    if run == Path::new(PLAIN) { String::new() } else { format!("{:06x}-", hash(run.as_os_str().as_encoded_bytes()) & 0xff_ffff) }
+    if run == Path::new(PLAIN) {
+        String::new()
+    } else {
+        format!("{:06x}-", hash(run.as_os_str().as_encoded_bytes()) & 0xff_ffff)
+    }
 }
 
 /// Where the search for free addresses begins: elsewhere for each runner, so that two that search at one moment find
@@ -78,15 +82,24 @@ fn pool(n: u32) -> Subnet {
 ///
 /// # Errors
 /// [`RunnerError::Usage`] where what is wanted contradicts itself; [`RunnerError::Conflict`] where it is taken.
-pub(crate) fn ranges(wanted: &Wanted, others: &[Network], machine: &Machine, offset: u32) -> Result<Vec<Range>> {
+pub(crate) fn ranges(
+    wanted: &Wanted,
+    others: &[Network],
+    machine: &Machine,
+    offset: u32,
+) -> Result<Vec<Range>> {
     let mut subnets: Vec<Subnet> = Vec::new();
     for subnet in &wanted.subnets {
         let subnet = subnet.network();
         if subnets.iter().any(|other| other.address.is_ipv4() == subnet.address.is_ipv4()) {
-            return Err(RunnerError::Usage("--subnet: a network has one range of IPv4 and one of IPv6 at most".into()));
+            return Err(RunnerError::Usage(
+                "--subnet: a network has one range of IPv4 and one of IPv6 at most".into(),
+            ));
         }
         if subnet.size() < 4 {
-            return Err(RunnerError::Usage(format!("--subnet {subnet}: too small: /30 is the smallest, /126 for IPv6")));
+            return Err(RunnerError::Usage(format!(
+                "--subnet {subnet}: too small: /30 is the smallest, /126 for IPv6"
+            )));
         }
         check_free(subnet, others, machine)?;
         subnets.push(subnet);
@@ -94,7 +107,9 @@ pub(crate) fn ranges(wanted: &Wanted, others: &[Network], machine: &Machine, off
     let free = |subnet: &Subnet| check_free(*subnet, others, machine).is_ok();
     if !subnets.iter().any(|subnet| subnet.address.is_ipv4()) && wanted.subnets.is_empty() {
         let found = (0..POOL).map(|n| pool(n + offset)).find(free).ok_or_else(|| {
-            RunnerError::Conflict("no free range between 10.90.0.0 and 10.127.255.255: name one with --subnet".into())
+            RunnerError::Conflict(
+                "no free range between 10.90.0.0 and 10.127.255.255: name one with --subnet".into(),
+            )
         })?;
         subnets.insert(0, found);
     }
@@ -105,7 +120,11 @@ pub(crate) fn ranges(wanted: &Wanted, others: &[Network], machine: &Machine, off
         subnets.push(Subnet { address: Ipv6Addr::from_bits(bits).into(), prefix: 64 });
     }
     for address in &wanted.gateways {
-        inside(&subnets, "--gateway", Subnet { address: *address, prefix: if address.is_ipv4() { 32 } else { 128 } })?;
+        inside(
+            &subnets,
+            "--gateway",
+            Subnet { address: *address, prefix: if address.is_ipv4() { 32 } else { 128 } },
+        )?;
     }
     for range in &wanted.leases {
         inside(&subnets, "--ip-range", *range)?;
@@ -117,9 +136,12 @@ fn range(subnet: Subnet, wanted: &Wanted) -> Result<Range> {
     let named = wanted.gateways.iter().find(|gateway| subnet.contains(**gateway));
     let gateway: IpAddr = named.copied().or_else(|| subnet.nth(1)).unwrap_or(subnet.address);
     if !subnet.usable(gateway) {
-        return Err(RunnerError::Usage(format!("--gateway {gateway}: the first and the last address of {subnet} are no host's")));
+        return Err(RunnerError::Usage(format!(
+            "--gateway {gateway}: the first and the last address of {subnet} are no host's"
+        )));
     }
-    let leases = wanted.leases.iter().find(|range| subnet.contains(range.address)).map(|range| range.network());
+    let leases =
+        wanted.leases.iter().find(|range| subnet.contains(range.address)).map(|range| range.network());
     Ok(Range { subnet, gateway, leases })
 }
 
@@ -127,7 +149,9 @@ fn inside(subnets: &[Subnet], flag: &str, wanted: Subnet) -> Result<()> {
     if subnets.iter().any(|subnet| subnet.contains(wanted.address) && subnet.prefix <= wanted.prefix) {
         return Ok(());
     }
-    Err(RunnerError::Usage(format!("{flag} {wanted}: lies in none of the network's ranges: name its range with --subnet")))
+    Err(RunnerError::Usage(format!(
+        "{flag} {wanted}: lies in none of the network's ranges: name its range with --subnet"
+    )))
 }
 
 fn check_free(subnet: Subnet, others: &[Network], machine: &Machine) -> Result<()> {

@@ -73,11 +73,16 @@ pub(crate) fn hold(wanted: &[Port], leases: &[Lease]) -> Result<(Vec<Port>, Held
                     "--publish {}: ports below {} are root's here: choose a higher one, or lower \
                      net.ipv4.ip_unprivileged_port_start",
                     shown(&port),
-                    fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or("1024".into()).trim()
+                    fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+                        .unwrap_or("1024".into())
+                        .trim()
                 )));
             }
             Err(error) => {
-                return Err(RunnerError::Io { what: format!("taking port {}", shown(&port)), source: error.into() });
+                return Err(RunnerError::Io {
+                    what: format!("taking port {}", shown(&port)),
+                    source: error.into(),
+                });
             }
         }
         ports.push(port);
@@ -104,7 +109,10 @@ fn taken(port: &Port, who: &str) -> RunnerError {
 fn clash(a: &Port, b: &Port) -> bool {
     let everywhere = a.address.is_unspecified() || b.address.is_unspecified();
     let version = a.address.is_ipv4() == b.address.is_ipv4();
-    (a.protocol, a.host) == (b.protocol, b.host) && a.host != 0 && version && (everywhere || a.address == b.address)
+    (a.protocol, a.host) == (b.protocol, b.host)
+        && a.host != 0
+        && version
+        && (everywhere || a.address == b.address)
 }
 
 /// A socket on a port, and the port's number. SCTP is not in every kernel and has no socket: the rule alone stands.
@@ -159,9 +167,14 @@ fn socket_number(list: &str, port: &Port) -> Option<String> {
 fn holder(link: &str) -> Option<(String, i32)> {
     let processes = fs::read_dir("/proc").ok()?;
     for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
-        if files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == link)) {
+        if files
+            .flatten()
+            .any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == link))
+        {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             return Some((name.trim().to_owned(), pid));
         }
@@ -206,6 +219,10 @@ mod tests {
         let everywhere = Port { address: "0.0.0.0".parse().unwrap(), ..here.clone() };
         let six = Port { address: "::".parse().unwrap(), ..here.clone() };
         assert!(clash(&here, &everywhere) && clash(&here, &here));
-        assert!(!clash(&here, &six) && !clash(&here, &port(80, Protocol::Udp)) && !clash(&here, &port(81, Protocol::Tcp)));
+        assert!(
+            !clash(&here, &six)
+                && !clash(&here, &port(80, Protocol::Udp))
+                && !clash(&here, &port(81, Protocol::Tcp))
+        );
     }
 }

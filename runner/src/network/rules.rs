@@ -35,7 +35,10 @@ pub(crate) fn table(name: &str, networks: &[Network], leases: &[Lease], opened: 
         for range in &network.ranges {
             masquerade(&mut table, network, range.subnet);
         }
-        table.add("masquerade", Rule::new().to(&network.interface).published().from_this_machine().masquerade());
+        table.add(
+            "masquerade",
+            Rule::new().to(&network.interface).published().from_this_machine().masquerade(),
+        );
     }
     for lease in leases {
         publish(&mut table, lease);
@@ -152,7 +155,8 @@ mod tests {
 
     #[test]
     fn ports_in_a_row_are_one_rule_where_their_numbers_stay() {
-        let ports: Vec<_> = (8000..9000).map(|n| port(n, n)).chain([port(9000, 80), port(65535, 65535)]).collect();
+        let ports: Vec<_> =
+            (8000..9000).map(|n| port(n, n)).chain([port(9000, 80), port(65535, 65535)]).collect();
         let runs: Vec<_> = runs(&ports).into_iter().map(|(port, last)| (port.host, last)).collect();
         assert_eq!(runs, [(8000, 8999), (9000, 9000), (65535, 65535)]);
     }

@@ -35,7 +35,9 @@ impl Subnet {
     fn with(self, bits: u128) -> IpAddr {
         match self.address {
             // The upper bits are those of a 32 bit address, so nothing is cut off.
-            IpAddr::V4(_) => Ipv4Addr::from_bits(u32::try_from(bits & 0xffff_ffff).unwrap_or_default()).into(),
+            IpAddr::V4(_) => {
+                Ipv4Addr::from_bits(u32::try_from(bits & 0xffff_ffff).unwrap_or_default()).into()
+            }
             IpAddr::V6(_) => Ipv6Addr::from_bits(bits).into(),
         }
     }

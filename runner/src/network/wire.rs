@@ -1,11 +1,6 @@
 //! The bridge of a network, and the ends that containers have of it.
 
-use std::{
-    fs::File,
-    io,
-    os::fd::BorrowedFd,
-    path::Path,
-};
+use std::{fs::File, io, os::fd::BorrowedFd, path::Path};
 
 use rustix::io::Errno;
 
@@ -28,12 +23,14 @@ pub(crate) fn namespace(pid: i32) -> Result<File> {
 /// Makes the bridge of a network where it is not there, with the machine's addresses; answers with its number.
 pub(crate) fn bridge(socket: &mut Socket, network: &Network) -> Result<u32> {
     let name = &network.interface;
-    let there = socket.links().doing("looking for interface", name)?.into_iter().find(|link| link.name == *name);
+    let there =
+        socket.links().doing("looking for interface", name)?.into_iter().find(|link| link.name == *name);
     if let Some(link) = there.filter(|link| link.up) {
         return Ok(link.index);
     }
     let [a, b, c, d, e, ..] = pool::hash(network.id.as_bytes()).to_be_bytes();
-    let index = socket.bridge(name, [0x02, a, b, c, d, e], network.options.mtu).doing("making bridge", name)?;
+    let index =
+        socket.bridge(name, [0x02, a, b, c, d, e], network.options.mtu).doing("making bridge", name)?;
     for range in &network.ranges {
         if range.gateway.is_ipv6() {
             let conf = Path::new("/proc/sys/net/ipv6/conf").join(name);
@@ -42,7 +39,9 @@ pub(crate) fn bridge(socket: &mut Socket, network: &Network) -> Result<u32> {
             // Packets pass at once, not when the bridge has asked for a second whether others have its address.
             forwarding::set(&conf.join("accept_dad"), "0")?;
         }
-        socket.address(index, range.gateway, range.subnet.prefix).doing("giving addresses to bridge", name)?;
+        socket
+            .address(index, range.gateway, range.subnet.prefix)
+            .doing("giving addresses to bridge", name)?;
     }
     // Last: a bridge that is up is one that is whole, whatever died meanwhile.
     socket.up(index).doing("switching on bridge", name)?;
@@ -61,17 +60,16 @@ pub(crate) fn loopback(namespace: BorrowedFd<'_>) -> Result<()> {
 
 /// Connects a container with a network. `published`: ports of it are.
 pub(crate) fn connect(
-    socket: &mut Socket, bridge: u32, network: &Network, held: &Held, container: BorrowedFd<'_>,
-    defaults: Defaults, published: bool,
+    socket: &mut Socket,
+    bridge: u32,
+    network: &Network,
+    held: &Held,
+    container: BorrowedFd<'_>,
+    defaults: Defaults,
+    published: bool,
 ) -> Result<()> {
     let mac = parse_mac(&held.link.mac)?;
-    let pair = Pair {
-        here: &held.here,
-        bridge,
-        there: &held.link.interface,
-        mac,
-        mtu: network.options.mtu,
-    };
+    let pair = Pair { here: &held.here, bridge, there: &held.link.interface, mac, mtu: network.options.mtu };
     let made = match socket.pair(pair, container) {
         // Left by a container that had this address; its namespace is going, or lives on without a lease.
         Err(error) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => {
@@ -128,7 +126,8 @@ fn inside(held: &Held, container: BorrowedFd<'_>, defaults: Defaults) -> io::Res
 pub(crate) fn lead_out(held: &Held, container: BorrowedFd<'_>, defaults: Defaults) -> Result<()> {
     let set = || {
         let mut socket = socket_in(container, Socket::route)?;
-        let index = socket.index(&held.link.interface)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let index =
+            socket.index(&held.link.interface)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         routes(&mut socket, index, held, defaults)
     };
     set().map_err(|error: io::Error| error).doing("setting routes of", &held.link.interface)

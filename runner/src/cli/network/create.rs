@@ -116,7 +116,10 @@ mod tests {
         assert_eq!(read("mtu=1400").unwrap().mtu, Some(1400));
         assert!(!read("isolate=false").unwrap().isolate);
         for text in ["mtu", "mtu=67", "mtu=65536", "mtu=x", "isolate=maybe", "vlan=7", ""] {
-            assert!(matches!(read(text), Err(RunnerError::Usage(ref said)) if said.contains("mtu=BYTES")), "{text}");
+            assert!(
+                matches!(read(text), Err(RunnerError::Usage(ref said)) if said.contains("mtu=BYTES")),
+                "{text}"
+            );
         }
     }
 }

@@ -91,7 +91,11 @@ fn details(network: &Network) -> Vec<Field> {
         Value::fields([
             field("Subnet", "subnet", Value::text(range.subnet.to_string())),
             field("Gateway", "gateway", Value::text(range.gateway.to_string())),
-            Field::optional("LeaseRange", "lease_range", range.leases.map_or(Value::Nothing, |r| Value::text(r.to_string()))),
+            Field::optional(
+                "LeaseRange",
+                "lease_range",
+                range.leases.map_or(Value::Nothing, |r| Value::text(r.to_string())),
+            ),
         ])
     });
     let mut options = vec![("isolate".to_owned(), Value::text(network.options.isolate.to_string()))];

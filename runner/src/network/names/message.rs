@@ -124,7 +124,15 @@ impl Query {
         let (kind, class) = (two(bytes, end)?, two(bytes, end + 2)?);
         let question = bytes.get(HEADER..end + 4)?.to_vec();
         let size = size(bytes, end + 4);
-        Some(Self { id, flags, name: plain.then_some(text), kind, internet: class == INTERNET, question, size })
+        Some(Self {
+            id,
+            flags,
+            name: plain.then_some(text),
+            kind,
+            internet: class == INTERNET,
+            question,
+            size,
+        })
     }
 
     /// How many bytes a datagram for the sender may have.

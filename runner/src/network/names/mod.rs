@@ -77,7 +77,10 @@ pub(crate) fn ensure(folders: &Folders, network: &Network) -> Result<()> {
     let process = i32::try_from(child.id()).ok().and_then(Process::of);
     let Some(process) = process else {
         let status = child.wait().doing("waiting for the name server of network", &network.name)?;
-        return Err(RunnerError::Unsupported(format!("the name server of network {} ended: {status}", network.name)));
+        return Err(RunnerError::Unsupported(format!(
+            "the name server of network {} ended: {status}",
+            network.name
+        )));
     };
     files::replace_json(&note, &process, false)
 }
@@ -106,7 +109,9 @@ fn run(arguments: &[OsString]) -> Result<()> {
     let listener = TcpListener::from(socket(stdout().as_fd().try_clone_to_owned())?);
     // The server alone has them, and closes them.
     let null = File::options().read(true).write(true).open("/dev/null").doing("opening", "/dev/null")?;
-    rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&null)).doing("closing", "the sockets")?;
+    rustix::stdio::dup2_stdin(&null)
+        .and_then(|()| rustix::stdio::dup2_stdout(&null))
+        .doing("closing", "the sockets")?;
     let leases = lease::folder(&folders);
     let mut server = Server::new(datagrams, listener, &leases).doing("watching", &leases)?;
     server.serve(look(&folders, &leases, &network)?);

@@ -87,7 +87,8 @@ impl Server {
         datagrams.set_nonblocking(true)?;
         listener.set_nonblocking(true)?;
         let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let what = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::DELETE | inotify::WatchFlags::DELETE_SELF;
+        let what =
+            inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::DELETE | inotify::WatchFlags::DELETE_SELF;
         inotify::add_watch(&changes, leases, what)?;
         Ok(Self {
             datagrams,
@@ -269,7 +270,8 @@ impl Server {
                 asked.next();
             }
         }
-        let (hopeless, asked) = std::mem::take(&mut self.asked).into_iter().partition(|(_, asked)| asked.hopeless());
+        let (hopeless, asked) =
+            std::mem::take(&mut self.asked).into_iter().partition(|(_, asked)| asked.hopeless());
         self.asked = asked;
         for (client, asked) in hopeless {
             let answer = asked.query.answer(Outcome::Failed, &[], asked.query.datagram());
@@ -286,7 +288,8 @@ impl Server {
     fn accept(&mut self) {
         while let Ok((stream, from)) = self.listener.accept() {
             let own = self.streams.iter().filter(|stream| stream.peer == from.ip()).count();
-            if self.streams.len() >= STREAMS || own >= STREAMS_OF_ONE || stream.set_nonblocking(true).is_err() {
+            if self.streams.len() >= STREAMS || own >= STREAMS_OF_ONE || stream.set_nonblocking(true).is_err()
+            {
                 continue;
             }
             self.last += 1;
@@ -345,4 +348,3 @@ impl Stream {
         Some(packet)
     }
 }
-

@@ -33,7 +33,9 @@ impl Zone {
 
     /// Whether a container is on the network.
     pub(super) fn occupied(&self) -> bool {
-        self.leases.iter().any(|lease| lease.links.iter().any(|held| held.link.network == self.own) && lease.alive())
+        self.leases
+            .iter()
+            .any(|lease| lease.links.iter().any(|held| held.link.network == self.own) && lease.alive())
     }
 
     /// The lease of who asks.
@@ -56,7 +58,9 @@ impl Zone {
     /// Answers a question.
     pub(super) fn answer(&self, client: IpAddr, query: &Query) -> Answer {
         let seen = self.seen(client);
-        let Some(name) = query.name.as_deref().filter(|_| query.internet) else { return self.elsewhere(client, &seen) };
+        let Some(name) = query.name.as_deref().filter(|_| query.internet) else {
+            return self.elsewhere(client, &seen);
+        };
         if let Some(address) = reversed(name) {
             if !seen.iter().any(|network| network.ranges.iter().any(|range| range.subnet.contains(address))) {
                 return self.elsewhere(client, &seen);

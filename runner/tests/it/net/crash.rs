@@ -18,7 +18,13 @@ fn twenty_containers_at_once_have_twenty_addresses() {
     machine.network(&["create", "--subnet", "10.201.0.0/27", "small"]);
     let containers: Vec<_> = std::thread::scope(|scope| {
         let machine = &machine;
-        let start = |n| machine.container(&on_networks(&format!("c{n}"), &["small"], &[publish("127.0.0.1", 0, 80, "tcp")]));
+        let start = |n| {
+            machine.container(&on_networks(
+                &format!("c{n}"),
+                &["small"],
+                &[publish("127.0.0.1", 0, 80, "tcp")],
+            ))
+        };
         let threads: Vec<_> = (0..20).map(|n| scope.spawn(move || start(n))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });

@@ -211,7 +211,14 @@ impl Machine {
 
     fn inside(&self, pid: u32) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &pid.to_string(), "--net", "--mount", "--", env!("CARGO_BIN_EXE_berth-runner")]);
+        command.args([
+            "--target",
+            &pid.to_string(),
+            "--net",
+            "--mount",
+            "--",
+            env!("CARGO_BIN_EXE_berth-runner"),
+        ]);
         command
     }
 

@@ -42,7 +42,8 @@ fn read(answer: &[u8], asked: usize) -> (u8, Vec<Vec<u8>>) {
 
 fn ask(from: &Holder, server: IpAddr, name: &str, kind: u16) -> (u8, Vec<Vec<u8>>) {
     let packet = question(name, kind);
-    let answer = from.udp((server, 53), &packet).unwrap_or_else(|error| panic!("{name} at {server}: {error}"));
+    let answer =
+        from.udp((server, 53), &packet).unwrap_or_else(|error| panic!("{name} at {server}: {error}"));
     read(&answer, packet.len())
 }
 
@@ -101,18 +102,29 @@ fn containers_find_each_other_by_name_alias_and_id() {
     }
     let IpAddr::V4(address) = web.ip() else { panic!("IPv4 comes first") };
     let [a, b, c, d] = address.octets();
-    assert_eq!(ask(from, gateway, &format!("{d}.{c}.{b}.{a}.in-addr.arpa"), PTR), (0, vec![b"\x03Web\0".to_vec()]));
+    assert_eq!(
+        ask(from, gateway, &format!("{d}.{c}.{b}.{a}.in-addr.arpa"), PTR),
+        (0, vec![b"\x03Web\0".to_vec()])
+    );
     assert_eq!(ask(from, gateway, &format!("255.{c}.{b}.{a}.in-addr.arpa"), PTR).0, 3);
     // Of two networks both are seen by any of their servers; of others nothing.
     assert_eq!(ask(from, gateway, "blue1", A), (0, vec![bytes(blue.ip())]));
     assert_eq!(ask(from, both.gateway(1), "web", A), (0, vec![four]));
     assert_eq!(ask(&web.process, gateway, "none.blue1", A).0, 3);
-    assert_eq!(ask(&web.process, gateway, "blue1", A), (0, vec![vec![192, 0, 2, 99]]), "a name of the world, as any");
+    assert_eq!(
+        ask(&web.process, gateway, "blue1", A),
+        (0, vec![vec![192, 0, 2, 99]]),
+        "a name of the world, as any"
+    );
     // All else is the world's.
     assert_eq!(ask(from, gateway, "example.org", A), (0, vec![vec![192, 0, 2, 99]]));
     assert_eq!(ask(from, gateway, "none.org", A).0, 3);
     assert_eq!(ask(&inner.process, inner.gateway(0), "inner1", A), (0, vec![bytes(inner.ip())]));
-    assert_eq!(ask(&inner.process, inner.gateway(0), "example.org", A).0, 3, "an internal network asks nobody");
+    assert_eq!(
+        ask(&inner.process, inner.gateway(0), "example.org", A).0,
+        3,
+        "an internal network asks nobody"
+    );
     // One that starts and one that ends.
     let late = machine.container(&on_networks("late", &["red"], &[]));
     until(|| ask(from, gateway, "late", A) == (0, vec![bytes(late.ip())]));
@@ -233,11 +245,16 @@ fn the_usual_network_has_no_server_and_the_machines_resolver() {
         return;
     }
     let machine = Machine::new();
-    std::fs::write(machine.store().with_file_name("resolv.conf"), "search a.example\nnameserver 127.0.0.1\nnameserver 192.0.2.53\n").unwrap();
+    std::fs::write(
+        machine.store().with_file_name("resolv.conf"),
+        "search a.example\nnameserver 127.0.0.1\nnameserver 192.0.2.53\n",
+    )
+    .unwrap();
     let web = machine.container(&on_networks("web", &["berth"], &[]));
     assert_eq!(web.process.shell("cat /etc/resolv.conf"), "search a.example\nnameserver 192.0.2.53\n");
     assert!(machine.name_servers().is_empty());
-    let hosts = std::fs::read_to_string(machine.run_folder().join("containers").join(&web.id).join("hosts")).unwrap();
+    let hosts =
+        std::fs::read_to_string(machine.run_folder().join("containers").join(&web.id).join("hosts")).unwrap();
     assert!(hosts.contains(&format!("{}\t{} web\n", web.ip(), &web.id[..12])), "{hosts}");
     assert!(hosts.contains(&format!("{}\thost.containers.internal", web.gateway(0))), "{hosts}");
     let mut wants = on_networks("wants", &["berth"], &[]);
@@ -247,6 +264,8 @@ fn the_usual_network_has_no_server_and_the_machines_resolver() {
     wants["network"]["hosts"] = json!([["far", "198.51.100.1"], ["machine", null]]);
     let wants = machine.container(&wants);
     assert_eq!(wants.process.shell("cat /etc/resolv.conf"), "nameserver 198.51.100.53\noptions ndots:0\n");
-    let hosts = std::fs::read_to_string(machine.run_folder().join("containers").join(&wants.id).join("hosts")).unwrap();
+    let hosts =
+        std::fs::read_to_string(machine.run_folder().join("containers").join(&wants.id).join("hosts"))
+            .unwrap();
     assert!(hosts.starts_with(&format!("198.51.100.1\tfar\n{}\tmachine\n", wants.gateway(0))), "{hosts}");
 }

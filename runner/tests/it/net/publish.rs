@@ -29,7 +29,9 @@ fn a_port_is_published_to_the_machine_alone_unless_told_otherwise() {
     }
     // Who sends packets for 127.0.0.1 by the wire, as no honest machine does.
     let _secret = machine.host.serve((LOCAL, 9999), "secret");
-    for (other, way) in [(&neighbour, machines), (&blue.process, blue.gateway(0)), (&web.process, web.gateway(0))] {
+    for (other, way) in
+        [(&neighbour, machines), (&blue.process, blue.gateway(0)), (&web.process, web.gateway(0))]
+    {
         other.shell(&format!(
             "ip addr del 127.0.0.1/8 dev lo; ip route del local 127.0.0.0/8 table local; \
              for i in /proc/sys/net/ipv4/conf/*; do echo 1 > $i/route_localnet; done; \
@@ -72,11 +74,17 @@ fn a_port_on_every_address_is_reached_from_everywhere() {
     assert!(neighbour.tcp((machines, 7000)).is_ok());
     assert!(machine.host.tcp((LOCAL, 8080)).is_ok());
     assert!(machine.host.tcp((LOCAL, 7000)).is_err());
-    let froms =
-        [("machine", &machine.host), ("itself", &web.process), ("beside", &beside.process), ("blue", &blue.process)];
+    let froms = [
+        ("machine", &machine.host),
+        ("itself", &web.process),
+        ("beside", &beside.process),
+        ("blue", &blue.process),
+    ];
     // On some machines filters see what a bridge carries, on others they do not.
     for bridged in ["1", "0"] {
-        let set = format!("for i in /proc/sys/net/bridge/bridge-nf-call-ip*; do [ ! -e $i ] || echo {bridged} > $i; done");
+        let set = format!(
+            "for i in /proc/sys/net/bridge/bridge-nf-call-ip*; do [ ! -e $i ] || echo {bridged} > $i; done"
+        );
         machine.host.shell(&set);
         for (who, from) in froms {
             for (to, port) in [(machines, 8080), (machines6, 8080), (machines, 7000)] {
@@ -102,7 +110,8 @@ fn ranges_and_free_ports_are_published() {
     ports.push(publish("127.0.0.1", 0, 9001, "tcp"));
     let web = machine.container(&on_networks("web", &["berth"], &ports));
     let any: IpAddr = [0; 4].into();
-    let _services: Vec<_> = (9000..9005).map(|port| web.process.serve((any, port), &port.to_string())).collect();
+    let _services: Vec<_> =
+        (9000..9005).map(|port| web.process.serve((any, port), &port.to_string())).collect();
     for port in 9000..9005_u16 {
         assert!(machine.host.tcp((LOCAL, port)).unwrap().starts_with(&port.to_string()));
     }

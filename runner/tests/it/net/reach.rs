@@ -134,6 +134,10 @@ fn without_a_network_there_is_the_loopback() {
     assert_eq!(none.process.shell("ip -o link | wc -l").trim(), "1");
     let _service = none.process.serve(([127, 0, 0, 1], 80), "own");
     assert_eq!(none.process.tcp(([127, 0, 0, 1], 80)).unwrap(), "own 127.0.0.1");
-    let refused = machine.try_container(&record("port", "none".into(), &[super::machine::publish("127.0.0.1", 1, 1, "tcp")]));
+    let refused = machine.try_container(&record(
+        "port",
+        "none".into(),
+        &[super::machine::publish("127.0.0.1", 1, 1, "tcp")],
+    ));
     assert!(refused.err().unwrap().contains("--publish 1"));
 }

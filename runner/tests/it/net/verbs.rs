@@ -13,22 +13,48 @@ fn networks_are_made_listed_shown_and_removed() {
     }
     let machine = Machine::new();
     let made = machine.network(&[
-        "create", "--subnet", "10.77.0.0/24", "--subnet", "fd77::/64", "--gateway", "10.77.0.254", "--ip-range",
-        "10.77.0.64/28", "--label", "tier=front", "--opt", "mtu=1400", "--interface-name", "front0", "--internal",
-        "--disable-dns", "front",
+        "create",
+        "--subnet",
+        "10.77.0.0/24",
+        "--subnet",
+        "fd77::/64",
+        "--gateway",
+        "10.77.0.254",
+        "--ip-range",
+        "10.77.0.64/28",
+        "--label",
+        "tier=front",
+        "--opt",
+        "mtu=1400",
+        "--interface-name",
+        "front0",
+        "--internal",
+        "--disable-dns",
+        "front",
     ]);
     assert_eq!(made, "front\n");
     machine.network(&["create", "other"]);
     let shown: Value = serde_json::from_str(&machine.network(&["inspect", "front"])).unwrap();
     let front = &shown[0];
-    assert_eq!(front["subnets"][0], json!({ "subnet": "10.77.0.0/24", "gateway": "10.77.0.254", "lease_range": "10.77.0.64/28" }));
+    assert_eq!(
+        front["subnets"][0],
+        json!({ "subnet": "10.77.0.0/24", "gateway": "10.77.0.254", "lease_range": "10.77.0.64/28" })
+    );
     assert_eq!(front["subnets"][1], json!({ "subnet": "fd77::/64", "gateway": "fd77::1" }));
-    for (key, value) in [("network_interface", json!("front0")), ("internal", json!(true)), ("dns_enabled", json!(false)),
-        ("ipv6_enabled", json!(true)), ("labels", json!({ "tier": "front" })), ("driver", json!("bridge"))]
-    {
+    for (key, value) in [
+        ("network_interface", json!("front0")),
+        ("internal", json!(true)),
+        ("dns_enabled", json!(false)),
+        ("ipv6_enabled", json!(true)),
+        ("labels", json!({ "tier": "front" })),
+        ("driver", json!("bridge")),
+    ] {
         assert_eq!(front[key], value, "{key}");
     }
-    assert_eq!(machine.network(&["ls", "--filter", "label=tier=front", "--format", "{{.Name}} {{.Driver}}"]), "front bridge\n");
+    assert_eq!(
+        machine.network(&["ls", "--filter", "label=tier=front", "--format", "{{.Name}} {{.Driver}}"]),
+        "front bridge\n"
+    );
     assert_eq!(machine.network(&["ls", "--quiet"]), "front\nother\n");
     assert_eq!(machine.runner(&["network", "exists", "front"]).status.code(), Some(0));
     assert_eq!(machine.runner(&["network", "exists", "rear"]).status.code(), Some(1));
@@ -52,7 +78,9 @@ fn what_cannot_be_is_refused_in_words() {
         return;
     }
     let machine = Machine::new();
-    machine.host.shell("ip link add used0 type bridge && ip link set used0 up && ip addr add 10.50.0.1/16 dev used0");
+    machine
+        .host
+        .shell("ip link add used0 type bridge && ip link set used0 up && ip addr add 10.50.0.1/16 dev used0");
     machine.network(&["create", "--subnet", "10.60.0.0/24", "red"]);
     let refused = |arguments: &[&str], code: i32, words: &str| {
         let output = machine.runner(&[&["network"], arguments].concat());
@@ -123,7 +151,10 @@ fn a_running_container_is_connected_and_disconnected() {
     let twice = machine.runner(&["network", "connect", "blue", short]);
     assert!(String::from_utf8_lossy(&twice.stderr).contains("already"), "{twice:?}");
     machine.network(&["disconnect", "red", short]);
-    assert!(web.process.shell("ip route show default").contains("eth1"), "the way out is the other network's");
+    assert!(
+        web.process.shell("ip route show default").contains("eth1"),
+        "the way out is the other network's"
+    );
     assert!(machine.host.tcp(([127, 0, 0, 1], 8080)).is_ok(), "published ports lead to what is left");
     machine.network(&["disconnect", "blue", short]);
     assert!(web.process.tcp((blue.ip(), 80)).is_err());
