@@ -11,7 +11,8 @@
 //! | [`supervisor`] | a running container: output, health, restarts, its socket |
 //! | [`network`] | bridges, addresses, published ports, names |
 //! | [`rootless`] | the user namespace of an ordinary user |
-//! | [`volume`] | named volumes |
+//! | [`volume`], [`secret`] | named volumes, and secrets |
+//! | [`init`] | process 1 of containers with `--init` |
 //! | [`oci`] | the command that podman and containerd call in place of runc |
 //! | [`cli`] | the commands, one file each |
 //!
@@ -23,10 +24,12 @@ mod cli;
 mod error;
 mod folders;
 mod image;
+mod init;
 mod network;
 mod oci;
 mod record;
 mod rootless;
+mod secret;
 mod store;
 mod supervisor;
 mod unpack;
@@ -45,6 +48,9 @@ pub fn main() -> ExitCode {
         || first.as_deref() == Some(OsStr::new("oci"))
     {
         return oci::main();
+    }
+    if first.as_deref() == Some(OsStr::new(init::ARGUMENT)) {
+        return init::main();
     }
     if first.as_deref() == Some(OsStr::new(supervisor::ARGUMENT)) {
         return supervisor::main();

@@ -28,7 +28,10 @@ pub use container::{
 pub use error::{During, RuntimeError, SpecFault};
 pub use features::{CgroupVersion, Features};
 pub use own_program::protect_own_program;
+pub use process::ids::mapped_user_namespace;
 pub use rootfs::idmap::{id_mapped_clone, make_user_namespace};
+pub use rootfs::overlay::{OverlayOptions, mount_overlay, unmount};
+pub use rootfs::probe::{OverlayFeatures, probe_overlay};
 pub use seccomp::default_profile;
 pub use sys::watching::{
     Arrived, Signals, close_inherited, exit_status_of, own_mounts, release_memory, unblock_signals,

@@ -1,21 +1,238 @@
 //! From a record to a runtime specification.
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`user`] | who the first process is |
+//! | [`namespaces`] | what is the container's own, what it shares |
+//! | [`capabilities`], [`seccomp`], [`paths`] | what it may do and see |
+//! | [`limits`], [`devices`] | what it may use |
+//! | [`mounts`], [`own_files`], [`ownership`] | what is mounted, in which order, whose it is |
+//! | [`ids`] | which ids of the machine are the container's alone |
+//!
+//! Nothing of the image becomes an annotation or a hook: labels and variables of an image are data (U17).
+
+pub(crate) mod capabilities;
+mod devices;
+pub(crate) mod ids;
+pub(crate) mod inside;
+mod limits;
+mod mounts;
+pub(crate) mod namespaces;
+mod own_files;
+mod ownership;
+mod paths;
+mod process;
+pub(crate) mod seccomp;
+pub(crate) mod user;
+
+use own_files::INIT as INIT_PATH;
 
 use std::path::Path;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Linux, Root, Spec};
 
+use self::{inside::Inside, limits::Starter, user::Identity};
 use crate::{
     error::{Result, RunnerError},
     folders::Folders,
-    record::Desired,
+    record::{Desired, IdMap, Namespace, Seccomp, UserNamespace, files},
+    rootless,
+    volume::DiskIds,
 };
 
-/// The specification of a container whose root is mounted at `root`. The files of `network::files` lie in
-/// `folders.running(id)`.
+/// The version of the specification whose words are used.
+const VERSION: &str = "1.2.0";
+
+/// What the parts of a specification have to know.
+struct Build<'a> {
+    folders: &'a Folders,
+    desired: &'a Desired,
+    inside: Inside,
+    identity: Identity,
+    starter: Starter,
+}
+
+/// Filesystems whose mounts can be id-mapped: magic number, and since which kernel.
+const ID_MAPPED: [(i64, (u32, u32)); 12] = [
+    (0xEF53, (5, 12)),
+    (0x0102_1994, (6, 3)),
+    (0x5846_5342, (5, 12)),
+    (0x9123_683E, (5, 15)),
+    (0xF2F5_2010, (5, 17)),
+    (0xE0F5_E1E2, (5, 19)),
+    (0x7371_7368, (6, 2)),
+    (0x4D44, (5, 12)),
+    (0x7366_746E, (5, 15)),
+    (0xCA45_1A4E, (6, 7)),
+    (0x00C3_6400, (6, 7)),
+    (0x2FC1_2FC1, (5, 12)),
+];
+
+/// Major and minor number of the kernel.
+fn kernel() -> (u32, u32) {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Whether mounts of a path can be id-mapped.
+///
+/// # Errors
+/// Where it is not there.
+pub(crate) fn can_be_id_mapped(path: &Path) -> Result<bool> {
+    let kind = inside::filesystem(path)?;
+    Ok(ID_MAPPED.iter().any(|(magic, since)| *magic == kind && kernel() >= *since))
+}
+
+/// The id on the machine of an id in the container.
+fn outside(maps: &[IdMap], id: u32) -> Option<u32> {
+    let map = maps.iter().find(|map| id >= map.container && id - map.container < map.size)?;
+    map.host.checked_add(id - map.container)
+}
+
+impl Build<'_> {
+    /// Whether files on disk keep the container's ids: its namespace is its own and mounts can be made so. An
+    /// ordinary user cannot make such mounts; there files have the ids of the user's namespace.
+    fn id_mapped(&self) -> bool {
+        matches!(self.desired.isolation.user, UserNamespace::Private { .. }) && !self.starter.rootless
+    }
+
+    /// How ids of the mounted root become ids on disk.
+    fn disk_ids(&self) -> DiskIds {
+        match &self.desired.isolation.user {
+            UserNamespace::Private { uids, gids } if self.id_mapped() => {
+                DiskIds { uids: uids.clone(), gids: gids.clone() }
+            }
+            UserNamespace::Private { .. }
+            | UserNamespace::Host
+            | UserNamespace::Container(_)
+            | UserNamespace::Path(_) => DiskIds::default(),
+        }
+    }
+
+    /// The owner that a file at `place` has to have, to be this user's and group's in the container.
+    fn on_disk(&self, uid: u32, gid: u32, place: &Path) -> Result<(u32, u32)> {
+        let UserNamespace::Private { uids, gids } = &self.desired.isolation.user else {
+            return Ok((uid, gid));
+        };
+        if self.id_mapped() && can_be_id_mapped(place)? {
+            return Ok((uid, gid));
+        }
+        let found = outside(uids, uid).zip(outside(gids, gid));
+        found.ok_or_else(|| {
+            RunnerError::Usage(format!(
+                "{uid}:{gid} is outside the ids of the container: give it more with --userns"
+            ))
+        })
+    }
+
+    /// Whether a group exists in the container.
+    fn knows_gid(&self, gid: u32) -> bool {
+        match &self.desired.isolation.user {
+            UserNamespace::Private { gids, .. } => outside(gids, gid).is_some(),
+            UserNamespace::Host => rootless::has_gid(gid),
+            // Whoever made it did not say.
+            UserNamespace::Container(_) | UserNamespace::Path(_) => false,
+        }
+    }
+
+    /// Control groups of an init system are its own to write, where the kernel can hand them over (version 2).
+    fn hands_over_groups(&self) -> bool {
+        self.desired.process.systemd && Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+    }
+
+    /// Its host name, where it has one of its own.
+    fn hostname(&self) -> Option<String> {
+        match self.desired.isolation.uts {
+            Namespace::Private => {
+                let own = self.desired.process.hostname.clone();
+                Some(own.unwrap_or_else(|| self.desired.id.as_str().chars().take(12).collect()))
+            }
+            Namespace::Host | Namespace::Container(_) | Namespace::Path(_) => None,
+        }
+    }
+
+    fn linux(&self) -> Result<Linux> {
+        let desired = self.desired;
+        let (nodes, rules) = devices::of(desired)?;
+        let (masked, read_only) = paths::of(&desired.security);
+        let mut linux = Linux::default();
+        linux.set_namespaces(Some(namespaces::of(self.folders, desired)?));
+        if let UserNamespace::Private { uids, gids } = &desired.isolation.user {
+            linux.set_uid_mappings(Some(namespaces::mappings(uids)));
+            linux.set_gid_mappings(Some(namespaces::mappings(gids)));
+        }
+        linux.set_devices(Some(nodes).filter(|nodes| !nodes.is_empty()));
+        linux.set_resources(Some(limits::resources(desired, rules, self.starter)?));
+        linux.set_cgroups_path(limits::group(desired));
+        linux.set_masked_paths(Some(masked)).set_readonly_paths(Some(read_only));
+        linux.set_sysctl(Some(self.sysctl()));
+        linux.set_rootfs_propagation(Some(self.propagation().into()));
+        linux.set_mount_label(None);
+        let seccomp = match &desired.security.seccomp {
+            Seccomp::Unconfined => None,
+            Seccomp::Default => {
+                let names: Vec<&str> = desired.security.capabilities.iter().map(String::as_str).collect();
+                Some(berth_runtime::default_profile(&names))
+            }
+            Seccomp::File(path) => {
+                let release = rustix::system::uname().release().to_string_lossy().into_owned();
+                Some(seccomp::read(path, &desired.security.capabilities, &release)?)
+            }
+        };
+        linux.set_seccomp(seccomp);
+        Ok(linux)
+    }
+
+    /// Settings of its own network: any of its users may ask for echoes and serve on low ports, which are its own.
+    fn sysctl(&self) -> std::collections::HashMap<String, String> {
+        let mut found = std::collections::HashMap::new();
+        if namespaces::owns_network(self.desired) {
+            found.insert("net.ipv4.ping_group_range".into(), "0 0".into());
+            found.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
+        }
+        found.extend(self.desired.security.sysctl.clone());
+        found
+    }
+
+    /// Mounts made outside come into those mounts only that ask for it, which the root has to let through.
+    fn propagation(&self) -> &'static str {
+        let mut options = self.desired.mounts.iter().flat_map(|mount| mount.options.iter());
+        if options.clone().any(|option| option == "shared" || option == "rshared") {
+            "rshared"
+        } else if options.any(|option| option == "slave" || option == "rslave") {
+            "rslave"
+        } else {
+            "private"
+        }
+    }
+}
+
+/// The specification of a container whose root is mounted at `root`. The files of `network::prepare` lie in
+/// `folders.running(id)`. Volumes that are new get what the image has at their place.
 ///
 /// # Errors
 /// [`RunnerError::Usage`] for a user that the image does not know and the like (U15).
 pub(crate) fn build(folders: &Folders, desired: &Desired, root: &Path) -> Result<Spec> {
-    let _ = (folders, desired, root);
-    Err(RunnerError::Unsupported("bundles are not built yet".into()))
+    let rootless = rootless::is_inside();
+    rootless::hold(folders)?;
+    let inside = Inside::new(root)?;
+    let identity = user::find(&inside, &desired.process.user, &desired.process.groups)?;
+    let build = Build { folders, desired, inside, identity, starter: Starter::this(rootless) };
+    files::private_folder(&folders.running(&desired.id))?;
+    let mut spec = Spec::default();
+    spec.set_version(VERSION.into());
+    let mut place = Root::default();
+    place.set_path(root.to_owned()).set_readonly(Some(desired.security.read_only));
+    spec.set_root(Some(place));
+    spec.set_hostname(build.hostname());
+    spec.set_mounts(Some(mounts::of(&build)?));
+    spec.set_process(Some(process::of(&build)?));
+    spec.set_linux(Some(build.linux()?));
+    spec.set_hooks(None);
+    spec.set_annotations(Some(desired.annotations.clone().into_iter().collect()));
+    Ok(spec)
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ impl Globals {
     /// Enters the user's namespace where there has to be one, and opens everything.
     pub(crate) fn open(&self) -> Result<Context> {
         let folders = self.folders()?;
-        rootless::enter()?;
+        rootless::enter(&folders)?;
         Ok(Context { records: Records::new(&folders), store: Store::open(&folders)?, folders })
     }
 }

@@ -1,12 +1,21 @@
 //! What is done to images. `pull` and `push` are copies of `berth_copier` into and out of the store.
 
 mod access;
+mod changes;
 pub(crate) mod config;
+pub(crate) mod import;
+pub(crate) mod load;
 pub(crate) mod name;
+pub(crate) mod make;
 mod progress;
 mod pull;
+mod push;
+pub(crate) mod remove;
 mod runtime;
+pub(crate) mod save;
 mod sink;
+mod source;
+pub(crate) mod tell;
 
 use berth_copier::config::Registries;
 use berth_oci::Platform;
@@ -14,6 +23,7 @@ use berth_oci::Platform;
 pub(crate) use access::Access;
 pub(crate) use progress::Told;
 pub(crate) use pull::Pull;
+pub(crate) use push::{Push, options as push_options};
 pub(crate) use runtime::block_on;
 
 use crate::{
@@ -134,6 +144,11 @@ pub(crate) fn here(store: &Store, text: &str) -> Result<Image> {
     find(store, text, &Access::default())?.ok_or_else(|| {
         RunnerError::NotFound(format!("no image {text}: `berth-runner images` lists them, `pull` brings one"))
     })
+}
+
+/// The name of the image that a text meant; `None` for an id.
+pub(crate) fn name_of(text: &str, image: &Image) -> Option<String> {
+    remove::named(text, image).ok()
 }
 
 fn is_id(text: &str, image: &Image) -> bool {

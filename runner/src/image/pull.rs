@@ -68,6 +68,21 @@ impl Pull<'_> {
         })
     }
 
+    /// Brings images of other transports' places here, under the names that are given.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    pub(crate) fn places(&self, places: &[(ImageName, Vec<String>)]) -> Result<Vec<(Image, Vec<String>)>> {
+        let session = self.access.session(self.platform)?;
+        block_on(async {
+            let mut images = Vec::with_capacity(places.len());
+            for (place, names) in places {
+                images.push((self.one(&session, place, names.clone()).await?, names.clone()));
+            }
+            Ok(images)
+        })
+    }
+
     async fn run(&self, session: &Session, text: &str, named: Named) -> Result<Image> {
         let candidates = match named {
             Named::Place(place) => return self.one(session, &place, name::of_place(&place)).await,

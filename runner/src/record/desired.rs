@@ -227,6 +227,9 @@ pub(crate) struct Security {
     pub(crate) privileged: bool,
     /// Capabilities of the bounding set (`CAP_CHOWN` ...), defaults and flags applied.
     pub(crate) capabilities: Vec<String>,
+    /// Of them, those that were asked for by name: a user other than root has these and no other.
+    #[serde(default)]
+    pub(crate) added_capabilities: Vec<String>,
     /// No program gains rights by its file.
     pub(crate) no_new_privileges: bool,
     /// Filter of system calls.

@@ -24,6 +24,7 @@ pub(crate) fn desired(name: &str, seed: u8) -> Desired {
         security: Security {
             privileged: false,
             capabilities: Vec::new(),
+            added_capabilities: Vec::new(),
             no_new_privileges: true,
             seccomp: Seccomp::Default,
             apparmor: None,

@@ -1,10 +1,25 @@
 //! A layer on its way into the store.
 
-use std::io;
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
-use berth_oci::Digest;
+use berth_oci::{Digest, Hasher};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with, syncfs};
+use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, RunnerError};
+use super::{
+    Hold, Store,
+    key::{FACTS, KEPT, OBJECTS, RECIPE, TREE},
+    lock,
+};
+use crate::{
+    error::{Result, RunnerError, While},
+    record::files,
+    unpack::{Fault, Form, Kept, LargeFiles, OverlayNames, Parser, RecipeWriter, Tree},
+};
 
 /// What [`super::Store::begin_layer`] found.
 #[derive(Debug)]
@@ -15,36 +30,230 @@ pub(crate) enum Claim {
     New(LayerWriter),
 }
 
+/// What is known of a layer (`layer.json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Facts {
+    /// How its large files lead to their objects.
+    pub(super) form: Form,
+    /// Whose marks its tree has.
+    pub(super) overlay: OverlayNames,
+    /// Bytes of its files.
+    pub(super) size: u64,
+    /// Entries of its tar.
+    pub(super) entries: u64,
+    /// It hides everything under it.
+    pub(super) opaque: bool,
+    /// Folders on the way to entries that no entry described: theirs is what a lower layer says.
+    pub(super) implied: Vec<PathBytes>,
+    /// Files that a later entry of the same layer replaced.
+    pub(super) kept: Vec<Kept>,
+}
+
+/// A path, which need not be text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct PathBytes(pub(super) Vec<u8>);
+
 /// Takes the bytes of a layer's tar in pieces of any size and unpacks them as they come. Dropped without
 /// [`Self::finish`], it leaves nothing.
 #[derive(Debug)]
-pub(crate) struct LayerWriter {}
+pub(crate) struct LayerWriter {
+    parser: Parser,
+    hasher: Hasher,
+    expected: Option<Digest>,
+    /// `None` after an error: nothing more is taken.
+    tree: Option<Tree<File>>,
+    staging: Staging,
+    store: Store,
+    _hold: Hold,
+}
+
+/// A folder that goes when this is dropped. Its lock says that somebody fills it.
+#[derive(Debug)]
+struct Staging {
+    path: PathBuf,
+    folder: File,
+    done: bool,
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if !self.done {
+            // What stays is removed by the next who wants this layer, and by a sweep.
+            let _next = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+impl Staging {
+    /// Makes and locks it; waits for another who has it, and is `None` where that one has made `layer`.
+    fn claim(path: PathBuf, layer: Option<&Path>) -> Result<Option<Self>> {
+        let there = || layer.is_some_and(Path::exists);
+        loop {
+            if there() {
+                return Ok(None);
+            }
+            files::private_folder(&path)?;
+            let folder = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.doing("opening", &path)?,
+            };
+            lock::wait(&folder, FlockOperation::LockExclusive, &path)?;
+            // Whoever had it may have renamed or removed it.
+            if !lock::is_at(&folder, &path)? {
+                continue;
+            }
+            let staging = Self { path, folder, done: false };
+            if there() {
+                return Ok(None);
+            }
+            staging.empty()?;
+            return Ok(Some(staging));
+        }
+    }
+
+    /// Removes what one left who was killed.
+    fn empty(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.path).doing("reading", &self.path)? {
+            let entry = entry.doing("reading", &self.path)?;
+            let path = entry.path();
+            let folder = entry.file_type().doing("looking at", &path)?.is_dir();
+            let removed = if folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.doing("removing", &path)?;
+        }
+        Ok(())
+    }
+}
 
 impl LayerWriter {
+    pub(super) fn claim(store: &Store, expected: Option<&Digest>) -> Result<Option<Self>> {
+        let hold = store.hold()?;
+        let layer = expected.map(|diff_id| store.layer_folder(diff_id));
+        let name =
+            expected.map_or_else(|| format!("new-{:032x}", rand::random::<u128>()), |d| d.hex().to_owned());
+        files::private_folder(&store.folders.layers())?;
+        let Some(staging) = Staging::claim(store.staging(&name), layer.as_deref())? else { return Ok(None) };
+        let (form, overlay) = store.form()?;
+        for part in [TREE, KEPT, "new"] {
+            let path = staging.path.join(part);
+            fs::create_dir(&path).doing("making", &path)?;
+        }
+        files::private_folder(&store.folders.objects())?;
+        let large = LargeFiles::new(form, &store.folders.objects(), &staging.path.join("new"));
+        let recipe = staging.path.join(RECIPE);
+        let recipe = File::create_new(&recipe).and_then(RecipeWriter::new).doing("making", &recipe)?;
+        let tree = Tree::new(&staging.path.join(TREE), &staging.path.join(KEPT), overlay, recipe, large)?;
+        let algorithm = expected.map_or(berth_oci::Algorithm::Sha256, Digest::algorithm);
+        Ok(Some(Self {
+            parser: Parser::default(),
+            hasher: Hasher::new(algorithm.into()),
+            expected: expected.cloned(),
+            tree: Some(tree),
+            staging,
+            store: store.clone(),
+            _hold: hold,
+        }))
+    }
+
+    fn failed(&self, fault: Fault) -> RunnerError {
+        let layer = self.expected.as_ref().map_or_else(|| "the layer".to_owned(), |id| format!("layer {id}"));
+        match fault {
+            Fault::Failed(error) => error,
+            Fault::Rule(rule) => {
+                let name = self.parser.name();
+                let entry = if name.is_empty() { String::new() } else { format!(", entry {name:?}") };
+                RunnerError::Content(format!("{layer}{entry}: {rule}"))
+            }
+        }
+    }
+
     /// As [`io::Write::write_all`], with the error as it is.
     ///
     /// # Errors
     /// [`RunnerError::Content`] for what may not be unpacked: names layer, entry and rule.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let _ = bytes;
-        Err(RunnerError::Unsupported("the store is not built yet".into()))
+        let Some(tree) = &mut self.tree else {
+            return Err(RunnerError::Content("the layer was refused before".into()));
+        };
+        self.hasher.update(bytes);
+        if let Err(fault) = self.parser.feed(bytes, tree) {
+            self.tree = None;
+            return Err(self.failed(fault));
+        }
+        Ok(())
     }
 
     /// What was left out, a sentence each: device nodes, attributes that this file system does not keep.
     pub(crate) fn warnings(&self) -> &[String] {
-        &[]
+        self.tree.as_ref().map_or(&[], Tree::warnings)
     }
 
     /// Compares the digest and makes the layer visible.
     ///
     /// # Errors
     /// [`RunnerError::Content`] where the digest is another, or the archive ends too soon.
-    pub(crate) fn finish(self) -> Result<Digest> {
-        Err(RunnerError::Unsupported("the store is not built yet".into()))
+    pub(crate) fn finish(mut self) -> Result<Digest> {
+        let Some(tree) = self.tree.take() else {
+            return Err(RunnerError::Content("the layer was refused before".into()));
+        };
+        self.parser.finish().map_err(|fault| self.failed(fault))?;
+        let found = Digest::from_hasher(self.hasher.clone());
+        if let Some(expected) = self.expected.as_ref().filter(|expected| **expected != found) {
+            return Err(RunnerError::Content(format!(
+                "layer {expected}: its tar is {found}: what was brought is not what the image's configuration names"
+            )));
+        }
+        let (written, recipe, large) = tree.finish().map_err(|fault| self.failed(fault))?;
+        let (form, overlay) = self.store.form()?;
+        let facts = Facts {
+            form,
+            overlay,
+            size: written.size,
+            entries: written.entries,
+            opaque: written.opaque,
+            implied: written
+                .implied
+                .into_iter()
+                .map(|path| PathBytes(path.into_os_string().into_encoded_bytes()))
+                .collect(),
+            kept: written.kept,
+        };
+        self.publish(&found, &facts, recipe, large)?;
+        Ok(found)
+    }
+
+    /// Everything on disk, then the objects among the others, then the layer by one rename: whoever sees it has all.
+    fn publish(
+        &mut self,
+        diff_id: &Digest,
+        facts: &Facts,
+        recipe: RecipeWriter<File>,
+        large: LargeFiles,
+    ) -> Result<()> {
+        let path = &self.staging.path;
+        recipe.finish().doing("writing", path.join(RECIPE))?;
+        let keys: Vec<u8> = large.keys().flat_map(|key| key.bytes()).collect();
+        fs::write(path.join(OBJECTS), keys).doing("writing", path.join(OBJECTS))?;
+        let text = serde_json::to_vec(facts).map_err(io::Error::from).doing("writing", path.join(FACTS))?;
+        fs::write(path.join(FACTS), text).doing("writing", path.join(FACTS))?;
+        if facts.kept.is_empty() {
+            fs::remove_dir(path.join(KEPT)).doing("removing", path.join(KEPT))?;
+        }
+        syncfs(&self.staging.folder).doing("writing to disk", path)?;
+        large.publish()?;
+        fs::remove_dir(path.join("new")).doing("removing", path.join("new"))?;
+        let layer = self.store.layer_folder(diff_id);
+        match renameat_with(CWD, path, CWD, &layer, RenameFlags::NOREPLACE) {
+            Ok(()) => self.staging.done = true,
+            // Of a layer whose digest was not known before, another may have come first.
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error).doing("making", &layer),
+        }
+        Ok(())
     }
 }
 
-impl io::Write for LayerWriter {
+impl Write for LayerWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.take(bytes).map_err(io::Error::other)?;
         Ok(bytes.len())
@@ -55,10 +264,18 @@ impl io::Write for LayerWriter {
     }
 }
 
-/// The error that a [`LayerWriter`] gave through [`io::Write`], out of its wrapping.
+/// The error that a [`LayerWriter`] gave through [`io::Write`], or a layer's tar through [`io::Read`], out of its
+/// wrapping.
 pub(crate) fn layer_error(error: io::Error, doing: &str) -> RunnerError {
     match error.downcast::<RunnerError>() {
         Ok(error) => error,
         Err(source) => RunnerError::Io { what: doing.to_owned(), source },
+    }
+}
+
+impl Store {
+    /// What is known of a layer.
+    pub(super) fn facts(&self, diff_id: &Digest) -> Result<Option<Facts>> {
+        files::read_json(&self.layer_folder(diff_id).join(FACTS))
     }
 }

@@ -2,26 +2,44 @@
 //!
 //! Nothing is a database: a layer, an object, a name is a file or folder that was renamed in whole. A lock (`flock` on
 //! `store/lock`) is shared by those who add and use, and exclusive for those who sweep.
+//!
+//! ```text
+//! images/blobs/sha256/…   manifests and configurations
+//! images/all/…            one file per image: layers, size, when it came
+//! images/names/…          one file per name
+//! layers/<diff id>/       tree (a lower layer of overlay), recipe (the rest of its tar), objects (which it uses),
+//!                         layer.json, kept (files that a later entry of the same layer replaced)
+//! objects/ab/cdef…        contents of 64 KiB and more, once across all layers
+//! ```
 
+mod gc;
+mod images;
+mod key;
 mod layer;
+mod lock;
+mod read;
+mod size;
+#[cfg(test)]
+mod tests;
 
-use std::{io::Read, path::PathBuf};
+use std::{
+    io::Read,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use berth_oci::Digest;
 use jiff::Timestamp;
 
 pub(crate) use layer::{Claim, LayerWriter, layer_error};
+pub(crate) use lock::Hold;
 
 use crate::{
     error::{Result, RunnerError},
     folders::Folders,
-    record::Desired,
+    record::{Desired, files},
+    unpack::{Form, OverlayNames},
 };
-
-/// While one of these lives, nothing is swept: what was added and is not yet part of an image stays. Taken by whoever
-/// adds an image, for the whole of it, and by who makes a container of one, until its record is written.
-#[derive(Debug)]
-pub(crate) struct Hold {}
 
 /// What a removal freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +58,7 @@ pub(crate) struct Freed {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     folders: Folders,
+    form: Arc<OnceLock<(Form, OverlayNames)>>,
 }
 
 /// An image that is here, whole.
@@ -59,17 +78,14 @@ pub(crate) struct Image {
     pub(crate) pulled: Timestamp,
 }
 
-fn not_built<T>() -> Result<T> {
-    Err(RunnerError::Unsupported("the store is not built yet".into()))
-}
-
 impl Store {
     /// Opens (and makes, mode 0700) the store.
     ///
     /// # Errors
-    /// Where it cannot be made, or is of a later version than this program knows.
+    /// Where it cannot be made.
     pub(crate) fn open(folders: &Folders) -> Result<Self> {
-        Ok(Self { folders: folders.clone() })
+        files::private_folder(&folders.store)?;
+        Ok(Self { folders: folders.clone(), form: Arc::default() })
     }
 
     /// Where it lies.
@@ -77,21 +93,14 @@ impl Store {
         &self.folders
     }
 
-    /// The image of a name (in full or familiar), of an id or the beginning of one, or of a manifest's digest.
-    ///
-    /// # Errors
-    /// [`RunnerError::Usage`] where several ids begin so.
-    pub(crate) fn find(&self, name: &str) -> Result<Option<Image>> {
-        let _ = name;
-        not_built()
-    }
-
-    /// All, newest first.
-    ///
-    /// # Errors
-    /// Where a file cannot be read.
-    pub(crate) fn images(&self) -> Result<Vec<Image>> {
-        not_built()
+    /// How layers are written on this machine: found out once, by trying.
+    fn form(&self) -> Result<(Form, OverlayNames)> {
+        if let Some(form) = self.form.get() {
+            return Ok(*form);
+        }
+        let root = crate::rootless::real_uid() == 0;
+        let form = (Form::Redirect, if root { OverlayNames::Trusted } else { OverlayNames::User });
+        Ok(*self.form.get_or_init(|| form))
     }
 
     /// Keeps everything from being swept until the answer is dropped.
@@ -99,25 +108,26 @@ impl Store {
     /// # Errors
     /// Where the lock cannot be taken.
     pub(crate) fn hold(&self) -> Result<Hold> {
-        not_built()
+        Hold::take(&self.folders.store)
     }
 
     /// Begins a layer of this digest (of its tar, uncompressed), or says that it is here. Where another process
-    /// unpacks it at this moment, waits for that one.
+    /// unpacks it at this moment, waits for that one; who holds a writer and waits for another's can wait for ever, so
+    /// ask [`Self::has_layer`] where several layers are only looked for.
     ///
     /// # Errors
     /// Where staging cannot be made.
     pub(crate) fn begin_layer(&self, diff_id: &Digest) -> Result<Claim> {
-        let _ = diff_id;
-        not_built()
+        Ok(LayerWriter::claim(self, Some(diff_id))?.map_or(Claim::Present, Claim::New))
     }
 
-    /// Begins a layer whose digest comes out at its end.
+    /// Begins a layer whose digest (SHA-256) comes out at its end.
     ///
     /// # Errors
     /// Where staging cannot be made.
     pub(crate) fn begin_unknown_layer(&self) -> Result<LayerWriter> {
-        not_built()
+        let writer = LayerWriter::claim(self, None)?;
+        writer.ok_or_else(|| RunnerError::Conflict("another took this layer's place".into()))
     }
 
     /// The tar of a layer, byte for byte as it came. The last read fails where it is not what it was.
@@ -125,55 +135,7 @@ impl Store {
     /// # Errors
     /// [`RunnerError::NotFound`] where the layer is not here.
     pub(crate) fn layer_tar(&self, diff_id: &Digest) -> Result<impl Read + Send + use<>> {
-        let _ = diff_id;
-        not_built::<std::io::Empty>()
-    }
-
-    /// Keeps a manifest or configuration, under its SHA-256.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub(crate) fn put_blob(&self, content: &[u8]) -> Result<Digest> {
-        let _ = content;
-        not_built()
-    }
-
-    /// Makes an image of what was put: its manifest, the configuration that this names, and the layers that the
-    /// configuration names are all here. The names (in full) leave the images that had them.
-    ///
-    /// # Errors
-    /// [`RunnerError::NotFound`] where a part is missing.
-    pub(crate) fn add_image(&self, manifest: &Digest, names: &[String]) -> Result<Image> {
-        let _ = (manifest, names);
-        not_built()
-    }
-
-    /// Takes a name (in full) off its image, which stays, without names if this was its last; says whether there was one.
-    ///
-    /// # Errors
-    /// Where it cannot be removed.
-    pub(crate) fn untag(&self, name: &str) -> Result<bool> {
-        let _ = name;
-        not_built()
-    }
-
-    /// Removes an image with its names, and the layers and objects that nobody else uses. Not while a [`Hold`] of the
-    /// caller's lives.
-    ///
-    /// # Errors
-    /// [`RunnerError::Conflict`] where containers use it, with their names.
-    pub(crate) fn remove_image(&self, manifest: &Digest) -> Result<Freed> {
-        let _ = manifest;
-        not_built()
-    }
-
-    /// The bytes of a manifest or configuration, checked against their digest.
-    ///
-    /// # Errors
-    /// [`RunnerError::Content`] where they are not what they were.
-    pub(crate) fn blob(&self, digest: &Digest) -> Result<Vec<u8>> {
-        let _ = digest;
-        not_built()
+        read::LayerTar::open(self, diff_id, Some(self.hold()?))
     }
 
     /// Mounts a container's root (layers, then its own `upper`) at `running/root` and says where that is. Done in the
@@ -183,7 +145,7 @@ impl Store {
     /// Where a layer is missing or the kernel cannot do it.
     pub(crate) fn mount_root(&self, desired: &Desired) -> Result<PathBuf> {
         let _ = desired;
-        not_built()
+        Err(RunnerError::Unsupported("the store is not built yet".into()))
     }
 
     /// Takes it away; safe to repeat.
@@ -192,6 +154,6 @@ impl Store {
     /// Where it is busy.
     pub(crate) fn unmount_root(&self, desired: &Desired) -> Result<()> {
         let _ = desired;
-        not_built()
+        Err(RunnerError::Unsupported("the store is not built yet".into()))
     }
 }

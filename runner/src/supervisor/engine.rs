@@ -115,7 +115,10 @@ impl Engine {
         match self {
             Self::Core(runtime) => match runtime.open(id) {
                 Err(RuntimeError::NotFound(_)) => Ok(()),
-                container => Ok(container?.delete(true)?),
+                container => match container?.delete(true)?.into_iter().next() {
+                    Some(stayed) => Err(stayed.into()),
+                    None => Ok(()),
+                },
             },
             Self::Outside(program) => program.delete(id),
         }

@@ -2,11 +2,54 @@
 //!
 //! One pass: mount the root, build the specification, create, attach the network, start; then output, health, the
 //! socket; at the end the exit record, network and root taken away, and by the restart policy the next pass.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`claim`] | who may change a container, and who supervises it |
+//! | [`live`] | what a container is at this moment |
+//! | [`pass`] | the beginning and the end of a run, and what a crash leaves |
+//! | [`watch`] | the loop between them |
+//! | [`clients`], [`front`] | who is attached: by the socket, or the caller itself |
+//! | [`remote`] | the other end of the socket, and how a supervisor is started |
+//! | [`engine`], [`outside`] | our runtime core, or another runtime |
+//! | [`log`], [`events`], [`health`], [`restart`] | what they say |
+//!
+//! A supervisor that has started its container becomes a fresh one by exec: what the start needed of memory is gone.
+//! If it is killed, the container lives on; the next command that needs a supervisor starts one that goes on with it.
 
-use std::process::ExitCode;
+pub(crate) mod claim;
+pub(crate) mod clients;
+pub(crate) mod engine;
+pub(crate) mod events;
+pub(crate) mod front;
+pub(crate) mod health;
+pub(crate) mod live;
+pub(crate) mod log;
+mod notify;
+pub(crate) mod order;
+mod outside;
+pub(crate) mod parcel;
+pub(crate) mod pass;
+pub(crate) mod program;
+pub(crate) mod remote;
+mod restart;
+mod serve;
+pub(crate) mod signal;
+pub(crate) mod streams;
+pub(crate) mod terminal;
+mod watch;
 
+use std::{
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    process::{Child, Command, Stdio},
+};
+
+use berth_runtime::ContainerId;
+pub(crate) use serve::main;
+
+use self::order::{Mode, Order};
 use crate::{
-    error::{Result, RunnerError},
+    error::{Result, While},
     folders::Folders,
     record::Desired,
 };
@@ -14,9 +57,19 @@ use crate::{
 /// The argument by which the program is its own supervisor; never typed by a person.
 pub(crate) const ARGUMENT: &str = "__supervise";
 
-/// The supervisor's `main`.
-pub(crate) fn main() -> ExitCode {
-    ExitCode::from(crate::error::OWN_FAILURE)
+/// This program with the order in its standard input.
+fn this_program(mode: Mode, preserve_fds: u32, id: &ContainerId) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("berth-runner").arg(ARGUMENT).arg(mode.argument());
+    command.arg(preserve_fds.to_string()).arg(id.as_str());
+    command
+}
+
+/// Starts this program in another role. `order` is the end of a connection in which the order waits.
+fn spawn_self(mode: Mode, preserve_fds: u32, id: &ContainerId, order: OwnedFd) -> Result<Child> {
+    let mut command = this_program(mode, preserve_fds, id);
+    command.stdin(Stdio::from(order)).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+    command.spawn().doing("starting", "a supervisor")
 }
 
 /// Starts a supervisor of its own session and returns when the container runs, or did not start.
@@ -24,16 +77,56 @@ pub(crate) fn main() -> ExitCode {
 /// # Errors
 /// What kept it from starting, with the words of the error there.
 pub(crate) fn start_detached(folders: &Folders, desired: &Desired) -> Result<()> {
-    let _ = (folders, desired);
-    Err(RunnerError::Unsupported("supervisors are not built yet".into()))
+    remote::start(folders, &desired.id, None).map(drop)
 }
 
 /// Becomes the supervisor in this very process (by exec where it had threads), with the caller's input and output as
 /// the container's. The number is the container's.
 ///
+/// With a terminal on both sides a supervisor of its own has the container and this process is attached to it: so a
+/// person can detach.
+///
 /// # Errors
 /// What kept it from starting.
 pub(crate) fn run_foreground(folders: &Folders, desired: &Desired) -> Result<u8> {
-    let _ = (folders, desired);
-    Err(RunnerError::Unsupported("supervisors are not built yet".into()))
+    run_foreground_with(folders, desired, &Foreground::default())
+}
+
+/// How a container in the foreground is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Foreground {
+    /// Signals are handed on to the container.
+    pub(crate) sig_proxy: bool,
+    /// Keys that detach, where both sides are terminals.
+    pub(crate) detach_keys: String,
+}
+
+impl Default for Foreground {
+    fn default() -> Self {
+        Self { sig_proxy: true, detach_keys: terminal::DetachKeys::DEFAULT.to_owned() }
+    }
+}
+
+/// [`run_foreground`] with options.
+///
+/// # Errors
+/// As there.
+pub(crate) fn run_foreground_with(folders: &Folders, desired: &Desired, options: &Foreground) -> Result<u8> {
+    let process = &desired.process;
+    if process.tty && process.interactive && rustix::termios::isatty(rustix::stdio::stdin()) {
+        let attach = order::Attach { input: true, output: true };
+        let (session, _) = remote::start(folders, &desired.id, Some(attach))?;
+        return remote::attached(session, attach, desired, options);
+    }
+    let order = Order {
+        sig_proxy: options.sig_proxy,
+        preserve_fds: serve::handed_down(),
+        ..Order::plain(folders, &desired.id)
+    };
+    let preserve_fds = order.preserve_fds;
+    let (ours, theirs) = parcel::pair().doing("starting", "the container")?;
+    order.send(&ours, &[("stdin", rustix::stdio::stdin())])?;
+    drop(ours);
+    let error = this_program(Mode::Front, preserve_fds, &desired.id).stdin(Stdio::from(theirs)).exec();
+    Err(error).doing("running", "this program again")
 }

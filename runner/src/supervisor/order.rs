@@ -26,6 +26,8 @@ use crate::{
 pub(crate) enum Mode {
     /// Start the container, or go on with one that lost its supervisor.
     Start,
+    /// Start the container as the caller itself, with its input, output and number.
+    Front,
     /// Go on with one that lost its supervisor; nothing is started.
     Adopt,
     /// Go on after exec.
@@ -41,6 +43,7 @@ impl Mode {
     pub(crate) fn argument(self) -> &'static str {
         match self {
             Self::Start => "start",
+            Self::Front => "front",
             Self::Adopt => "adopt",
             Self::Resume => "resume",
             Self::Check => "check",
@@ -50,7 +53,7 @@ impl Mode {
 
     /// The mode of an argument.
     pub(crate) fn of(argument: &str) -> Option<Self> {
-        [Self::Start, Self::Adopt, Self::Resume, Self::Check, Self::Exec]
+        [Self::Start, Self::Front, Self::Adopt, Self::Resume, Self::Check, Self::Exec]
             .into_iter()
             .find(|mode| mode.argument() == argument)
     }
@@ -74,8 +77,6 @@ pub(crate) struct Order {
     pub(crate) run: PathBuf,
     /// Which container.
     pub(crate) id: ContainerId,
-    /// The caller's input and output are the container's, and its number is the caller's.
-    pub(crate) foreground: bool,
     /// In the foreground: signals are handed on.
     pub(crate) sig_proxy: bool,
     /// The connection goes on as an attached client.
@@ -114,6 +115,20 @@ impl Bag {
 }
 
 impl Order {
+    /// An order about a container, with nothing special.
+    pub(crate) fn plain(folders: &Folders, id: &ContainerId) -> Self {
+        Self {
+            store: folders.store.clone(),
+            run: folders.run.clone(),
+            id: id.clone(),
+            sig_proxy: false,
+            attach: None,
+            preserve_fds: 0,
+            carry: None,
+            names: Vec::new(),
+        }
+    }
+
     /// The folders.
     pub(crate) fn folders(&self) -> Folders {
         Folders { store: self.store.clone(), run: self.run.clone() }
@@ -185,6 +200,7 @@ impl From<&RunnerError> for Failure {
             RunnerError::Content(_) => Kind::Content,
             RunnerError::Runtime(RuntimeError::Exec { .. }) => Kind::Exec,
             RunnerError::Unsupported(_)
+            | RunnerError::Interrupted(_)
             | RunnerError::Copier(_)
             | RunnerError::Runtime(_)
             | RunnerError::Io { .. } => Kind::Unsupported,

@@ -194,7 +194,7 @@ pub(crate) fn remove(records: &Records, desired: &Desired) -> Result<()> {
     let folders = records.folders();
     records.remove(&desired.id)?;
     for mount in &desired.mounts {
-        if let MountKind::Volume { name, anonymous: true } = &mount.kind {
+        if let MountKind::Volume { name, anonymous: true, .. } = &mount.kind {
             remove_volume(folders, name)?;
         }
     }

@@ -224,14 +224,14 @@ impl Watch {
     }
 
     fn outputs(&self) -> impl Iterator<Item = (Stream, bool, BorrowedFd<'_>)> {
-        let pipe = |stream, fd: &'_ Option<OwnedFd>| fd.as_ref().map(|fd| (stream, false, fd.as_fd()));
+        let streams = &self.streams;
         [
-            pipe(Stream::Out, &self.streams.out),
-            pipe(Stream::Err, &self.streams.err),
-            self.streams.terminal.as_ref().map(|fd| (Stream::Out, true, fd.as_fd())),
+            (Stream::Out, false, &streams.out),
+            (Stream::Err, false, &streams.err),
+            (Stream::Out, true, &streams.terminal),
         ]
         .into_iter()
-        .flatten()
+        .filter_map(|(stream, terminal, fd)| Some((stream, terminal, fd.as_ref()?.as_fd())))
     }
 
     fn serve(&mut self, ready: Ready, first: &First) -> Result<()> {
@@ -659,11 +659,14 @@ impl Watch {
     }
 
     /// Goes on with the next run.
-    pub(crate) fn begin_again(&mut self, begun: pass::Begun) {
+    ///
+    /// # Errors
+    /// Where what it noted cannot be read.
+    pub(crate) fn begin_again(&mut self, begun: pass::Begun) -> Result<()> {
         self.streams = begun.streams;
-        self.live.pid = begun.pid;
-        self.live.started = Some(begun.started);
+        self.live = Live::read(self.records.folders(), &self.desired.id)?.unwrap_or_default();
         self.checks = Checks::of(&self.desired);
+        Ok(())
     }
 }
 

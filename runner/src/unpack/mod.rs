@@ -1,1 +1,76 @@
 //! Tar to folder, for layers that may be hostile, and back again byte for byte.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`header`] | one block of 512 bytes: names, numbers, checksum |
+//! | [`pax`] | extended headers |
+//! | [`sparse`] | maps of files with holes, in the forms that GNU tar writes |
+//! | [`stream`] | bytes in pieces of any size → entries and their contents |
+//! | [`name`] | what an entry's name may be, whiteouts |
+//! | [`place`] | where a name leads in the folder, without ever leaving it |
+//! | [`tree`] | entries → files |
+//! | [`large`] | contents that are stored once across all layers |
+//! | [`recipe`] | how the tar is put together again |
+//! | [`attributes`] | owners, modes, times, extended attributes |
+//!
+//! What an archive means follows what Go's `archive/tar` makes of it, since that is what builds and unpacks nearly all
+//! images; where readers of tar are known to disagree, the archive is refused.
+
+mod attributes;
+#[cfg(test)]
+pub(crate) mod builder;
+mod header;
+mod large;
+mod name;
+mod pax;
+mod place;
+mod recipe;
+mod sparse;
+mod stream;
+mod tree;
+
+pub(crate) use attributes::{OverlayNames, Times};
+pub(crate) use large::{Form, LARGE, LargeFiles};
+pub(crate) use place::{Root, is_whiteout, open_beneath};
+pub(crate) use recipe::{Kept, ObjectKey, RecipeReader, RecipeWriter, Step};
+pub(crate) use sparse::Segment;
+pub(crate) use stream::{Content, Parser};
+pub(crate) use tree::{Tree, Written};
+
+use crate::error::RunnerError;
+
+/// Bytes of a block of tar.
+pub(crate) const BLOCK: usize = 512;
+/// Entries of one layer.
+pub(crate) const MAX_ENTRIES: u64 = 1_000_000;
+/// Bytes of a path or of a link's target: the system's own limit.
+pub(crate) const MAX_PATH: usize = 4096;
+/// Bytes of the extended headers of one entry.
+pub(crate) const MAX_PAX: usize = 1 << 20;
+/// Logical size of a file with holes.
+pub(crate) const MAX_SPARSE: u64 = 1 << 40;
+/// Pieces of a file with holes.
+pub(crate) const MAX_SEGMENTS: usize = 65_536;
+/// Bytes behind the end of an archive that are not zero.
+pub(crate) const MAX_TRAILING: usize = 1 << 20;
+
+/// Why an entry was not unpacked.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The archive breaks a rule; the text is the rule.
+    Rule(String),
+    /// Anything else.
+    Failed(RunnerError),
+}
+
+impl Fault {
+    pub(crate) fn rule(text: impl Into<String>) -> Self {
+        Self::Rule(text.into())
+    }
+}
+
+impl From<RunnerError> for Fault {
+    fn from(error: RunnerError) -> Self {
+        Self::Failed(error)
+    }
+}

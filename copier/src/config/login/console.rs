@@ -27,7 +27,9 @@ impl Terminal for Console {
     fn user(&mut self, known: Option<&str>) -> Result<String> {
         let prompt = known.map_or_else(|| "Username: ".to_owned(), |known| format!("Username ({known}): "));
         let mut out = io::stdout().lock();
-        out.write_all(prompt.as_bytes()).and_then(|()| out.flush()).map_err(Error::file("standard output"))?;
+        out.write_all(prompt.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(Error::file("standard output"))?;
         let mut line = String::new();
         let read = io::stdin().lock().read_line(&mut line).map_err(Error::file("standard input"))?;
         if read == 0 {

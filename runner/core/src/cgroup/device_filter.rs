@@ -99,3 +99,107 @@ pub(super) fn attach(folder: &Path, rules: &[Rule]) -> Result<(), RuntimeError> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cgroup::devices::{Devices, MAKE, READ, WRITE, decide};
+
+    /// What the kernel does with the program.
+    fn interpret(program: &[Instruction], device: Devices, access: u8) -> bool {
+        let context =
+            [u32::from(access) << 16 | kind(device.kind).cast_unsigned(), device.major.unwrap(), device.minor.unwrap()];
+        let mut registers = [0u64; 11];
+        let mut at = 0;
+        loop {
+            let step = program[at];
+            at += 1;
+            let (target, source) = (usize::from(step.registers & 15), usize::from(step.registers >> 4));
+            let immediate = i64::from(step.immediate).cast_unsigned();
+            let behind = at.checked_add_signed(step.offset.into()).unwrap();
+            match step.code {
+                LOAD_WORD => registers[target] = context[usize::try_from(step.offset).unwrap() / 4].into(),
+                MOVE => registers[target] = immediate,
+                MOVE_REGISTER => registers[target] = registers[source],
+                AND => registers[target] &= immediate,
+                SHIFT_RIGHT => registers[target] >>= immediate,
+                JUMP_IF_EQUAL if registers[target] == immediate => at = behind,
+                JUMP_UNLESS_EQUAL if registers[target] != immediate => at = behind,
+                JUMP_IF_EQUAL | JUMP_UNLESS_EQUAL => {}
+                EXIT => return registers[0] != 0,
+                other => panic!("{other:#x}"),
+            }
+        }
+    }
+
+    fn devices() -> impl Strategy<Value = Devices> {
+        let number = || prop_oneof![Just(None), (0u32..3).prop_map(Some)];
+        (any::<bool>(), number(), number()).prop_map(|(block, major, minor)| Devices {
+            kind: if block { Kind::Block } else { Kind::Char },
+            major,
+            minor,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_program_decides_as_its_rules(
+            rules in prop::collection::vec((any::<bool>(), devices(), 1u8..8), 0..12),
+            asked in prop::collection::vec((devices(), 1u8..8), 40),
+        ) {
+            let rules: Vec<_> =
+                rules.into_iter().map(|(allow, devices, access)| Rule { allow, devices, access }).collect();
+            let program = program(&rules);
+            for (mut device, access) in asked {
+                device.major = device.major.or(Some(7));
+                device.minor = device.minor.or(Some(7));
+                prop_assert_eq!(interpret(&program, device, access), decide(&rules, device, access));
+            }
+        }
+    }
+
+    struct Group(PathBuf);
+
+    impl Drop for Group {
+        fn drop(&mut self) {
+            let _ = crate::cgroup::folder::remove(&self.0);
+        }
+    }
+
+    /// The unified tree's mount; in CI a test that did not run has failed.
+    fn unified() -> Option<PathBuf> {
+        let mounted = crate::cgroup::hierarchy::mounted(Path::new("/")).unwrap();
+        let found = mounted.into_iter().find(|one| one.unified()).map(|one| one.mount);
+        let found = found.filter(|_| rustix::process::geteuid().is_root());
+        assert!(found.is_some() || std::env::var_os("CI").is_none(), "needs root and control groups of version 2");
+        found
+    }
+
+    #[test]
+    fn the_kernel_asks_the_program_and_takes_another_in_its_place() {
+        let Some(mount) = unified() else { return };
+        let group = Group(mount.join(format!("berth-devices-{}", std::process::id())));
+        fs::create_dir(&group.0).unwrap();
+        let rule = |allow, minor, access| Rule {
+            allow,
+            devices: Devices { kind: Kind::Char, major: Some(1), minor: Some(minor) },
+            access,
+        };
+        let readable = |device: &str| {
+            let procs = group.0.join("cgroup.procs");
+            let script = format!("echo $$ >{} && : <{device}", procs.display());
+            std::process::Command::new("sh").args(["-c", &script]).stderr(std::process::Stdio::null()).status().unwrap()
+        };
+        attach(&group.0, &[rule(true, 5, READ | WRITE | MAKE), rule(true, 3, READ)]).unwrap();
+        assert!(readable("/dev/zero").success() && !readable("/dev/random").success());
+        // In the place of the first, not beside it.
+        attach(&group.0, &[rule(true, 8, READ)]).unwrap();
+        assert!(!readable("/dev/zero").success() && readable("/dev/random").success());
+        let open = rustix::fs::open(&group.0, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        assert_eq!(bpf::device_programs(&open).unwrap().len(), 1);
+    }
+}

@@ -5,6 +5,7 @@
 
 mod block;
 mod cpu;
+mod dbus;
 mod device_filter;
 mod devices;
 mod events;
@@ -16,6 +17,7 @@ mod limits;
 mod memory;
 mod other;
 mod stats;
+mod systemd;
 
 use std::{
     io,
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     folder::NotMade,
     hierarchy::{Hierarchy, mounted},
+    systemd::Scope,
 };
 use crate::{During, RuntimeError};
 
@@ -54,6 +57,12 @@ pub struct Cgroup {
     /// Why there is no folder, or not everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    /// With systemd, the unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scope: Option<Scope>,
+    /// With systemd, what waits for the first process, without which there is no unit.
+    #[serde(skip)]
+    waiting: Option<Option<LinuxResources>>,
 }
 
 /// What a container uses.
@@ -147,8 +156,11 @@ impl Cgroup {
         id: &str,
         resources: Option<&LinuxResources>,
     ) -> Result<Self, RuntimeError> {
+        if driver == CgroupDriver::Systemd {
+            return Self::planned(Scope::of(path, id, root)?, root, resources);
+        }
         let place = Place::of(path, id)?;
-        let mut group = Self { driver, folders: Vec::new(), refused: None };
+        let mut group = Self::empty(driver);
         let done = mounted(root)?
             .iter()
             .try_for_each(|hierarchy| group.enter(hierarchy, &place, resources))
@@ -163,15 +175,61 @@ impl Cgroup {
         }
     }
 
+    fn empty(driver: CgroupDriver) -> Self {
+        Self { driver, folders: Vec::new(), refused: None, scope: None, waiting: None }
+    }
+
+    /// A group that systemd will make when the first process is there.
+    fn planned(scope: Scope, root: &Path, resources: Option<&LinuxResources>) -> Result<Self, RuntimeError> {
+        let relative = scope.manager_group()?.join(scope.folder()?);
+        let mut group = Self { waiting: Some(resources.cloned()), scope: Some(scope), ..Self::empty(CgroupDriver::Systemd) };
+        group.folders = mounted(root)?
+            .into_iter()
+            .map(|hierarchy| (hierarchy.options, hierarchy.mount.join(&relative)))
+            .collect();
+        Ok(group)
+    }
+
+    /// Has systemd make the group around its first process, and sets what waited for it.
+    fn start(&self, scope: &Scope, pid: i32, resources: Option<&LinuxResources>) -> Result<(), RuntimeError> {
+        scope.start(pid.unsigned_abs(), resources)?;
+        let relative = scope.folder()?;
+        for (options, folder) in self.folders.iter().filter(|(options, _)| !options.is_empty() && options != "name=systemd") {
+            let top = folder.ancestors().nth(relative.components().count()).unwrap_or(folder);
+            let hierarchy = Hierarchy { options: options.clone(), mount: top.to_owned(), own: top.to_owned() };
+            match folder::make(&hierarchy, folder) {
+                Ok(()) => {}
+                Err(NotMade::Failed(error)) => return Err(error),
+                Err(NotMade::Forbidden(why)) => {
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+                        .during(|| format!("making the control group {}", folder.display()));
+                }
+            }
+        }
+        self.set(resources)
+    }
+
     /// The group that [`Self::create`] makes of the same arguments, as far as it is there and nothing runs in it: what
     /// a runtime left that was ended before it could write the group down.
     ///
     /// # Errors
     /// As [`Self::create`].
     pub fn left_over(driver: CgroupDriver, path: Option<&Path>, id: &str) -> Result<Self, RuntimeError> {
+        let root = Path::new("/");
+        if driver == CgroupDriver::Systemd {
+            let mut group = Self::planned(Scope::of(path, id, root)?, root, None)?;
+            group.waiting = None;
+            let folders = std::mem::take(&mut group.folders);
+            for (options, folder) in folders {
+                if folder.is_dir() && processes_below(&folder)?.is_empty() {
+                    group.folders.push((options, folder));
+                }
+            }
+            return Ok(group);
+        }
         let place = Place::of(path, id)?;
-        let mut group = Self { driver, folders: Vec::new(), refused: None };
-        for hierarchy in mounted(Path::new("/"))? {
+        let mut group = Self::empty(driver);
+        for hierarchy in mounted(root)? {
             let top = if place.from_top { &hierarchy.mount } else { &hierarchy.own };
             for level in top.ancestors().take_while(|level| level.starts_with(&hierarchy.mount)) {
                 let folder = level.join(&place.relative);
@@ -259,7 +317,8 @@ impl Cgroup {
     /// Where it cannot be opened.
     pub fn unified(&self) -> Result<Option<OwnedFd>, RuntimeError> {
         let [(options, folder)] = &self.folders[..] else { return Ok(None) };
-        if !options.is_empty() {
+        // Systemd makes the folder around a process that is there already.
+        if !options.is_empty() || (self.scope.is_some() && !folder.is_dir()) {
             return Ok(None);
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -273,6 +332,11 @@ impl Cgroup {
     /// # Errors
     /// [`RuntimeError::Step`].
     pub fn add(&self, pid: i32) -> Result<(), RuntimeError> {
+        if let (Some(scope), Some(resources)) = (&self.scope, &self.waiting)
+            && !self.folders.iter().any(|(options, folder)| folder.is_dir() && ["", "name=systemd"].contains(&&**options))
+        {
+            self.start(scope, pid, resources.as_ref())?;
+        }
         let pid = pid.to_string();
         self.folders.iter().try_for_each(|(_, folder)| file::write(&folder.join("cgroup.procs"), &pid))
     }
@@ -285,7 +349,9 @@ impl Cgroup {
         if let Some(devices) = resources.devices() {
             self.limit_devices(devices)?;
         }
-        self.apply(resources)
+        self.apply(resources)?;
+        // Last: only limits that hold are to be kept.
+        self.scope.as_ref().map_or(Ok(()), |scope| scope.update(resources))
     }
 
     /// Its processes, those of groups below it included.
@@ -342,3 +408,6 @@ fn processes_below(folder: &Path) -> Result<Vec<i32>, RuntimeError> {
     processes.dedup();
     Ok(processes)
 }
+
+#[cfg(test)]
+mod tests;

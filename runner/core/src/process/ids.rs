@@ -33,6 +33,18 @@ pub(super) fn make_user_namespace(spec: &Spec) -> Result<OwnedFd, RuntimeError> 
     let linux = spec.linux().as_ref();
     let uids = linux.and_then(|linux| linux.uid_mappings().as_deref()).unwrap_or_default();
     let gids = linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default();
+    mapped_user_namespace(uids, gids)
+}
+
+/// Makes a user namespace in which no process lives, for as long as the descriptor is open. Ids that the caller may not
+/// map are mapped by `newuidmap` and `newgidmap`, where they are the caller's in `/etc/subuid` and `/etc/subgid`.
+///
+/// # Errors
+/// [`RuntimeError::Unsupported`] where one of those programs refuses or is not there, [`RuntimeError::Step`].
+pub fn mapped_user_namespace(
+    uids: &[LinuxIdMapping],
+    gids: &[LinuxIdMapping],
+) -> Result<OwnedFd, RuntimeError> {
     let (here, there) = Channel::pair()?;
     let options =
         CloneOptions { namespaces: u64::from(LinuxNamespaceType::User as u32), ..CloneOptions::default() };

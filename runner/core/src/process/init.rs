@@ -87,7 +87,7 @@ impl Init<'_> {
         }
         self.namespaces.make_late()?;
         self.name_host()?;
-        self.rootfs.mount(None)?;
+        self.rootfs.mount()?;
         self.channel.send(&Message::Mounted, None)?;
         self.channel.expect(|message| matches!(message, Message::HooksRan))?;
         self.run_hooks(Kind::CreateContainer, ContainerState::Creating, self.bundle)?;

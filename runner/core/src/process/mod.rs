@@ -6,7 +6,7 @@ mod first;
 mod further;
 pub(crate) mod hooks;
 mod identity;
-mod ids;
+pub(crate) mod ids;
 mod init;
 mod limits;
 mod namespaces;

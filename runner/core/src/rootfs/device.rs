@@ -183,14 +183,13 @@ fn folder_of<'a>(inside: &Inside, field: &str, path: &'a Path) -> Result<(OwnedF
     Ok((folder, Path::new(name)))
 }
 
-/// Makes devices, links and the console.
-pub(super) fn make(inside: &Inside, devices: &[Device], terminal: Option<&Path>) -> Result<(), RuntimeError> {
+/// Makes devices and links.
+pub(super) fn make(inside: &Inside, devices: &[Device]) -> Result<(), RuntimeError> {
     let mask = process::umask(Mode::empty());
     let made = devices.iter().try_for_each(|device| device.make(inside));
     process::umask(mask);
     made?;
-    links(inside)?;
-    terminal.map_or(Ok(()), |terminal| console(inside, terminal))
+    links(inside)
 }
 
 fn links(inside: &Inside) -> Result<(), RuntimeError> {
@@ -210,21 +209,6 @@ fn links(inside: &Inside) -> Result<(), RuntimeError> {
         Ok(()) | Err(Errno::NOENT) => link("ptmx", "pts/ptmx"),
         Err(errno) => Err(errno).during(|| "replacing /dev/ptmx".into()),
     }
-}
-
-/// Makes the terminal `/dev/console`.
-fn console(inside: &Inside, terminal: &Path) -> Result<(), RuntimeError> {
-    let step = || format!("binding the terminal {} to /dev/console", terminal.display());
-    let tree = Tree::of_path(terminal, false).during(step)?;
-    let found = fs::fstat(&tree).during(step)?;
-    // Unix98 terminals have the majors 136 to 143.
-    let is_terminal = FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
-        && (136..=143).contains(&fs::major(found.st_rdev));
-    if !is_terminal {
-        return Err(Errno::NOTTY).during(step);
-    }
-    let (folder, name) = folder_of(inside, "/dev/console", Path::new("/dev/console"))?;
-    bind_file(inside, folder.as_fd(), name, &tree).during(step)
 }
 
 /// The host's `/dev/null`, proved to be it: what covers a masked file must give nothing.

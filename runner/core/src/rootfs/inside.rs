@@ -173,11 +173,11 @@ impl Inside {
         Ok(())
     }
 
-    /// Puts a tree onto its place, and proves that who asks for the destination now finds the tree.
+    /// Puts a tree onto its place, and proves that it is found there now, in the root and without a link.
     pub(super) fn attach(&self, field: &str, tree: &Tree, place: &Place) -> Result<(), RuntimeError> {
         let step = || format!("{field}: mounting onto {}", place.asked.display());
         tree.attach(place.as_fd(), &self.descriptors).during(step)?;
-        let found = resolve::existing(self.root(), &place.asked, Links::Followed).during(step)?;
+        let found = resolve::existing(self.root(), &place.inside, Links::Refused).during(step)?;
         let (found, mounted) =
             (Identity::of(found.as_fd()).during(step)?, Identity::of(tree.as_fd()).during(step)?);
         if found != mounted {

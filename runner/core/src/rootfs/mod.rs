@@ -16,8 +16,10 @@ pub(crate) mod idmap;
 mod inside;
 mod mounts;
 mod options;
+pub(crate) mod overlay;
 mod pivot;
 mod plan;
+pub(crate) mod probe;
 mod resolve;
 mod seal;
 mod tree;
@@ -92,13 +94,12 @@ pub(crate) struct RootfsOf<'a> {
 
 /// Binds that say nothing about propagation take it from the root, as they do where runtimes bind from a root that was
 /// changed before: shared roots leave them in the peer group of their source, private ones separate them.
-fn defaults(propagation: Option<Propagation>) -> Defaults {
-    let propagation = match propagation.map(|propagation| propagation.kind) {
+fn inherited(propagation: Option<Propagation>) -> Option<Propagation> {
+    match propagation.map(|propagation| propagation.kind) {
         Some(libc::MS_SHARED) => None,
         Some(libc::MS_PRIVATE) => Some(Propagation { kind: libc::MS_PRIVATE, recursive: true }),
         _ => Some(Propagation::SLAVE),
-    };
-    Defaults { propagation }
+    }
 }
 
 fn paths(words: Option<&Vec<String>>) -> Vec<PathBuf> {
@@ -132,12 +133,12 @@ impl Rootfs {
                 rule: "is missing: give root.path".into(),
             });
         };
-        let defaults = defaults(propagation);
+        let defaults = Defaults { propagation: inherited(propagation), label: plan::label(of.spec)? };
         let mounts = of.spec.mounts().as_deref().unwrap_or_default();
         let mounts: Vec<Planned> = mounts
             .iter()
             .enumerate()
-            .map(|(index, mount)| Planned::new(of, index, mount, defaults))
+            .map(|(index, mount)| Planned::new(of, index, mount, &defaults))
             .collect::<Result<_, _>>()?;
         let fresh_dev = !mounts.iter().any(|mount| {
             matches!(mount.what, What::Bind(_))
@@ -158,9 +159,8 @@ impl Rootfs {
         })
     }
 
-    /// Sets propagation, mounts the root and everything in it, makes devices and links. `terminal` is the slave of
-    /// the container's terminal, which becomes `/dev/console`.
-    pub(crate) fn mount(&self, terminal: Option<&Path>) -> Result<(), RuntimeError> {
+    /// Sets propagation, mounts the root and everything in it, makes devices and links.
+    pub(crate) fn mount(&self) -> Result<(), RuntimeError> {
         pivot::isolate()?;
         let descriptors = Descriptors::open().map_err(|errno| RuntimeError::Unsupported {
             what: "/proc/self/fd".into(),
@@ -170,10 +170,10 @@ impl Rootfs {
         let inside = Inside::new(self.attached_root(&descriptors)?, descriptors)?;
         let later = Later::default();
         for mount in &self.mounts {
-            mounts::mount(&inside, &later, mount, self.defaults)?;
+            mounts::mount(&inside, &later, mount, &self.defaults)?;
         }
         if self.fresh_dev {
-            device::make(&inside, &self.devices, terminal)?;
+            device::make(&inside, &self.devices)?;
         }
         self.mounted.set(Mounted { inside, null, later }).map_err(|_| RuntimeError::Step {
             step: "mounting the root a second time".into(),
@@ -222,7 +222,7 @@ impl Rootfs {
         let Mounted { inside, null, later } = self.mounted()?;
         mounts::close(inside, later)?;
         seal::read_only(inside, &self.read_only_paths)?;
-        seal::mask(inside, null, &self.masked)?;
+        seal::mask(inside, null, &self.defaults.label, &self.masked)?;
         let root = Tree::from(inside.root().try_clone_to_owned().during(|| "holding the root".into())?);
         if self.read_only {
             root.change(Attributes::READ_ONLY, false)

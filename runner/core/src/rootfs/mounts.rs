@@ -11,7 +11,7 @@ use super::{
     cgroup, copy_up,
     filesystem::{self, Refusal},
     inside::{Content, Inside, Place},
-    options::{Attributes, Options},
+    options::{Attributes, Options, Propagation},
     plan::{self, Defaults, Planned, STAND_IN, Source, What},
     resolve::{self, Kind, Links},
     tree::Tree,
@@ -26,7 +26,7 @@ pub(super) fn mount(
     inside: &Inside,
     later: &Later,
     mount: &Planned,
-    defaults: Defaults,
+    defaults: &Defaults,
 ) -> Result<(), RuntimeError> {
     match &mount.what {
         What::Bind(source) => bind(inside, mount, source, defaults),
@@ -40,7 +40,7 @@ pub(super) fn mount(
     }
 }
 
-fn bind(inside: &Inside, mount: &Planned, source: &Source, defaults: Defaults) -> Result<(), RuntimeError> {
+fn bind(inside: &Inside, mount: &Planned, source: &Source, defaults: &Defaults) -> Result<(), RuntimeError> {
     let Planned { field, destination, options, .. } = mount;
     let own;
     let tree = match &source.tree {
@@ -69,7 +69,7 @@ fn remount(inside: &Inside, mount: &Planned) -> Result<(), RuntimeError> {
             .during(|| format!("{field}: changing the filesystem at {}", destination.display()))?;
     }
     let tree = Tree::from(place.into_file());
-    let changed = plan::prepare(field, &tree, options, Defaults { propagation: None });
+    let changed = plan::prepare(field, &tree, options, &Defaults::default());
     changed.map_err(|error| match error {
         RuntimeError::Step { source, .. } if source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
             RuntimeError::Spec {
@@ -176,8 +176,8 @@ impl New<'_> {
             }
         };
         let wanted = Options { bind: Some(true), data: Vec::new(), ..options.clone() };
-        let slave = Defaults { propagation: Some(super::options::Propagation::SLAVE) };
-        plan::prepare(field, tree, &wanted, slave)?;
+        let slave = Defaults { propagation: Some(Propagation::SLAVE), label: None };
+        plan::prepare(field, tree, &wanted, &slave)?;
         if self.kind == "sysfs" {
             tree.change(STAND_IN, true).during(step)?;
         }
@@ -192,7 +192,7 @@ impl New<'_> {
         let mounted = self.inside.present(&format!("{field}.destination"), destination)?;
         let tree = Tree::from(mounted.into_file());
         let change = Options { attributes: Attributes::default(), ..options.clone() };
-        plan::prepare(field, &tree, &change, Defaults { propagation: None })?;
+        plan::prepare(field, &tree, &change, &Defaults::default())?;
         tree.settle(self.inside.descriptors()).during(|| format!("{field}: changing the mount"))
     }
 

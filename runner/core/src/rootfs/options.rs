@@ -175,14 +175,23 @@ impl Options {
         }
     }
 
-    /// The filesystem's own options as `mount(2)` takes them.
+    /// Labels all files, unless the options do.
+    pub(super) fn label(&mut self, label: Option<&(&'static str, String)>) {
+        if let Some((key, value)) = label
+            && !self.data.iter().any(|(other, _)| other == key)
+        {
+            self.data.push(((*key).to_owned(), Some(value.clone())));
+        }
+    }
+
+    /// The filesystem's own options as `mount(2)` takes them: labels have commas, and so stand in quotes.
     pub(super) fn data_text(&self) -> String {
-        let words: Vec<String> = self
-            .data
-            .iter()
-            .map(|(key, value)| value.as_ref().map_or_else(|| key.clone(), |value| format!("{key}={value}")))
-            .collect();
-        words.join(",")
+        let word = |(key, value): &(String, Option<String>)| match value {
+            Some(value) if key.ends_with("context") => format!("{key}=\"{value}\""),
+            Some(value) => format!("{key}={value}"),
+            None => key.clone(),
+        };
+        self.data.iter().map(word).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -241,5 +250,14 @@ mod tests {
         let options = parse(&["mode=755", "size=64k", "newinstance", "sync", "async", "dirsync", "defaults"]);
         assert_eq!(options.flags, ["dirsync"]);
         assert_eq!(options.data_text(), "mode=755,size=64k,newinstance");
+    }
+
+    #[test]
+    fn a_label_is_added_once_and_quoted_for_the_old_call() {
+        let label = ("context", "u:r:t:s0:c1,c2".to_owned());
+        let mut options = parse(&["size=4k"]);
+        options.label(Some(&label));
+        options.label(Some(&label));
+        assert_eq!(options.data_text(), "size=4k,context=\"u:r:t:s0:c1,c2\"");
     }
 }

@@ -47,10 +47,24 @@ pub(super) struct Source {
 }
 
 /// What mounts inherit from the whole container.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Defaults {
     /// Of binds that say nothing; `None` leaves them in the peer group of their source.
     pub(super) propagation: Option<Propagation>,
+    /// Of the files of new filesystems.
+    pub(super) label: Label,
+}
+
+/// Filesystems whose files have labels of their own, or none.
+const UNLABELLED: [&str; 5] = ["proc", "sysfs", "mqueue", "cgroup", "cgroup2"];
+
+/// The parameter of a filesystem and its value that label all its files.
+pub(super) type Label = Option<(&'static str, String)>;
+
+/// What `linux.mountLabel` asks for.
+pub(super) fn label(spec: &Spec) -> Result<Label, RuntimeError> {
+    let text = spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref()).unwrap_or_default();
+    if text.is_empty() { Ok(None) } else { crate::label::mount_context(text).map(Some) }
 }
 
 pub(super) fn is_new(spec: &Spec, kind: LinuxNamespaceType) -> bool {
@@ -82,7 +96,7 @@ pub(super) fn prepare(
     field: &str,
     tree: &Tree,
     options: &Options,
-    defaults: Defaults,
+    defaults: &Defaults,
 ) -> Result<(), RuntimeError> {
     let step = || format!("{field}.options: changing the mount");
     if options.propagation.is_empty()
@@ -118,13 +132,13 @@ impl Planned {
         of: &RootfsOf<'_>,
         index: usize,
         mount: &Mount,
-        defaults: Defaults,
+        defaults: &Defaults,
     ) -> Result<Self, RuntimeError> {
         let field = format!("mounts[{index}]");
         if mount.destination().as_os_str().is_empty() {
             return Err(spec_error(format!("{field}.destination"), "is empty: say where to mount"));
         }
-        let options = Options::parse(mount.options().as_deref().unwrap_or_default());
+        let mut options = Options::parse(mount.options().as_deref().unwrap_or_default());
         let kind = mount.typ().as_deref().unwrap_or("none");
         let what = if options.remount {
             What::Remount
@@ -133,6 +147,9 @@ impl Planned {
         } else if kind == "cgroup" {
             What::Cgroup(cgroup::Cgroups::plan(of, &field, &options)?)
         } else {
+            if !UNLABELLED.contains(&kind) {
+                options.label(defaults.label.as_ref());
+            }
             filesystem(of, &field, mount, kind)?
         };
         let planned = Self { field, destination: Path::new("/").join(mount.destination()), options, what };
@@ -177,7 +194,7 @@ fn bind(
     field: &str,
     mount: &Mount,
     options: &Options,
-    defaults: Defaults,
+    defaults: &Defaults,
 ) -> Result<Source, RuntimeError> {
     if let Some((key, value)) = options.data.first() {
         let word = value.as_ref().map_or_else(|| key.clone(), |value| format!("{key}={value}"));

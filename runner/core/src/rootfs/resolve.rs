@@ -11,7 +11,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
 };
 
 use rustix::{
@@ -62,7 +62,9 @@ pub(super) fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Link
     if links == Links::Refused {
         confined |= ResolveFlags::NO_SYMLINKS;
     }
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    // `/a/` and `/a/.` mean `/a`, also where it is a file.
+    let path: PathBuf = path.components().collect();
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
     let mut tries = 0;
     loop {
         match fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), confined) {
@@ -108,6 +110,7 @@ fn walk(root: BorrowedFd<'_>, path: &Path, kind: Kind, links: Links) -> io::Resu
     let mut down =
         vec![root.try_clone_to_owned().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?];
     let mut rest = reversed(path);
+    let mut kind = kind;
     let mut followed = 0;
     while let Some(name) = rest.pop() {
         if name == OsStr::new("..") {
@@ -130,6 +133,12 @@ fn walk(root: BorrowedFd<'_>, path: &Path, kind: Kind, links: Links) -> io::Resu
                 if target.as_bytes().starts_with(b"/") {
                     down.truncate(1);
                 }
+                // `b/` and `b/.` mean a directory.
+                if rest.is_empty()
+                    && target.as_bytes().rsplit(|byte| *byte == b'/').next().is_some_and(is_no_name)
+                {
+                    kind = Kind::Directory;
+                }
                 rest.append(&mut reversed(Path::new(&target)));
             }
             FileType::Directory => down.push(next),
@@ -138,6 +147,10 @@ fn walk(root: BorrowedFd<'_>, path: &Path, kind: Kind, links: Links) -> io::Resu
         }
     }
     down.pop().ok_or(Errno::NOENT)
+}
+
+fn is_no_name(part: &[u8]) -> bool {
+    part.is_empty() || part == b"."
 }
 
 /// Opens one name in a directory, making it where it is missing.
@@ -196,3 +209,6 @@ pub(super) fn number(file: BorrowedFd<'_>) -> String {
     use std::os::fd::AsRawFd;
     file.as_raw_fd().to_string()
 }
+
+#[cfg(test)]
+mod tests;

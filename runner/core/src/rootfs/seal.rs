@@ -8,6 +8,7 @@ use super::{
     filesystem::{self, Refusal},
     inside::Inside,
     options::{Attributes, Options},
+    plan::Label,
     resolve::{self, Kind, Links},
     tree::Tree,
 };
@@ -29,10 +30,11 @@ impl From<Tree> for Cover {
 
 impl Cover {
     /// An empty folder that stays so.
-    fn folder() -> Result<Self, RuntimeError> {
+    fn folder(label: &Label) -> Result<Self, RuntimeError> {
         let words =
             ["ro", "nosuid", "nodev", "noexec", "mode=755", "nr_blocks=1", "nr_inodes=1"].map(str::to_owned);
-        let options = Options::parse(&words);
+        let mut options = Options::parse(&words);
+        options.label(label.as_ref());
         filesystem::detached("tmpfs", "tmpfs", &options, options.attributes)
             .map(Self::from)
             .map_err(Refusal::into_error)
@@ -61,7 +63,12 @@ fn place(
 }
 
 /// Nothing of these can be read: files are `/dev/null`, folders are empty.
-pub(super) fn mask(inside: &Inside, null: &Cover, paths: &[PathBuf]) -> Result<(), RuntimeError> {
+pub(super) fn mask(
+    inside: &Inside,
+    null: &Cover,
+    label: &Label,
+    paths: &[PathBuf],
+) -> Result<(), RuntimeError> {
     let mut folder = None;
     for (index, path) in paths.iter().enumerate() {
         let step = || format!("linux.maskedPaths[{index}]: masking {}", path.display());
@@ -71,7 +78,7 @@ pub(super) fn mask(inside: &Inside, null: &Cover, paths: &[PathBuf]) -> Result<(
             Kind::Directory => {
                 let cover = match &folder {
                     Some(cover) => cover,
-                    None => folder.insert(Cover::folder()?),
+                    None => folder.insert(Cover::folder(label)?),
                 };
                 cover.onto(inside, place.as_fd()).during(step)?;
             }

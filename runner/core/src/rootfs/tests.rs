@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Rootfs, RootfsOf};
 use crate::{
     Cgroup, CgroupDriver,
-    sys::testing::{become_root_of, in_child, unshare},
+    sys::testing::{alone, become_root_of, in_child, unshare},
 };
 
 /// A bundle in a folder of its own.
@@ -26,7 +26,6 @@ struct Bundle {
     config: Value,
     user_namespace: Option<OwnedFd>,
     no_pivot: bool,
-    terminal: Option<PathBuf>,
 }
 
 impl Bundle {
@@ -40,7 +39,7 @@ impl Bundle {
             "mounts": [],
             "linux": {"namespaces": [{"type": "mount"}], "maskedPaths": [], "readonlyPaths": [], "devices": []},
         });
-        Self { folder, config, user_namespace: None, no_pivot: false, terminal: None }
+        Self { folder, config, user_namespace: None, no_pivot: false }
     }
 
     fn rootfs(&self) -> PathBuf {
@@ -65,27 +64,39 @@ impl Bundle {
     fn run(&self, look: impl FnOnce() -> String) -> Result<String, String> {
         assert!(rustix::process::geteuid().is_root(), "this test makes mounts: run it as root");
         let spec = self.spec();
-        let cgroup = Cgroup::create(CgroupDriver::Folder, None, "rootfs-test", None)
-            .map_err(|error| error.to_string())?;
+        let cgroup = Group::new();
         let plan = Rootfs::plan(&RootfsOf {
             bundle: self.folder.path(),
             spec: &spec,
-            cgroup: &cgroup,
+            cgroup: &cgroup.0,
             user_namespace: self.user_namespace.as_ref().map(AsFd::as_fd),
             no_pivot: self.no_pivot,
         })
         .map_err(|error| error.to_string())?;
-        let answer = in_child(AssertUnwindSafe(|| {
+        in_child(AssertUnwindSafe(|| {
             if let Some(namespace) = &self.user_namespace {
                 become_root_of(namespace.as_fd());
             }
-            unshare(UnshareFlags::NEWNS);
-            let made =
-                plan.mount(self.terminal.as_deref()).and_then(|()| plan.pivot()).and_then(|()| plan.seal());
+            unshare(UnshareFlags::NEWNS | UnshareFlags::NEWIPC);
+            let made = plan.mount().and_then(|()| plan.pivot()).and_then(|()| plan.seal());
             made.map_or_else(|error| panic!("{error}"), |()| look())
-        }));
-        cgroup.delete().map_err(|error| error.to_string())?;
-        answer
+        }))
+    }
+}
+
+/// A control group of the test's own.
+struct Group(Cgroup);
+
+impl Group {
+    fn new() -> Self {
+        let id = format!("rootfs-test-{}", std::process::id());
+        Self(Cgroup::create(CgroupDriver::Folder, None, &id, None).unwrap())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.0.delete().unwrap();
     }
 }
 
@@ -105,6 +116,13 @@ fn names(folder: impl AsRef<Path>) -> Vec<String> {
     names
 }
 
+mod attributes;
+mod covers;
+mod devices;
+mod hostile;
+mod kinds;
+mod user_namespaces;
+
 /// The fields of /proc/self/mountinfo for a mount point: options, optional fields, type.
 fn mounted(at: &str) -> Option<String> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -117,28 +135,30 @@ fn proc() -> Value {
 
 #[test]
 fn a_root_has_its_mounts_and_nothing_of_the_host() {
-    let bundle = Bundle::new()
-        .mount(proc())
-        .mount(json!({"destination": "/dev", "type": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=64k"]}))
-        .mount(json!({"destination": "/dev/pts", "type": "devpts", "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]}))
-        .mount(json!({"destination": "/dev/mqueue", "type": "mqueue", "options": ["nosuid", "noexec", "nodev"]}))
-        .mount(json!({"destination": "/sys", "type": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]}));
-    fs::write(bundle.rootfs().join("here"), "yes").unwrap();
-    let seen = bundle
-        .run(|| {
-            assert!(mounted("/dev").unwrap().contains("rw,nosuid"), "{:?}", mounted("/dev"));
-            assert!(mounted("/sys").unwrap().contains("ro,nosuid,nodev,noexec"));
-            assert!(mounted("/dev/pts").unwrap().contains("ptmxmode=666"));
-            assert!(fs::write("/sys/kernel/profiling", "0").is_err());
-            let null = fs::metadata("/dev/null").unwrap();
-            assert!(null.file_type().is_char_device() && null.permissions().mode() & 0o777 == 0o666);
-            assert_eq!(fs::read_link("/dev/ptmx").unwrap(), Path::new("pts/ptmx"));
-            let devices: Vec<String> = names("/dev").into_iter().filter(|name| name != "core").collect();
-            format!("{:?} {devices:?}", names("/"))
-        })
-        .unwrap();
-    assert_eq!(
-        seen,
-        r#"["dev", "here", "proc", "sys"] ["fd", "full", "mqueue", "null", "ptmx", "pts", "random", "stderr", "stdin", "stdout", "tty", "urandom", "zero"]"#
-    );
+    alone(|| {
+        let bundle = Bundle::new()
+            .mount(proc())
+            .mount(json!({"destination": "/dev", "type": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=64k"]}))
+            .mount(json!({"destination": "/dev/pts", "type": "devpts", "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]}))
+            .mount(json!({"destination": "/dev/mqueue", "type": "mqueue", "options": ["nosuid", "noexec", "nodev"]}))
+            .mount(json!({"destination": "/sys", "type": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]}));
+        fs::write(bundle.rootfs().join("here"), "yes").unwrap();
+        let seen = bundle
+            .run(|| {
+                assert!(mounted("/dev").unwrap().contains("rw,nosuid"), "{:?}", mounted("/dev"));
+                assert!(mounted("/sys").unwrap().contains("ro,nosuid,nodev,noexec"));
+                assert!(mounted("/dev/pts").unwrap().contains("ptmxmode=666"));
+                assert!(fs::write("/sys/kernel/profiling", "0").is_err());
+                let null = fs::metadata("/dev/null").unwrap();
+                assert!(null.file_type().is_char_device() && null.permissions().mode() & 0o777 == 0o666);
+                assert_eq!(fs::read_link("/dev/ptmx").unwrap(), Path::new("pts/ptmx"));
+                let devices: Vec<String> = names("/dev").into_iter().filter(|name| name != "core").collect();
+                format!("{:?} {devices:?}", names("/"))
+            })
+            .unwrap();
+        assert_eq!(
+            seen,
+            r#"["dev", "here", "proc", "sys"] ["fd", "full", "mqueue", "null", "ptmx", "pts", "random", "stderr", "stdin", "stdout", "tty", "urandom", "zero"]"#
+        );
+    });
 }

@@ -133,3 +133,125 @@ pub(super) fn store(cache: &Path, key: &Key, program: &[sock_filter]) -> io::Res
     }
     written
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn program() -> Vec<sock_filter> {
+        vec![sock_filter { code: 0x20, jt: 0, jf: 0, k: 4 }, sock_filter { code: 6, jt: 1, jf: 2, k: 0x7fff_0000 }]
+    }
+
+    fn same(one: &[sock_filter], other: &[sock_filter]) -> bool {
+        let cells = |program: &[sock_filter]| program.iter().map(|s| (s.code, s.jt, s.jf, s.k)).collect::<Vec<_>>();
+        cells(one) == cells(other)
+    }
+
+    struct Kept {
+        folder: tempfile::TempDir,
+        key: Key,
+    }
+
+    impl Kept {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+            let key = key(b"a profile");
+            store(folder.path(), &key, &program()).unwrap();
+            Self { folder, key }
+        }
+
+        fn file(&self) -> std::path::PathBuf {
+            self.folder.path().join(name(&self.key))
+        }
+
+        fn loads(&self) -> bool {
+            load(self.folder.path(), &self.key).is_some_and(|loaded| same(&loaded, &program()))
+        }
+
+        fn chmod(&self, path: &Path, mode: u32) {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_kept_filter_is_loaded_as_it_was() {
+        let kept = Kept::new();
+        assert!(kept.loads());
+        assert_eq!(std::fs::metadata(kept.file()).unwrap().permissions().mode() & 0o7777, 0o600);
+        let names: Vec<_> = std::fs::read_dir(kept.folder.path()).unwrap().collect();
+        assert_eq!(names.len(), 1, "no temporary file stays: {names:?}");
+        assert!(load(kept.folder.path(), &key(b"another")).is_none());
+    }
+
+    #[test]
+    fn a_filter_that_was_damaged_anywhere_is_not_loaded() {
+        let kept = Kept::new();
+        let whole = std::fs::read(kept.file()).unwrap();
+        for place in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1;
+            std::fs::write(kept.file(), &damaged).unwrap();
+            assert!(load(kept.folder.path(), &kept.key).is_none(), "byte {place}");
+            std::fs::write(kept.file(), &whole[..place]).unwrap();
+            assert!(load(kept.folder.path(), &kept.key).is_none(), "{place} bytes");
+        }
+        std::fs::write(kept.file(), [&whole[..], b"x"].concat()).unwrap();
+        assert!(load(kept.folder.path(), &kept.key).is_none(), "a byte more");
+    }
+
+    #[test]
+    fn a_filter_under_another_profiles_name_is_not_loaded() {
+        let kept = Kept::new();
+        let other = key(b"a stricter profile");
+        std::fs::rename(kept.file(), kept.folder.path().join(name(&other))).unwrap();
+        assert!(load(kept.folder.path(), &other).is_none());
+    }
+
+    #[test]
+    fn a_filter_that_others_could_have_written_is_not_loaded() {
+        let kept = Kept::new();
+        kept.chmod(&kept.file(), 0o620);
+        assert!(!kept.loads());
+        kept.chmod(&kept.file(), 0o602);
+        assert!(!kept.loads());
+        kept.chmod(&kept.file(), 0o600);
+        assert!(kept.loads());
+        kept.chmod(kept.folder.path(), 0o770);
+        assert!(!kept.loads());
+        assert!(store(kept.folder.path(), &kept.key, &program()).is_err());
+        kept.chmod(kept.folder.path(), 0o700);
+        assert!(kept.loads());
+    }
+
+    #[test]
+    fn a_link_or_a_pipe_in_the_place_of_a_filter_is_not_loaded() {
+        let kept = Kept::new();
+        let aside = kept.folder.path().join("aside");
+        std::fs::rename(kept.file(), &aside).unwrap();
+        symlink(&aside, kept.file()).unwrap();
+        assert!(!kept.loads());
+        std::fs::remove_file(kept.file()).unwrap();
+        fs::mknodat(fs::CWD, kept.file(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        assert!(!kept.loads());
+        // And it is replaced.
+        store(kept.folder.path(), &kept.key, &program()).unwrap();
+        assert!(kept.loads());
+    }
+
+    #[test]
+    fn another_users_filter_is_not_loaded() {
+        let kept = Kept::new();
+        if !rustix::process::geteuid().is_root() {
+            // Only root can make a file another's; the rule is the same line for both.
+            return;
+        }
+        std::os::unix::fs::chown(kept.file(), Some(65534), None).unwrap();
+        assert!(!kept.loads());
+        std::os::unix::fs::chown(kept.file(), Some(0), None).unwrap();
+        std::os::unix::fs::chown(kept.folder.path(), Some(65534), None).unwrap();
+        assert!(!kept.loads());
+    }
+}

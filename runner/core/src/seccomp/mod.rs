@@ -78,3 +78,5 @@ const fn narrow(flag: libc::c_ulong) -> u32 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod kernel_tests;

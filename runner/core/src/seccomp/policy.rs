@@ -150,14 +150,12 @@ impl Policy {
                 let field = format!("linux.seccomp.syscalls[{place}]");
                 let answer = answer(&field, rule.action(), rule.errno_ret())?;
                 let alternatives = alternatives(&field, rule)?;
-                for (name, number) in
-                    rule.names().iter().filter_map(|name| Some((name, *numbers.get(&**name)?)))
-                {
+                for number in rule.names().iter().filter_map(|name| numbers.get(&**name).copied()) {
                     if denies && number & !super::arch::X32_BIT < ARM_PRIVATE {
                         calls.newest = calls.newest.max(Some(number));
                     }
                     if answer != default {
-                        calls.add(&field, name, number, &alternatives, answer)?;
+                        calls.add(number, &alternatives, answer);
                     }
                 }
             }
@@ -168,29 +166,15 @@ impl Policy {
 }
 
 impl Calls {
-    fn add(
-        &mut self,
-        field: &str,
-        name: &str,
-        number: u32,
-        alternatives: &[Vec<Condition>],
-        answer: u32,
-    ) -> Result<(), RuntimeError> {
+    fn add(&mut self, number: u32, alternatives: &[Vec<Condition>], answer: u32) {
         let unconditional = alternatives.iter().any(Vec::is_empty);
         let decision = self.by_number.entry(number).or_insert_with(|| Decision::When(Vec::new()));
         match decision {
-            Decision::Always(before) if unconditional && *before != answer => {
-                return Err(spec(
-                    field,
-                    format!(
-                        "{name} has another action in a rule before, and neither has conditions: keep one of them"
-                    ),
-                ));
-            }
+            // The first rule holds, as everywhere: the profiles that are shipped with engines name calls in one list
+            // that is allowed, and again in one that is not for those who lack a capability.
             Decision::Always(_) => {}
             Decision::When(_) if unconditional => *decision = Decision::Always(answer),
             Decision::When(rules) => rules.extend(alternatives.iter().map(|all| (all.clone(), answer))),
         }
-        Ok(())
     }
 }

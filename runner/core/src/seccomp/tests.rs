@@ -184,13 +184,13 @@ fn narrow(arch: Arch) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn a_program_means_what_its_profile_says(
         profile in profiles(),
         native in prop_oneof![Just(Arch::X86_64), Just(Arch::Aarch64)],
-        calls in prop::collection::vec((0usize..12, prop::array::uniform6(values())), 60),
+        calls in prop::collection::vec((0usize..12, prop::array::uniform6(values())), 30),
     ) {
         let Ok(policy) = policy::Policy::of(&profile, native) else {
             // Two actions for one call without conditions; its own test says so.
@@ -208,7 +208,13 @@ proptest! {
             for (name, args) in &calls {
                 let Some(&number) = numbers.get(NAMES[*name]) else { continue };
                 let (answer, _) = interpret(&program, arch.audit(), number, *args);
-                let is_listed = profile.syscalls().iter().flatten().any(|rule| rule.names().iter().any(|n| n == NAMES[*name]));
+                // A rule with the default action says nothing, of ARM's private calls neither.
+                let default = profile.default_action().as_u32(profile.default_errno_ret());
+                let mut rules = profile.syscalls().iter().flatten();
+                let is_listed = rules.any(|rule| {
+                    rule.names().iter().any(|one| one == NAMES[*name])
+                        && rule.action().as_u32(rule.errno_ret()) != default
+                });
                 let expected = match newest {
                     _ if !filtered => KILL,
                     Some(newest) if denies && !is_listed && number > *newest => ENOSYS,
@@ -302,14 +308,6 @@ fn what_cannot_be_is_refused_with_its_field() {
     let index = arg(6, Operator::ScmpCmpEq, 0, 0);
     let index = refused(&one(syscall(&["mount"], Action::ScmpActAllow, None, vec![index])));
     assert!(index.contains("linux.seccomp.syscalls[0].args: index 6"), "{index}");
-    let both = refused(&profile(
-        Action::ScmpActErrno,
-        vec![
-            syscall(&["mount"], Action::ScmpActAllow, None, vec![]),
-            syscall(&["mount"], Action::ScmpActKill, None, vec![]),
-        ],
-    ));
-    assert!(both.contains("linux.seccomp.syscalls[1]: mount has another action"), "{both}");
     let many = (0..2000)
         .map(|n| syscall(&["mount"], Action::ScmpActAllow, None, vec![arg(0, Operator::ScmpCmpEq, n, 0)]));
     let long = refused(&profile(Action::ScmpActErrno, many.collect()));
@@ -337,4 +335,18 @@ fn a_call_of_the_default_profile_is_decided_in_few_steps() {
     let most =
         (0..470).map(|number| interpret(&program, Arch::X86_64.audit(), number, [0; 6]).1).max().unwrap();
     assert!(program.len() < 700 && most <= 30, "{} steps long, at most {most} steps", program.len());
+}
+
+#[test]
+fn of_two_rules_without_conditions_the_first_holds() {
+    let twice = profile(
+        Action::ScmpActErrno,
+        vec![
+            syscall(&["mount"], Action::ScmpActAllow, None, vec![]),
+            syscall(&["mount"], Action::ScmpActKill, None, vec![]),
+        ],
+    );
+    let program = assembled(&twice, Arch::X86_64);
+    let mount = 165;
+    assert_eq!(interpret(&program, Arch::X86_64.audit(), mount, [0; 6]).0, ALLOW);
 }

@@ -12,17 +12,37 @@ use rustix::{
     thread::{UnshareFlags, move_into_link_name_space},
 };
 
-/// Runs `work` in a copy of this process and answers its words; what it panics with is the error.
+/// Runs a test in a process of its own, in which the harness' main thread waits for the one test and nobody else is: a
+/// copy of a process in which others work could wait for ever for a lock that somebody held who is not in the copy.
+pub(crate) fn alone(test: impl FnOnce()) {
+    const MARK: &str = "BERTH_TEST_ALONE";
+    if std::env::var_os(MARK).is_some() {
+        return test();
+    }
+    let name = std::thread::current().name().unwrap().to_owned();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &name, "--test-threads=1", "--nocapture"])
+        .env(MARK, "1")
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Runs `work` in a copy of this process (see [`alone`]) and answers its words; what it panics with is the error.
 #[expect(unsafe_code, reason = "rustix has no fork")]
 pub(crate) fn in_child(work: impl FnOnce() -> String + std::panic::UnwindSafe) -> Result<String, String> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
+    assert!(threads <= 2, "{threads} threads: the test has to be run by `alone`");
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-    // SAFETY: the C library's fork makes its own locks usable in the child, which has one thread, runs `work` and ends
-    // without running what the harness registered for exit.
+    // SAFETY: but for this thread there is one that waits, so that nobody holds a lock; the child runs `work` and ends without running
+    // what the harness registered for exit.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid == 0 {
         drop(read);
-        // The harness' own hook would take locks that another thread may hold.
+        // What goes wrong is told once, by who asked.
         std::panic::set_hook(Box::new(|_| {}));
         let (mark, text) = match std::panic::catch_unwind(work) {
             Ok(text) => ('+', text),

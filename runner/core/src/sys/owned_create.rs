@@ -1,0 +1,79 @@
+//! `FSCONFIG_CMD_CREATE` by a process with other file-system ids: an overlay keeps the ids of who made it for what it
+//! makes itself (its work folder, its whiteouts), and these must have an id in an id-mapped upper folder.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::{
+    io::{self, Errno},
+    mount::fsconfig_create,
+    process::{Pid, WaitOptions, waitpid},
+};
+
+/// `SECBIT_NO_SETUID_FIXUP`: who is not root keeps the capabilities.
+const KEEP_CAPABILITIES: libc::c_ulong = 1 << 2;
+
+/// Makes the instance that `context` describes, as this user and group, with the caller's capabilities. The caller
+/// itself stays what it is.
+///
+/// # Errors
+/// The kernel's answer; `EPERM` for who may not set the ids.
+#[expect(unsafe_code, reason = "rustix has no clone and sets no file-system ids")]
+pub(crate) fn create_as(context: BorrowedFd<'_>, user: u32, group: u32) -> io::Result<()> {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: without CLONE_VM this is fork(2): the child has its own copy of everything and goes on here. It makes
+    // system calls alone, none of which allocates or takes a lock, and ends.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), none, none, none, none) };
+    match i32::try_from(answer).map_err(|_| Errno::INVAL)? {
+        0 => {
+            let errno = match become_and_create(context, user, group) {
+                Ok(()) => 0,
+                Err(errno) => errno.raw_os_error(),
+            };
+            // SAFETY: takes a number and does not return.
+            unsafe { libc::_exit(errno) }
+        }
+        pid if pid > 0 => reap(Pid::from_raw(pid).ok_or(Errno::CHILD)?),
+        _ => Err(last_error()),
+    }
+}
+
+#[expect(unsafe_code, reason = "rustix sets no file-system ids")]
+fn become_and_create(context: BorrowedFd<'_>, user: u32, group: u32) -> io::Result<()> {
+    // SAFETY: these take numbers. The ids are asked for once more, since setting them reports no error.
+    unsafe {
+        let bits = libc::prctl(libc::PR_GET_SECUREBITS);
+        let bits = libc::c_ulong::try_from(bits).map_err(|_| Errno::PERM)?;
+        if libc::prctl(libc::PR_SET_SECUREBITS, bits | KEEP_CAPABILITIES) != 0 {
+            return Err(last_error());
+        }
+        libc::setfsgid(group);
+        libc::setfsuid(user);
+        let set = |id: u32, now: libc::c_int| u32::try_from(now) == Ok(id);
+        if !set(group, libc::setfsgid(u32::MAX)) || !set(user, libc::setfsuid(u32::MAX)) {
+            return Err(Errno::PERM);
+        }
+    }
+    fsconfig_create(context)
+}
+
+fn reap(pid: Pid) -> io::Result<()> {
+    loop {
+        match waitpid(Some(pid), WaitOptions::empty()) {
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+            Ok(ended) => {
+                let code = ended.and_then(|(_, status)| status.exit_status());
+                return match code {
+                    Some(0) => Ok(()),
+                    Some(errno) => Err(Errno::from_raw_os_error(errno)),
+                    None => Err(Errno::INTR),
+                };
+            }
+        }
+    }
+}
+
+fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+}

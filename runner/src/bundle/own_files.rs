@@ -1,0 +1,61 @@
+//! Files of ours in a container: who it is, whom it asks for names, and its small init.
+
+use std::path::{Path, PathBuf};
+
+use super::Build;
+use crate::{
+    error::{Result, While},
+    init,
+    record::files,
+};
+
+/// Where the small init is in the container.
+pub(super) const INIT: &str = "/run/.berth-init";
+
+/// A file of the machine that the container sees.
+pub(super) struct OwnFile {
+    pub(super) source: PathBuf,
+    pub(super) destination: &'static str,
+    pub(super) read_only: bool,
+    pub(super) executable: bool,
+}
+
+fn write_public(path: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    files::replace(path, text.as_bytes(), false)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).doing("changing", path)
+}
+
+/// Writes what has to be there and says what is.
+pub(super) fn write(build: &Build<'_>) -> Result<Vec<OwnFile>> {
+    let running = build.folders.running(&build.desired.id);
+    files::private_folder(&running)?;
+    let mut found = Vec::new();
+    let mut add = |name: &str, destination: &'static str| {
+        let source = running.join(name);
+        found.push(OwnFile { source, destination, read_only: false, executable: false });
+    };
+    if let Some(hostname) = build.hostname() {
+        write_public(&running.join("hostname"), &format!("{hostname}\n"))?;
+        add("hostname", "/etc/hostname");
+    }
+    // Both are the network's, and there before this.
+    for (name, destination) in [("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")] {
+        if running.join(name).exists() {
+            add(name, destination);
+        }
+    }
+    write_public(&running.join("containerenv"), "")?;
+    add("containerenv", "/run/.containerenv");
+    if build.desired.process.init {
+        // Bound read-only: what the container opens of it, also by `/proc/1/exe`, goes through that mount, so nothing
+        // of it can be written there (CVE-2019-5736).
+        found.push(OwnFile {
+            source: init::program(build.folders)?,
+            destination: INIT,
+            read_only: true,
+            executable: true,
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,199 @@
+//! The flags of `run` and `create`: from what people type to a [`Desired`], with every fault at once.
+//!
+//! First what the flags alone say ([`ContainerFlags::plan`]), so that a typing error costs no pull; then, with the
+//! image's configuration, everything that it decides ([`Plan::finish`]).
+
+mod image;
+mod isolation;
+mod life_name;
+mod lifecycle;
+pub(crate) mod limits;
+mod mount_key;
+mod mounts;
+mod network;
+mod plan;
+mod process;
+mod security;
+mod unbuilt;
+mod users;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+pub(crate) use self::{image::ImageConfig, limits::LimitFlags, plan::Plan, users::Ids};
+use crate::{
+    folders::Folders,
+    image::PullPolicy,
+    record::{Desired, IdMap, NetworkMode, Protocol, Records, parse},
+};
+
+/// A switch that podman's users may also give a value, `--tty=false`.
+fn switch(text: &str) -> Result<bool, String> {
+    parse::truth(text)
+}
+
+/// All flags of a new container, its image and its command.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ContainerFlags {
+    #[command(flatten)]
+    pub(crate) process: process::ProcessFlags,
+    #[command(flatten)]
+    pub(crate) life: lifecycle::LifeFlags,
+    #[command(flatten)]
+    pub(crate) mounts: mounts::MountFlags,
+    #[command(flatten)]
+    pub(crate) limits: limits::LimitFlags,
+    #[command(flatten)]
+    pub(crate) security: security::SecurityFlags,
+    #[command(flatten)]
+    pub(crate) isolation: isolation::IsolationFlags,
+    #[command(flatten)]
+    pub(crate) network: network::NetworkFlags,
+    #[command(flatten)]
+    pub(crate) health: lifecycle::HealthFlags,
+    #[command(flatten)]
+    pub(crate) choice: ImageFlags,
+    #[command(flatten)]
+    pub(crate) unbuilt: unbuilt::Unbuilt,
+    /// Image, or with --rootfs a folder
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// Command in place of the image's
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Flags of the image.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Image")]
+pub(crate) struct ImageFlags {
+    /// When the image is pulled: missing, always, newer or never
+    #[arg(long, value_name = "WHEN", default_value = "missing", num_args = 0..=1, require_equals = false, default_missing_value = "always")]
+    pub(crate) pull: String,
+    /// Platform of the image: OS/ARCHITECTURE[/VARIANT]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Architecture of the image
+    #[arg(long, value_name = "ARCHITECTURE")]
+    pub(crate) arch: Option<String>,
+    /// System of the image
+    #[arg(long, value_name = "SYSTEM")]
+    pub(crate) os: Option<String>,
+    /// Variant of the architecture
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) variant: Option<String>,
+    /// IMAGE is a folder that holds a root
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub(crate) rootfs: bool,
+    /// Say nothing of a pull
+    #[arg(short = 'q', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub(crate) quiet: bool,
+    /// Accepted for docker's users; changes nothing
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub(crate) disable_content_trust: bool,
+}
+
+/// What the decisions depend on besides the flags.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// The folders.
+    pub(crate) folders: &'a Folders,
+    /// Other containers.
+    pub(crate) records: &'a Records,
+    /// An ordinary user, in a namespace of the user's own.
+    pub(crate) rootless: bool,
+}
+
+impl Surroundings<'_> {
+    /// The network of who asks for none in particular.
+    fn own_network(&self) -> NetworkMode {
+        if !self.rootless {
+            return NetworkMode::Bridge(Vec::new());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if std::env::split_paths(&path).any(|folder| folder.join("pasta").is_file()) {
+            return NetworkMode::Pasta(Vec::new());
+        }
+        NetworkMode::None
+    }
+}
+
+/// What was said of things that the image decides too.
+#[derive(Clone, Debug, Default)]
+struct Choices {
+    env: Vec<String>,
+    entrypoint: Option<Vec<String>>,
+    user: Option<String>,
+    cwd: Option<PathBuf>,
+    labels: Vec<(String, String)>,
+    stop_signal: Option<i32>,
+    systemd: Option<bool>,
+    health: HealthChoice,
+    sysctl: Vec<String>,
+    exposed: Vec<(u16, Protocol)>,
+    publish_all: bool,
+    user_namespace: UserChoice,
+}
+
+/// What was said of health.
+#[derive(Clone, Debug, Default)]
+struct HealthChoice {
+    off: bool,
+    test: Option<Vec<String>>,
+    interval: Option<u64>,
+    timeout: Option<u64>,
+    start_period: Option<u64>,
+    retries: Option<u32>,
+    on_failure: String,
+}
+
+/// What was said of the user namespace.
+#[derive(Clone, Debug, Default)]
+enum UserChoice {
+    /// Nothing.
+    #[default]
+    Usual,
+    Host,
+    /// Its own range, of so many ids.
+    Auto(u32),
+    KeepId {
+        uid: Option<u32>,
+        gid: Option<u32>,
+    },
+    NoMap,
+    Maps(Vec<IdMap>, Vec<IdMap>),
+    Container(Desired),
+    Path(PathBuf),
+}
+
+impl ImageFlags {
+    fn policy(&self) -> parse::Parsed<PullPolicy> {
+        match self.pull.to_ascii_lowercase().as_str() {
+            "missing" | "false" | "ifnotpresent" => Ok(PullPolicy::Missing),
+            "always" | "true" => Ok(PullPolicy::Always),
+            "newer" | "ifnewer" => Ok(PullPolicy::Newer),
+            "never" => Ok(PullPolicy::Never),
+            other => Err(format!("{other:?} is none of missing, always, newer and never")),
+        }
+    }
+
+    fn wanted(&self) -> parse::Parsed<Option<berth_oci::Platform>> {
+        if let Some(text) = &self.platform {
+            if self.arch.is_some() || self.os.is_some() || self.variant.is_some() {
+                return Err("--platform says the same as --arch, --os and --variant: take one or the others".into());
+            }
+            return text.parse().map(Some).map_err(|error| format!("{text:?}: {error}"));
+        }
+        if self.arch.is_none() && self.os.is_none() && self.variant.is_none() {
+            return Ok(None);
+        }
+        let host = berth_copier::copy::platform::host();
+        let architecture = self.arch.clone().unwrap_or(host.architecture);
+        let os = self.os.clone().unwrap_or(host.os);
+        Ok(Some(berth_oci::Platform { architecture, os, variant: self.variant.clone(), ..Default::default() }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

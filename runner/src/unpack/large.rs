@@ -1,0 +1,210 @@
+//! Contents of large files, stored once across all layers.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{ErrorKind, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use berth_hash::{Hasher, Kind};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, attributes, recipe::ObjectKey, stream::Entry};
+use crate::error::{Result, While};
+
+/// Files of so many bytes and more are objects.
+pub(crate) const LARGE: u64 = 64 << 10;
+
+/// How a layer's large files lead to their objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Form {
+    /// By overlay's redirects: the tree has an empty file with owner, mode, times; objects are contents alone.
+    Redirect,
+    /// By hard links: objects have owner, mode, times too, and are shared where all are the same.
+    Link,
+}
+
+impl ObjectKey {
+    /// Its path among the objects.
+    pub(crate) fn path(&self) -> PathBuf {
+        use std::fmt::Write as _;
+        let mut name = String::with_capacity(82);
+        for byte in &self.content {
+            let _infallible = write!(name, "{byte:02x}");
+        }
+        if self.metadata != 0 {
+            let _infallible = write!(name, "-{:016x}", self.metadata);
+        }
+        name.insert(2, '/');
+        name.into()
+    }
+
+    /// The key of a path as [`Self::path`] gives it.
+    pub(crate) fn of_path(folder: &str, name: &str) -> Option<Self> {
+        let (rest, metadata) = match name.split_once('-') {
+            Some((rest, metadata)) if metadata.len() == 16 => (rest, u64::from_str_radix(metadata, 16).ok()?),
+            Some(_) => return None,
+            None => (name, 0),
+        };
+        let hex = format!("{folder}{rest}");
+        if folder.len() != 2 || hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut content = [0; 32];
+        for (at, byte) in content.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
+        }
+        let key = Self { content, metadata };
+        (key.path() == Path::new(folder).join(name)).then_some(key)
+    }
+}
+
+/// Where objects go: into the layer's staging until everything is on disk, then among the others.
+#[derive(Debug)]
+pub(crate) struct LargeFiles {
+    form: Form,
+    objects: PathBuf,
+    staging: PathBuf,
+    /// Objects that the layer uses; whether the staging has it.
+    keys: BTreeMap<ObjectKey, bool>,
+}
+
+/// A large file that is being written.
+#[derive(Debug)]
+pub(super) struct Large {
+    file: File,
+    path: PathBuf,
+    hasher: Hasher,
+    length: u64,
+}
+
+impl Large {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.length += bytes.len() as u64;
+        self.file.write_all(bytes).doing("writing", &self.path)
+    }
+}
+
+impl LargeFiles {
+    /// `objects` is the store's folder of them, `staging` one of the layer's own.
+    pub(crate) fn new(form: Form, objects: &Path, staging: &Path) -> Self {
+        Self { form, objects: objects.to_owned(), staging: staging.to_owned(), keys: BTreeMap::new() }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Where an object lies until it is published.
+    fn staged(&self, key: &ObjectKey) -> PathBuf {
+        self.staging.join(key.path().to_string_lossy().replace('/', ""))
+    }
+
+    pub(super) fn begin(&self) -> Result<Large> {
+        let path = self.staging.join("new");
+        let file = File::options().write(true).create_new(true).open(&path).doing("making", &path)?;
+        Ok(Large { file, path, hasher: Hasher::new(Kind::Sha256), length: 0 })
+    }
+
+    /// Names the object by its hash, and says where it is now. Content that is there already is written no second time.
+    pub(super) fn finish(
+        &mut self,
+        large: Large,
+        entry: &Entry,
+        shown: &Path,
+        warnings: &mut Vec<String>,
+    ) -> Result<(ObjectKey, PathBuf), Fault> {
+        let Large { file, path, hasher, length } = large;
+        let mut content = [0; 32];
+        content.copy_from_slice(&hasher.finish());
+        let metadata = match self.form {
+            Form::Redirect => {
+                file.set_permissions(fs::Permissions::from_mode(0o444)).doing("making", &path)?;
+                0
+            }
+            Form::Link => {
+                attributes::set(&file, entry, shown, true, warnings)?;
+                metadata(entry)?
+            }
+        };
+        let key = ObjectKey { content, metadata };
+        let there = self.objects.join(key.path());
+        let staged = self.staged(&key);
+        if self.keys.get(&key) == Some(&true) {
+            fs::remove_file(&path).doing("removing", &path)?;
+            return Ok((key, staged));
+        }
+        if is_whole(&there, length)? {
+            fs::remove_file(&path).doing("removing", &path)?;
+            self.keys.entry(key).or_insert(false);
+            return Ok((key, there));
+        }
+        fs::rename(&path, &staged).doing("making", &staged)?;
+        self.keys.insert(key, true);
+        Ok((key, staged))
+    }
+
+    /// The objects that the layer uses.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.keys.keys()
+    }
+
+    /// Moves what is new among the objects, once it is on disk.
+    pub(crate) fn publish(self) -> Result<()> {
+        for (key, staged) in &self.keys {
+            if !staged {
+                continue;
+            }
+            let there = self.objects.join(key.path());
+            let folder = there.parent().unwrap_or(&self.objects);
+            let staged = self.staged(key);
+            let rename = || renameat_with(CWD, &staged, CWD, &there, RenameFlags::NOREPLACE);
+            let mut moved = rename();
+            if moved == Err(rustix::io::Errno::NOENT) {
+                fs::create_dir_all(folder).doing("making", folder)?;
+                moved = rename();
+            }
+            match moved {
+                // Another layer was faster: what it has is the same.
+                Err(rustix::io::Errno::EXIST) => fs::remove_file(&staged).doing("removing", &staged)?,
+                moved => moved.doing("making", &there)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an object of this size is there. One of another size was damaged and is replaced.
+fn is_whole(path: &Path, length: u64) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.len() == length => Ok(true),
+        Ok(_) => fs::remove_file(path).doing("removing", path).map(|()| false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).doing("looking at", path),
+    }
+}
+
+/// What tells apart files of the same content that cannot share their metadata; never 0.
+fn metadata(entry: &Entry) -> Result<u64, Fault> {
+    let mut hasher = Hasher::new(Kind::Sha256);
+    for id in [entry.uid, entry.gid, entry.mode, entry.times.nanoseconds] {
+        hasher.update(&id.to_be_bytes());
+    }
+    hasher.update(&entry.times.seconds.to_be_bytes());
+    let mut xattrs = attributes::allowed(&entry.xattrs)?;
+    xattrs.sort();
+    for (name, value) in &xattrs {
+        for part in [name.as_bytes(), value] {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finish()[..8]);
+    Ok(u64::from_be_bytes(first).max(1))
+}
