@@ -1,4 +1,5 @@
 //! The runner as its users meet it: the program, run as root and as an ordinary user.
+#![expect(clippy::unwrap_used, reason = "whatever a test needs and does not get fails it there")]
 
 #[path = "it/net/mod.rs"]
 mod net;
