@@ -34,7 +34,9 @@ pub(crate) fn root() -> bool {
 
 /// A process that holds namespaces and ends when its input does.
 pub(crate) struct Holder {
-    child: Child,
+    pid: u32,
+    /// Absent where the process is somebody else's.
+    child: Option<Child>,
     input: Option<ChildStdin>,
 }
 
@@ -59,11 +61,24 @@ impl Holder {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "a namespace could not be made");
-        Self { input: child.stdin.take(), child }
+        Self { pid: child.id(), input: child.stdin.take(), child: Some(child) }
+    }
+
+    /// The namespaces of a process that is looked after elsewhere.
+    pub(crate) fn beside(pid: u32) -> Self {
+        Self { pid, child: None, input: None }
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
+    }
+
+    fn end(&mut self) {
+        drop(self.input.take());
+        if let Some(child) = &mut self.child {
+            let _killed = child.kill();
+            let _ended = child.wait();
+        }
     }
 
     /// Runs a shell's command in the namespaces.
@@ -136,9 +151,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        drop(self.input.take());
-        let _killed = self.child.kill();
-        let _ended = self.child.wait();
+        self.end();
     }
 }
 
@@ -343,8 +356,7 @@ impl Container {
 
     /// As its supervisor ends it.
     pub(crate) fn end(mut self) {
-        let _killed = self.process.child.kill();
-        self.process.child.wait().unwrap();
+        self.process.end();
         drop(self.companion.stdin.take());
         let mut errors = String::new();
         self.companion.stderr.take().unwrap().read_to_string(&mut errors).unwrap();

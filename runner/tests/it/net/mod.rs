@@ -3,6 +3,7 @@
 mod crash;
 mod machine;
 mod names;
+mod pasta;
 mod publish;
 mod reach;
 mod verbs;
