@@ -3,5 +3,9 @@
 
 #[path = "it/net/mod.rs"]
 mod net;
+#[path = "it/oci.rs"]
+mod oci;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/rootfs.rs"]
+mod rootfs;

@@ -2,9 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{
-    Globals, history, image_inspect, images, import, load, pull, push, rmi, save, tag,
-};
+use super::{Globals, history, image_inspect, images, import, load, pull, push, rmi, save, tag};
 use crate::error::Result;
 
 /// Its arguments.

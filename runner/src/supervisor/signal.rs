@@ -11,9 +11,9 @@ pub(crate) const CHLD: i32 = 17;
 pub(crate) const WINCH: i32 = 28;
 
 const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-    "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
-    "WINCH", "IO", "PWR", "SYS",
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+    "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+    "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 /// Those that are handed on to a container in the foreground: all that a person or a service manager sends.
@@ -40,7 +40,9 @@ pub(crate) fn parse(text: &str) -> Result<i32> {
         .or_else(|| real_time("RTMIN", 34, 1))
         .or_else(|| real_time("RTMAX", 64, -1))
         .filter(|number| (1..=64).contains(number))
-        .ok_or_else(|| RunnerError::Usage(format!("{text:?} is no signal: write TERM, SIGTERM, 15 or RTMIN+3")))
+        .ok_or_else(|| {
+            RunnerError::Usage(format!("{text:?} is no signal: write TERM, SIGTERM, 15 or RTMIN+3"))
+        })
 }
 
 /// `SIGTERM`; numbers without a name as `SIGRTMIN+N`.
@@ -58,9 +60,15 @@ mod tests {
 
     #[test]
     fn signals_are_known_by_name_and_number() {
-        for (text, number) in
-            [("TERM", 15), ("sigkill", 9), ("1", 1), ("RTMIN+3", 37), ("SIGRTMAX", 64), ("SIGRTMAX-1", 63), ("winch", 28)]
-        {
+        for (text, number) in [
+            ("TERM", 15),
+            ("sigkill", 9),
+            ("1", 1),
+            ("RTMIN+3", 37),
+            ("SIGRTMAX", 64),
+            ("SIGRTMAX-1", 63),
+            ("winch", 28),
+        ] {
             assert_eq!(parse(text).unwrap(), number, "{text}");
         }
         for bad in ["", "0", "65", "SIG", "FOO", "RTMIN-1", "RTMIN+99", "-9"] {

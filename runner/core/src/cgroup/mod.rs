@@ -182,7 +182,11 @@ impl Cgroup {
     /// A group that systemd will make when the first process is there.
     fn planned(scope: Scope, root: &Path, resources: Option<&LinuxResources>) -> Result<Self, RuntimeError> {
         let relative = scope.manager_group()?.join(scope.folder()?);
-        let mut group = Self { waiting: Some(resources.cloned()), scope: Some(scope), ..Self::empty(CgroupDriver::Systemd) };
+        let mut group = Self {
+            waiting: Some(resources.cloned()),
+            scope: Some(scope),
+            ..Self::empty(CgroupDriver::Systemd)
+        };
         group.folders = mounted(root)?
             .into_iter()
             .map(|hierarchy| (hierarchy.options, hierarchy.mount.join(&relative)))
@@ -194,9 +198,12 @@ impl Cgroup {
     fn start(&self, scope: &Scope, pid: i32, resources: Option<&LinuxResources>) -> Result<(), RuntimeError> {
         scope.start(pid.unsigned_abs(), resources)?;
         let relative = scope.folder()?;
-        for (options, folder) in self.folders.iter().filter(|(options, _)| !options.is_empty() && options != "name=systemd") {
+        for (options, folder) in
+            self.folders.iter().filter(|(options, _)| !options.is_empty() && options != "name=systemd")
+        {
             let top = folder.ancestors().nth(relative.components().count()).unwrap_or(folder);
-            let hierarchy = Hierarchy { options: options.clone(), mount: top.to_owned(), own: top.to_owned() };
+            let hierarchy =
+                Hierarchy { options: options.clone(), mount: top.to_owned(), own: top.to_owned() };
             match folder::make(&hierarchy, folder) {
                 Ok(()) => {}
                 Err(NotMade::Failed(error)) => return Err(error),
@@ -333,7 +340,10 @@ impl Cgroup {
     /// [`RuntimeError::Step`].
     pub fn add(&self, pid: i32) -> Result<(), RuntimeError> {
         if let (Some(scope), Some(resources)) = (&self.scope, &self.waiting)
-            && !self.folders.iter().any(|(options, folder)| folder.is_dir() && ["", "name=systemd"].contains(&&**options))
+            && !self
+                .folders
+                .iter()
+                .any(|(options, folder)| folder.is_dir() && ["", "name=systemd"].contains(&&**options))
         {
             self.start(scope, pid, resources.as_ref())?;
         }

@@ -8,7 +8,10 @@ use super::*;
 use crate::sys::testing::in_child;
 
 /// Answers what a copy of this process says that has the filter.
-fn filtered(profile: &LinuxSeccomp, work: impl FnOnce() -> String + std::panic::UnwindSafe) -> Result<String, String> {
+fn filtered(
+    profile: &LinuxSeccomp,
+    work: impl FnOnce() -> String + std::panic::UnwindSafe,
+) -> Result<String, String> {
     let filter = Filter::compile(profile, None).unwrap();
     in_child(move || {
         rustix::thread::set_no_new_privs(true).unwrap();
@@ -20,20 +23,22 @@ fn filtered(profile: &LinuxSeccomp, work: impl FnOnce() -> String + std::panic::
 /// What a process with the profile is answered, by the names of the calls.
 fn answers(of: &LinuxSeccomp) -> Vec<(&'static str, Option<i32>)> {
     let said = filtered(of, || {
-        use rustix::{
-            fs, mount, net, process,
-        };
+        use rustix::{fs, mount, net, process};
         let code = |error: Option<Errno>| error.map_or(0, Errno::raw_os_error);
         let family = |number: u16| {
             let family = net::AddressFamily::from_raw(number);
             code(net::socket(family, net::SocketType::STREAM, None).err())
         };
-        let keyring = crate::sys::attributes::new_session_keyring().err().and_then(|error| error.raw_os_error());
+        let keyring =
+            crate::sys::attributes::new_session_keyring().err().and_then(|error| error.raw_os_error());
         let answers = [
             code(fs::stat("/").err()),
             code(process::chroot("/").err()),
             code(mount::unmount("/nowhere", mount::UnmountFlags::empty()).err()),
-            code(fs::openat2(fs::CWD, "/", fs::OFlags::PATH, fs::Mode::empty(), fs::ResolveFlags::empty()).err()),
+            code(
+                fs::openat2(fs::CWD, "/", fs::OFlags::PATH, fs::Mode::empty(), fs::ResolveFlags::empty())
+                    .err(),
+            ),
             family(1),
             family(38),
             family(40),
@@ -50,16 +55,19 @@ fn answers(of: &LinuxSeccomp) -> Vec<(&'static str, Option<i32>)> {
 #[test]
 fn the_default_profile_refuses_what_it_says() {
     let (eperm, unknown) = (Some(1), Some(97));
-    assert_eq!(answers(&default_profile(&[])), [
-        ("stat", None),
-        ("chroot", eperm),
-        ("umount2", eperm),
-        ("openat2", None),
-        ("unix", None),
-        ("alg", unknown),
-        ("vsock", unknown),
-        ("keyctl", eperm),
-    ]);
+    assert_eq!(
+        answers(&default_profile(&[])),
+        [
+            ("stat", None),
+            ("chroot", eperm),
+            ("umount2", eperm),
+            ("openat2", None),
+            ("unix", None),
+            ("alg", unknown),
+            ("vsock", unknown),
+            ("keyctl", eperm),
+        ]
+    );
 }
 
 #[test]
@@ -75,7 +83,8 @@ fn a_filter_from_the_cache_is_the_filter() {
     let folder = tempfile::tempdir().unwrap();
     let of = default_profile(&["CAP_SYS_CHROOT"]);
     let [first, second] = [(); 2].map(|()| Filter::compile(&of, Some(folder.path())).unwrap());
-    let cells = |filter: &Filter| filter.program.iter().map(|s| (s.code, s.jt, s.jf, s.k)).collect::<Vec<_>>();
+    let cells =
+        |filter: &Filter| filter.program.iter().map(|s| (s.code, s.jt, s.jf, s.k)).collect::<Vec<_>>();
     assert_eq!(cells(&first), cells(&second));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     // A folder that is not there costs the time of a compilation and nothing else.
@@ -91,13 +100,16 @@ fn compiling_beside_loading() {
     let folder = tempfile::tempdir().unwrap();
     let of = default_profile(&[]);
     let mut out = std::io::stderr();
-    for (name, cache) in [("compiled", None), ("cached", Some(folder.path())), ("cached", Some(folder.path()))] {
+    for (name, cache) in
+        [("compiled", None), ("cached", Some(folder.path())), ("cached", Some(folder.path()))]
+    {
         let started = Instant::now();
         for _ in 0..200 {
             Filter::compile(&of, cache).unwrap();
         }
         let each = started.elapsed() / 200;
-        writeln!(out, "{name}: {each:?}, {} steps", Filter::compile(&of, cache).unwrap().program.len()).unwrap();
+        writeln!(out, "{name}: {each:?}, {} steps", Filter::compile(&of, cache).unwrap().program.len())
+            .unwrap();
     }
     let started = Instant::now();
     for _ in 0..200 {
