@@ -115,3 +115,20 @@ fn a_root_that_is_not_there_is_named() {
         assert!(error.contains("root.path") && error.contains("is not a directory"), "{error}");
     });
 }
+
+#[test]
+fn nothing_is_mounted_on_a_host_that_shares_its_mounts() {
+    alone(|| {
+        unshare(UnshareFlags::NEWNS);
+        let all = rustix::mount::MountPropagationFlags::SHARED | rustix::mount::MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", all).unwrap();
+        let before = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        for no_pivot in [false, true] {
+            let mut bundle =
+                Bundle::new().mount(proc()).mount(json!({"destination": "/run", "type": "tmpfs"}));
+            bundle.no_pivot = no_pivot;
+            bundle.run(String::new).unwrap();
+            assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before, "no_pivot: {no_pivot}");
+        }
+    });
+}
