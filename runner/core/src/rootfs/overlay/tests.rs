@@ -13,6 +13,7 @@ use std::{
 use oci_spec::runtime::LinuxIdMappingBuilder;
 use rustix::{
     fs::{XattrFlags, setxattr},
+    mount::MountPropagationFlags,
     thread::UnshareFlags,
 };
 
@@ -173,7 +174,9 @@ fn id_mapped_layers_can_be_attached_while_the_overlay_is_made() {
         let mapping = LinuxIdMappingBuilder::default().container_id(0_u32).host_id(500_000_u32).size(10_u32);
         let ids = vec![mapping.build().unwrap()];
         let namespace = make_user_namespace(&ids, &ids).unwrap();
-        let before = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        unshare(UnshareFlags::NEWNS);
+        mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        let before = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let (one, upper, work) =
             (folders.at("one"), folders.at("container/upper"), folders.at("container/work"));
         let layers = Layers { lowers: &[&one], data_only: &[], upper: Some((&upper, &work)) };
@@ -182,7 +185,7 @@ fn id_mapped_layers_can_be_attached_while_the_overlay_is_made() {
         drop(opened);
         let found = fs::metadata(format!("{}/a", path_of(mount.as_fd()))).unwrap();
         assert_eq!((found.uid(), found.gid()), (500_000, 500_000));
-        assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
+        assert_eq!(fs::read_to_string("/proc/thread-self/mountinfo").unwrap(), before);
     });
 }
 
