@@ -81,8 +81,7 @@ fn files_go_into_a_container_that_never_ran_and_come_out_again() {
 
     let tar = runner.command(&["cp", "c:/etc/motd", "-"]).output().unwrap();
     assert!(tar.status.success(), "{tar:?}");
-    let mut child =
-        runner.command(&["cp", "-", "c:/srv"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = runner.command(&["cp", "-", "c:/srv"]).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(&tar.stdout).unwrap();
     assert!(child.wait().unwrap().success());
     done(runner, &["cp", "c:/srv/motd", scratch.join("again").to_str().unwrap()]);
@@ -133,7 +132,7 @@ fn a_running_containers_links_lead_nowhere_outside_of_it() {
     }
     let (machine, scratch) = (Machine::new(), Scratch::new("hostile").unwrap());
     let runner = &machine.0;
-    done(runner, &["run", "-d", "--name", "c", NAME, "/bin/sleep", "1000"]);
+    done(runner, &["run", "-d", "--ulimit", "nofile=1024:1024", "--name", "c", NAME, "/bin/sleep", "1000"]);
     let outside = scratch.subfolder("outside").unwrap();
     let file = scratch.write("file", "content").unwrap();
     let link = outside.display().to_string();
