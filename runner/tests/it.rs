@@ -1,4 +1,10 @@
 //! The runner as its users meet it: the program, run as root and as an ordinary user.
 
+#[path = "it/oci.rs"]
+mod oci;
+#[path = "it/image/mod.rs"]
+mod image;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/rootfs.rs"]
+mod rootfs;

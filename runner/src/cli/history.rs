@@ -7,7 +7,10 @@ use super::{
     Globals,
     output::{self, Columns, Listing, Row},
 };
-use crate::{error::Result, image::{self, tell}};
+use crate::{
+    error::Result,
+    image::{self, tell},
+};
 
 /// Its arguments.
 #[derive(Args, Debug)]
@@ -33,21 +36,16 @@ pub(crate) struct Arguments {
     quiet: bool,
 }
 
-const COLUMNS: Columns = Columns {
-    template: "{{.ID}}\t{{.Created}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
-    headings: &[],
-};
+const COLUMNS: Columns =
+    Columns { template: "{{.ID}}\t{{.Created}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}", headings: &[] };
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
     let image = image::here(&context.store, &arguments.image)?;
     let steps = tell::history(&context.store, &image)?;
-    let rows: Vec<Row> = steps
-        .iter()
-        .map(|step| step.row(arguments.human, !arguments.no_trunc, Timestamp::now()))
-        .collect();
-    let listing =
-        Listing { format: arguments.format.clone(), quiet: arguments.quiet, ..Listing::default() };
+    let rows: Vec<Row> =
+        steps.iter().map(|step| step.row(arguments.human, !arguments.no_trunc, Timestamp::now())).collect();
+    let listing = Listing { format: arguments.format.clone(), quiet: arguments.quiet, ..Listing::default() };
     output::list(&listing, COLUMNS, &rows)?;
     Ok(0)
 }

@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
     listing: Listing,
 }
 
-const HEADINGS: &[(&str, &str)] = &[("ID", "IMAGE ID"), ("CreatedSince", "CREATED"), ("CreatedAt", "CREATED AT")];
+const HEADINGS: &[(&str, &str)] =
+    &[("ID", "IMAGE ID"), ("CreatedSince", "CREATED"), ("CreatedAt", "CREATED AT")];
 const COLUMNS: Columns = Columns {
     template: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
     headings: HEADINGS,

@@ -53,7 +53,9 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let _hold = context.store.hold()?;
     let text = arguments.path.display().to_string();
     if text.starts_with("http://") || text.starts_with("https://") {
-        return Err(RunnerError::Unsupported(format!("{text} is not fetched: `curl {text} | berth-runner import -`")));
+        return Err(RunnerError::Unsupported(format!(
+            "{text} is not fetched: `curl {text} | berth-runner import -`"
+        )));
     }
     let (layer, warnings) = if arguments.path.as_os_str() == "-" {
         if io::stdin().is_terminal() {

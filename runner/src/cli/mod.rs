@@ -7,14 +7,19 @@ mod attach;
 mod boot;
 mod container;
 mod check;
+mod commit;
+mod cp;
+mod diff;
 mod doctor;
 mod events;
 mod exec;
+mod export;
 mod globals;
 mod healthcheck;
 mod history;
 mod image;
 mod image_inspect;
+mod image_prune;
 mod images;
 mod import;
 mod inspect;
@@ -88,6 +93,16 @@ enum Command {
     Exec(exec::Arguments),
     /// Check the health of a container
     Healthcheck(healthcheck::Arguments),
+    /// Make an image of what a container changed
+    Commit(commit::Arguments),
+    /// Copy files into a container and out of it
+    Cp(cp::Arguments),
+    /// Show what a container changed of its image
+    Diff(diff::Arguments),
+    /// Say what this kernel offers to containers, and what is missing
+    Doctor(doctor::Arguments),
+    /// Write a container's files as a tar
+    Export(export::Arguments),
     /// Show the steps by which an image was made
     History(history::Arguments),
     /// Do something to images
@@ -209,6 +224,11 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         Command::Events(arguments) => events::run(globals, &arguments).map_err(own),
         Command::Exec(arguments) => exec::run(globals, &arguments).map_err(container),
         Command::Healthcheck(arguments) => healthcheck::run(globals, &arguments).map_err(container),
+        Command::Commit(arguments) => commit::run(globals, &arguments).map_err(own),
+        Command::Cp(arguments) => cp::run(globals, &arguments).map_err(own),
+        Command::Diff(arguments) => diff::run(globals, &arguments).map_err(own),
+        Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
+        Command::Export(arguments) => export::run(globals, &arguments).map_err(own),
         Command::History(arguments) => history::run(globals, &arguments).map_err(own),
         Command::Image(arguments) => image::run(globals, &arguments).map_err(own),
         Command::Images(arguments) => images::run(globals, &arguments).map_err(own),

@@ -56,14 +56,9 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         }
         let image = match arguments.policy {
             PullPolicy::Always => pull.pull(text)?,
-            policy => image::ensure_with(
-                &context.store,
-                text,
-                policy,
-                platform.as_ref(),
-                &access,
-                arguments.quiet,
-            )?,
+            policy => {
+                image::ensure_with(&context.store, text, policy, platform.as_ref(), &access, arguments.quiet)?
+            }
         };
         output::line(image.id.hex())?;
     }

@@ -115,7 +115,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         arguments.force_compression,
     );
     let told = Told::new(arguments.quiet);
-    let push = Push { store: &context.store, access: &access, options, uncompressed: false, told: told.clone() };
+    let push =
+        Push { store: &context.store, access: &access, options, uncompressed: false, told: told.clone() };
     let report = push.push(&image, &to)?;
     if let Some(path) = &arguments.digestfile {
         std::fs::write(path, report.digest.as_str()).doing("writing", path)?;
@@ -143,7 +144,9 @@ fn destination(given: Option<&str>, image: &str, names: &[String]) -> Result<Ima
                     })
             });
             let name = typed.or(names.first().filter(|_| names.len() == 1)).ok_or_else(|| {
-                RunnerError::Usage(format!("{image} has no single name to be pushed to: write the destination behind it"))
+                RunnerError::Usage(format!(
+                    "{image} has no single name to be pushed to: write the destination behind it"
+                ))
             })?;
             format!("docker://{name}")
         }

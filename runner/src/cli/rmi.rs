@@ -39,7 +39,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         let found = image::find(&context.store, text, &image::Access::default())?;
         let Some(image) = found else {
             if !arguments.ignore && !arguments.all {
-                let error = RunnerError::NotFound(format!("no image {text}: `berth-runner images` lists them"));
+                let error =
+                    RunnerError::NotFound(format!("no image {text}: `berth-runner images` lists them"));
                 first = note(first, error);
             }
             continue;

@@ -94,7 +94,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         }
         (_, _) => {
             return Err(RunnerError::Usage(
-                "several images go into a docker-archive alone: leave --format out, or save them one by one".into(),
+                "several images go into a docker-archive alone: leave --format out, or save them one by one"
+                    .into(),
             ));
         }
     }
@@ -111,7 +112,8 @@ fn docker_archive(store: &Store, images: &[(Image, Vec<String>)], output: Option
         return save::docker_archive(store, images, BufWriter::with_capacity(256 << 10, file));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new().prefix(".berth-save-").tempfile_in(folder).doing("writing into", folder)?;
+    let file =
+        tempfile::Builder::new().prefix(".berth-save-").tempfile_in(folder).doing("writing into", folder)?;
     let mut out = BufWriter::with_capacity(256 << 10, file);
     save::docker_archive(store, images, &mut out)?;
     let file = out.into_inner().map_err(|error| error.into_error()).doing("writing", path)?;

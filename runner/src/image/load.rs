@@ -128,7 +128,8 @@ impl Archive {
     }
 
     fn docker_items(&self, text: &[u8]) -> Result<Vec<Item>> {
-        let items: Vec<DockerItem> = serde_json::from_slice(text).map_err(|fault| self.damaged("manifest.json", &fault))?;
+        let items: Vec<DockerItem> =
+            serde_json::from_slice(text).map_err(|fault| self.damaged("manifest.json", &fault))?;
         let one = |(at, item): (usize, DockerItem)| {
             let tags = item.tags.unwrap_or_default();
             let names = tags.iter().filter_map(|tag| tag.parse::<Reference>().ok());
@@ -153,11 +154,17 @@ impl Archive {
         for entry in tar.entries_with_seek().map_err(broken)? {
             let mut entry = entry.map_err(broken)?;
             let found = entry.path_bytes();
-            if found.strip_prefix(b"./").unwrap_or(&found) != name.as_bytes() || !entry.header().entry_type().is_file() {
+            if found.strip_prefix(b"./").unwrap_or(&found) != name.as_bytes()
+                || !entry.header().entry_type().is_file()
+            {
                 continue;
             }
             if entry.size() > MAX_LIST {
-                return Err(RunnerError::Content(format!("{}: {name} has {} bytes", path.display(), entry.size())));
+                return Err(RunnerError::Content(format!(
+                    "{}: {name} has {} bytes",
+                    path.display(),
+                    entry.size()
+                )));
             }
             let mut text = Vec::new();
             entry.read_to_end(&mut text).map_err(broken)?;
@@ -173,7 +180,8 @@ fn layout_items(index: &[u8], place: impl Fn(LayoutImage) -> ImageName) -> Resul
         .map_err(|fault| RunnerError::Content(format!("index.json: {fault}")))?;
     let names = |entry: &Entry| {
         let annotation = |key: &str| entry.annotations.as_ref()?.get(key).filter(|name| !name.is_empty());
-        let name = annotation("io.containerd.image.name").or(annotation("org.opencontainers.image.ref.name"))?;
+        let name =
+            annotation("io.containerd.image.name").or(annotation("org.opencontainers.image.ref.name"))?;
         // What a registry is named in stands for itself; a bare name or tag was made somewhere.
         name::own(name).ok()
     };

@@ -100,7 +100,8 @@ fn in_family(media_type: &MediaType, docker: bool) -> Result<MediaType> {
     };
     match (docker, packing.as_str()) {
         (true, "+zstd") => Err(RunnerError::Unsupported(
-            "the base has zstd layers, for which Docker's format has no word: leave --format docker out".into(),
+            "the base has zstd layers, for which Docker's format has no word: leave --format docker out"
+                .into(),
         )),
         (true, packing) => Ok(MediaType::new(&format!("{DOCKER_LAYER}{}", packing.replace('+', ".")))),
         (false, packing) => Ok(MediaType::new(&format!("{}{packing}", MediaType::OCI_LAYER))),
@@ -136,7 +137,9 @@ fn change(config: &mut Value, layer: &NewLayer, about: &About, now: Timestamp) -
     if let Some(author) = &about.author {
         document.insert("author".into(), author.clone().into());
     }
-    if about.docker && let Some(message) = &about.message {
+    if about.docker
+        && let Some(message) = &about.message
+    {
         document.insert("comment".into(), message.clone().into());
     }
     let inner = document.entry("config").or_insert_with(|| json!({}));

@@ -2,11 +2,12 @@
 
 mod access;
 mod changes;
+pub(crate) mod commit;
 pub(crate) mod config;
 pub(crate) mod import;
 pub(crate) mod load;
-pub(crate) mod name;
 pub(crate) mod make;
+pub(crate) mod name;
 mod progress;
 mod pull;
 mod push;

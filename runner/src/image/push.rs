@@ -45,14 +45,15 @@ impl Push<'_> {
         let original = stored.manifest.digest.clone();
         let mut report = block_on(async {
             let again = session.settings().retry;
-            let open = async || {
-                session.sink(to, &side).await.context(format_args!("initializing destination {to}"))
-            };
+            let open =
+                async || session.sink(to, &side).await.context(format_args!("initializing destination {to}"));
             let sink = retry(again, open).await?;
-            let kept = retry(again, async || self.kept(image, &stored.parsed.layers, sink.as_ref()).await).await?;
+            let kept =
+                retry(again, async || self.kept(image, &stored.parsed.layers, sink.as_ref()).await).await?;
             let store = self.store.clone();
-            let source =
-                tokio::task::spawn_blocking(move || stored.source(&store, |layer| kept.contains(&layer.digest)));
+            let source = tokio::task::spawn_blocking(move || {
+                stored.source(&store, |layer| kept.contains(&layer.digest))
+            });
             let source = source.await.map_err(|gone| Error::Other {
                 what: "reading the image".to_owned(),
                 source: gone.to_string().into(),
@@ -81,7 +82,8 @@ impl Push<'_> {
     ) -> Result<BTreeSet<Digest>, Error> {
         let mut kept = BTreeSet::new();
         // What is asked to be packed otherwise is packed anew, and other transports have nothing yet.
-        let Some(repository) = sink.repository().filter(|_| self.options.compression == Compression::default())
+        let Some(repository) =
+            sink.repository().filter(|_| self.options.compression == Compression::default())
         else {
             return Ok(kept);
         };

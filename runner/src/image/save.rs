@@ -39,7 +39,8 @@ pub(crate) fn docker_archive(store: &Store, images: &[(Image, Vec<String>)], out
                 let mut content = Faulty { from: store.layer_tar(layer)?, layer, fault: None };
                 let added = member(&mut tar, &layer_file(layer), size, &mut content);
                 // The read behind the last byte is the one that compares the digest.
-                let ended = added.and_then(|()| content.read(&mut [0; 1]).doing("reading", layer_file(layer)));
+                let ended =
+                    added.and_then(|()| content.read(&mut [0; 1]).doing("reading", layer_file(layer)));
                 if let Some(fault) = content.fault {
                     return Err(fault);
                 }

@@ -3,9 +3,7 @@
 use std::{collections::HashMap, io::Read};
 
 use async_trait::async_trait;
-use berth_copier::{
-    ByteStream, Content, Error, ImageName, RawManifest, Source, compression::packed_type,
-};
+use berth_copier::{ByteStream, Content, Error, ImageName, RawManifest, Source, compression::packed_type};
 use berth_oci::{Descriptor, Digest, Manifest};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -84,11 +82,8 @@ impl Stored {
                 ..Descriptor::new(packed_type(&layer.media_type, None)?, diff_id.clone(), size)
             });
         }
-        let manifest = if layers == self.parsed.layers {
-            self.manifest
-        } else {
-            with_layers(&self.manifest, &layers)?
-        };
+        let manifest =
+            if layers == self.parsed.layers { self.manifest } else { with_layers(&self.manifest, &layers)? };
         let digest = match &self.parsed.config {
             Some(config) => config.digest.clone(),
             None => return Err(RunnerError::Content("an image without a configuration".into())),
@@ -117,7 +112,9 @@ impl Source for StoreSource {
 
     async fn manifest(&self, instance: Option<&Digest>) -> Result<RawManifest, Error> {
         match instance {
-            Some(digest) if *digest != self.manifest.digest => Err(self.absent(format!("reading manifest {digest}"))),
+            Some(digest) if *digest != self.manifest.digest => {
+                Err(self.absent(format!("reading manifest {digest}")))
+            }
             Some(_) | None => Ok(self.manifest.clone()),
         }
     }
@@ -135,7 +132,11 @@ impl Source for StoreSource {
 
 impl StoreSource {
     fn absent(&self, what: String) -> Error {
-        Error::NotFound { what, place: self.place.to_string(), reason: "layers are kept here unpacked".into() }
+        Error::NotFound {
+            what,
+            place: self.place.to_string(),
+            reason: "layers are kept here unpacked".into(),
+        }
     }
 }
 

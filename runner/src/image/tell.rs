@@ -19,8 +19,9 @@ use crate::{
 
 /// The configuration of an image as JSON: fields that nobody here knows are there as well.
 fn config(store: &Store, image: &Image) -> Result<Json> {
-    serde_json::from_slice(&store.blob(&image.id)?)
-        .map_err(|fault| RunnerError::Content(format!("the configuration of image {} is damaged: {fault}", image.id)))
+    serde_json::from_slice(&store.blob(&image.id)?).map_err(|fault| {
+        RunnerError::Content(format!("the configuration of image {} is damaged: {fault}", image.id))
+    })
 }
 
 /// When an image was made, as its configuration says.
@@ -76,11 +77,7 @@ mod tests {
         let image = Image {
             manifest: digest("1"),
             id: digest("2"),
-            names: vec![
-                "x.org/a:1".into(),
-                "x.org/a:2".into(),
-                format!("y.org/b@{}", digest("3")),
-            ],
+            names: vec!["x.org/a:1".into(), "x.org/a:2".into(), format!("y.org/b@{}", digest("3"))],
             layers: Vec::new(),
             size: 0,
             pulled: Timestamp::UNIX_EPOCH,

@@ -1,6 +1,7 @@
 //! The command that podman and containerd call in place of runc: the same commands and flags, the same words where
 //! callers read them.
 
+mod about;
 mod arguments;
 mod attend;
 mod create;
@@ -40,7 +41,10 @@ pub(crate) fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             log::error(&cli.globals, &error.to_string());
-            ExitCode::from(FAILURE)
+            // Where the number is the program's otherwise, it says that there is none.
+            let missing = matches!(error, RunnerError::Runtime(RuntimeError::Exec { .. }));
+            let program = missing && matches!(cli.command, Command::Run(_) | Command::Exec(_));
+            ExitCode::from(if program { error.run_exit_code() } else { FAILURE })
         }
     }
 }
@@ -70,9 +74,9 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::List(list) => show::list(&runtime, list),
         Command::Ps(ps) => show::ps(&open(&ps.id)?, ps),
         Command::Events(events) => show::events(&open(&events.id)?, events),
-        Command::Spec(spec) => show::spec(spec),
+        Command::Spec(spec) => about::spec(spec),
         Command::Update(update) => update::update(&open(&update.id)?, update),
-        Command::Features => show::features(),
+        Command::Features => about::features(),
     }
 }
 

@@ -57,7 +57,7 @@ struct Upper<'a> {
 
 impl Upper<'_> {
     fn open<'a>(store: &Store, desired: &Desired, lower: &'a Lower) -> Result<Upper<'a>> {
-        let overlay = if lower.layers.is_empty() { store.form()?.1 } else { lower.overlay()? };
+        let overlay = if lower.layers.is_empty() { store.overlay()? } else { lower.overlay()? };
         Ok(Upper { upper: store.folders.container(&desired.id).join("upper"), overlay, lower })
     }
 
@@ -121,21 +121,7 @@ impl Upper<'_> {
                 attributes.push((name.to_bytes().to_vec(), value));
             }
             if now.is_file() {
-                let content = if attribute(&entry, self.overlay.metacopy())?.is_some() {
-                    // Only its owner or mode was changed: the content is still the image's, perhaps by another path.
-                    let target = attribute(&entry, self.overlay.redirect())?;
-                    let target = target.map(|target| PathBuf::from(std::ffi::OsStr::from_bytes(&target)));
-                    let from = match target {
-                        Some(target) if target.is_absolute() => {
-                            target.strip_prefix("/").unwrap_or(&target).to_owned()
-                        }
-                        Some(target) => inside.with_file_name(target),
-                        None => inside.clone(),
-                    };
-                    self.lower.content(&from)?
-                } else {
-                    fs::File::open(&entry).doing("opening", &entry)?
-                };
+                let content = fs::File::open(&entry).doing("opening", &entry)?;
                 pack::file(out, &inside, &now, &attributes, content)?;
                 continue;
             }

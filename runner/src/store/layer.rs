@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::{Result, RunnerError, While},
     record::files,
-    unpack::{Fault, Form, Kept, LargeFiles, OverlayNames, Parser, RecipeWriter, Tree},
+    unpack::{Fault, Kept, LargeFiles, OverlayNames, Parser, RecipeWriter, Tree},
 };
 
 /// What [`super::Store::begin_layer`] found.
@@ -34,8 +34,6 @@ pub(crate) enum Claim {
 /// What is known of a layer (`layer.json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Facts {
-    /// How its large files lead to their objects.
-    pub(super) form: Form,
     /// Whose marks its tree has.
     pub(super) overlay: OverlayNames,
     /// Bytes of its files.
@@ -140,13 +138,13 @@ impl LayerWriter {
             expected.map_or_else(|| format!("new-{:032x}", rand::random::<u128>()), |d| d.hex().to_owned());
         files::private_folder(&store.folders.layers())?;
         let Some(staging) = Staging::claim(store.staging(&name), layer.as_deref())? else { return Ok(None) };
-        let (form, overlay) = store.form()?;
+        let overlay = store.overlay()?;
         for part in [TREE, KEPT, "new"] {
             let path = staging.path.join(part);
             fs::create_dir(&path).doing("making", &path)?;
         }
         files::private_folder(&store.folders.objects())?;
-        let large = LargeFiles::new(form, &store.folders.objects(), &staging.path.join("new"));
+        let large = LargeFiles::new(&store.folders.objects(), &staging.path.join("new"));
         let recipe = staging.path.join(RECIPE);
         let recipe = File::create_new(&recipe).and_then(RecipeWriter::new).doing("making", &recipe)?;
         let tree = Tree::new(&staging.path.join(TREE), &staging.path.join(KEPT), overlay, recipe, large)?;
@@ -211,9 +209,8 @@ impl LayerWriter {
             )));
         }
         let (written, recipe, large) = tree.finish().map_err(|fault| self.failed(fault))?;
-        let (form, overlay) = self.store.form()?;
+        let overlay = self.store.overlay()?;
         let facts = Facts {
-            form,
             overlay,
             size: written.size,
             entries: written.entries,

@@ -2,9 +2,9 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs,
     io::ErrorKind,
-    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -14,14 +14,13 @@ use rustix::io::Errno;
 use super::{Store, key::TREE, layer::Facts};
 use crate::{
     error::{Result, RunnerError, While},
-    unpack::{Form, OverlayNames},
+    unpack::OverlayNames,
 };
 
 /// The layers of an image, the uppermost first.
 #[derive(Debug)]
 pub(super) struct Lower {
     pub(super) layers: Vec<(PathBuf, Facts)>,
-    objects: PathBuf,
 }
 
 /// Whether what is there hides an entry of lower layers.
@@ -70,7 +69,7 @@ impl Lower {
                 break;
             }
         }
-        Ok(Self { layers: found, objects: store.folders.objects() })
+        Ok(Self { layers: found })
     }
 
     /// Whose marks the layers have. Layers of both cannot be mounted together.
@@ -83,11 +82,6 @@ impl Lower {
             ));
         }
         Ok(first)
-    }
-
-    /// Whether contents lie among the objects.
-    pub(super) fn redirects(&self) -> bool {
-        self.layers.iter().any(|(_, facts)| facts.form == Form::Redirect)
     }
 
     /// The files that make up an entry, the uppermost first: several for a folder, one for anything else, none where
@@ -116,9 +110,12 @@ impl Lower {
 
     /// What an entry is.
     pub(super) fn look(&self, path: &Path) -> Result<Option<fs::Metadata>> {
-        match self.stack(path)?.first() {
-            Some(top) => look(top),
-            None => Ok(None),
+        let Some(found) = self.stack(path)?.first().map(|top| look(top)).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        match self.described(path)? {
+            Some(right) if found.is_dir() => look(&right),
+            _ => Ok(Some(found)),
         }
     }
 
@@ -139,27 +136,13 @@ impl Lower {
         Ok(there)
     }
 
-    /// The content of a file, from the objects where it lies there.
-    pub(super) fn content(&self, path: &Path) -> Result<File> {
-        let stack = self.stack(path)?;
-        let top = stack.first().ok_or_else(|| {
-            RunnerError::NotFound(format!("/{} is not in the image: is its store whole?", path.display()))
-        })?;
-        let overlay = self.overlay()?;
-        let at = match attribute(top, overlay.metacopy())? {
-            None => top.clone(),
-            Some(_) => {
-                let target = attribute(top, overlay.redirect())?.unwrap_or_default();
-                let target = PathBuf::from(OsString::from_vec(target));
-                self.objects.join(target.strip_prefix("/").unwrap_or(&target))
-            }
-        };
-        File::open(&at).doing("opening", &at)
-    }
-
     /// The folder of a path as the uppermost layer has it that describes it, where a layer above that one only passes
     /// through: overlay would show the folder of the latter.
     pub(super) fn described(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let implies = |facts: &Facts| facts.implied.iter().any(|implied| implied.path() == path);
+        if !self.layers.iter().any(|(_, facts)| implies(facts)) {
+            return Ok(None);
+        }
         let mut passed = false;
         for (tree, facts) in &self.layers {
             for ancestor in path.ancestors().skip(1).filter(|ancestor| !ancestor.as_os_str().is_empty()) {
@@ -177,8 +160,7 @@ impl Lower {
             if !found.is_dir() {
                 return Ok(None);
             }
-            let implied = facts.implied.iter().any(|implied| implied.path() == path);
-            if !implied {
+            if !implies(facts) {
                 return Ok(passed.then_some(at));
             }
             passed = true;

@@ -9,7 +9,7 @@
 //! images/names/…          one file per name
 //! layers/<diff id>/       tree (a lower layer of overlay), recipe (the rest of its tar), objects (which it uses),
 //!                         layer.json, kept (files that a later entry of the same layer replaced)
-//! objects/ab/cdef…        contents of 64 KiB and more, once across all layers
+//! objects/ab/cdef…        files of 64 KiB and more, once across all layers, which have links to them
 //! ```
 
 mod changes;
@@ -40,10 +40,10 @@ pub(crate) use layer::{Claim, LayerWriter, layer_error};
 pub(crate) use lock::Hold;
 
 use crate::{
-    error::{Result, RunnerError},
+    error::{Result, RunnerError, While},
     folders::Folders,
     record::files,
-    unpack::{Form, OverlayNames},
+    unpack::OverlayNames,
 };
 
 /// What a removal freed.
@@ -63,7 +63,7 @@ pub(crate) struct Freed {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     folders: Folders,
-    form: Arc<OnceLock<(Form, OverlayNames)>>,
+    overlay: Arc<OnceLock<OverlayNames>>,
 }
 
 /// An image that is here, whole.
@@ -90,7 +90,7 @@ impl Store {
     /// Where it cannot be made.
     pub(crate) fn open(folders: &Folders) -> Result<Self> {
         files::private_folder(&folders.store)?;
-        Ok(Self { folders: folders.clone(), form: Arc::default() })
+        Ok(Self { folders: folders.clone(), overlay: Arc::default() })
     }
 
     /// Where it lies.
@@ -98,20 +98,24 @@ impl Store {
         &self.folders
     }
 
-    /// How layers are written on this machine: found out once, by trying.
-    fn form(&self) -> Result<(Form, OverlayNames)> {
-        if let Some(form) = self.form.get() {
-            return Ok(*form);
+    /// Whose marks layers have: found out once, by trying.
+    fn overlay(&self) -> Result<OverlayNames> {
+        if let Some(overlay) = self.overlay.get() {
+            return Ok(*overlay);
         }
-        let can = berth_runtime::probe_overlay(&self.folders.store)?;
-        let form = match (can.data_only, can.userxattr_metacopy) {
-            (true, _) => (Form::Redirect, OverlayNames::Trusted),
-            (false, true) => (Form::Redirect, OverlayNames::User),
-            // Whoever may not set `trusted.*` needs the other.
-            (false, false) if crate::rootless::real_uid() == 0 => (Form::Link, OverlayNames::Trusted),
-            (false, false) => (Form::Link, OverlayNames::User),
+        let trial = tempfile::Builder::new().prefix(".trial-").tempfile_in(&self.folders.store);
+        let trial = trial.doing("writing into", &self.folders.store)?;
+        let flags = rustix::fs::XattrFlags::CREATE;
+        let overlay = match rustix::fs::fsetxattr(&trial, OverlayNames::Trusted.opaque(), b"y", flags) {
+            Ok(()) => OverlayNames::Trusted,
+            // Only the machine's root may.
+            Err(rustix::io::Errno::PERM) => OverlayNames::User,
+            Err(error) => {
+                return Err(error)
+                    .doing("setting an attribute (does its file system keep any?) in", &self.folders.store);
+            }
         };
-        Ok(*self.form.get_or_init(|| form))
+        Ok(*self.overlay.get_or_init(|| overlay))
     }
 
     /// Keeps everything from being swept until the answer is dropped.

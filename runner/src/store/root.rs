@@ -107,7 +107,7 @@ impl Store {
         target: &Path,
         options: OverlayOptions<'_>,
     ) -> Result<()> {
-        let overlay = if lower.layers.is_empty() { self.form()?.1 } else { lower.overlay()? };
+        let overlay = if lower.layers.is_empty() { self.overlay()? } else { lower.overlay()? };
         let options = OverlayOptions { userxattr: overlay == OverlayNames::User, ..options };
         let mut lowers: Vec<&Path> = lower.layers.iter().map(|(tree, _)| tree.as_path()).collect();
         // Overlay wants something below what is written, and two folders where nothing is.
@@ -121,9 +121,7 @@ impl Store {
                 ));
             }
         }
-        let objects = self.folders.objects();
-        let data: &[&Path] = if lower.redirects() { &[&objects] } else { &[] };
-        Ok(mount_overlay(&lowers, data, upper, target, options)?)
+        Ok(mount_overlay(&lowers, &[], upper, target, options)?)
     }
 
     pub(super) fn lower_of(&self, desired: &Desired) -> Result<Lower> {

@@ -70,7 +70,8 @@ fn is_at(file: &File, path: &Path) -> Result<bool> {
 /// The descriptor stays open without an owner: closing any descriptor of the file would give the lock up.
 pub(crate) fn supervise(folders: &Folders, id: &ContainerId) -> Result<bool> {
     let path = folders.running(id).join("lock");
-    let file = File::options().create(true).write(true).truncate(false).open(&path).doing("opening", &path)?;
+    let file =
+        File::options().create(true).write(true).truncate(false).open(&path).doing("opening", &path)?;
     match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::AGAIN | Errno::ACCESS) => return Ok(false),

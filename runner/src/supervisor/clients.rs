@@ -15,8 +15,8 @@ use rustix::{
     event::PollFlags,
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen,
-        socket_with, sockopt::socket_peercred,
+        AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind,
+        listen, socket_with, sockopt::socket_peercred,
     },
 };
 
@@ -215,14 +215,17 @@ impl Clients {
     /// Where it cannot be made.
     pub(crate) fn listen(path: &Path) -> Result<Self> {
         match fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).doing("removing", path),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).doing("removing", path);
+            }
             Ok(()) | Err(_) => {}
         }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let listener =
             socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).doing("making", path)?;
         bind_long(&listener, path).doing("making", path)?;
-        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).doing("making", path)?;
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .doing("making", path)?;
         listen(&listener, 64).doing("making", path)?;
         Ok(Self::on(listener))
     }
@@ -268,8 +271,8 @@ impl Clients {
     pub(crate) fn accept(&mut self) {
         while let Ok(fd) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             let own = rustix::process::geteuid();
-            let allowed =
-                socket_peercred(&fd).is_ok_and(|peer| peer.uid == own || peer.uid == rustix::process::Uid::ROOT);
+            let allowed = socket_peercred(&fd)
+                .is_ok_and(|peer| peer.uid == own || peer.uid == rustix::process::Uid::ROOT);
             if allowed && self.clients.len() < MOST {
                 self.add(fd, None);
             }

@@ -76,7 +76,8 @@ impl Event {
         line.push(b'\n');
         crate::record::files::private_folder(&folders.store)?;
         let mut file = loop {
-            let file = File::options().create(true).append(true).mode(0o600).open(&path).doing("opening", &path)?;
+            let file =
+                File::options().create(true).append(true).mode(0o600).open(&path).doing("opening", &path)?;
             flock(&file, FlockOperation::LockExclusive).doing("locking", &path)?;
             // Turned over while we waited: the name means another file by now.
             let held = file.metadata().doing("reading", &path)?;

@@ -245,14 +245,17 @@ fn run(folders: &Folders, desired: &Desired, health: &Health) -> Result<(u8, Str
         }
         _ => health.test.clone(),
     };
-    let process = program::process(folders, &desired.id, &program::Wants { args, ..program::Wants::default() })?;
+    let process =
+        program::process(folders, &desired.id, &program::Wants { args, ..program::Wants::default() })?;
     let (read, write) = std::io::pipe().doing("making", "a pipe")?;
     let null = std::fs::File::open("/dev/null").doing("opening", "/dev/null")?;
     let ends = Ends::Files([null.as_fd(), write.as_fd(), write.as_fd()]);
     let started = Engine::of(folders, desired).exec(&desired.id, &process, ends, 0)?;
     drop(write);
     let deadline = Instant::now() + Duration::from_millis(health.timeout_ms.max(1));
-    if !parcel::ready(started.pidfd.as_fd(), PollFlags::IN, Some(deadline)).doing("waiting for", "the check")? {
+    if !parcel::ready(started.pidfd.as_fd(), PollFlags::IN, Some(deadline))
+        .doing("waiting for", "the check")?
+    {
         pidfd_send_signal(&started.pidfd, Signal::KILL).doing("ending", "a check")?;
         wait(started.pid, &started.pidfd);
         let seconds = health.timeout_ms as f64 / 1000.0;
@@ -264,9 +267,7 @@ fn run(folders: &Folders, desired: &Desired, health: &Health) -> Result<(u8, Str
 
 fn wait(pid: i32, pidfd: &OwnedFd) -> u8 {
     match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {
-        Ok(Some(status)) => {
-            status.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
-        }
+        Ok(Some(status)) => status.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
         Ok(None) | Err(_) => {
             // Not waited for: at least it is not left running.
             let _gone = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
@@ -280,7 +281,9 @@ fn beginning(read: OwnedFd) -> String {
     let mut file = std::fs::File::from(read);
     let mut text = Vec::new();
     let mut piece = [0; OUTPUT];
-    while text.len() < OUTPUT && parcel::ready(file.as_fd(), PollFlags::IN, Some(Instant::now())).unwrap_or(false) {
+    while text.len() < OUTPUT
+        && parcel::ready(file.as_fd(), PollFlags::IN, Some(Instant::now())).unwrap_or(false)
+    {
         match file.read(&mut piece) {
             Ok(length @ 1..) => text.extend_from_slice(&piece[..length]),
             Ok(0) | Err(_) => break,

@@ -118,7 +118,8 @@ pub(crate) fn start_time(pid: i32) -> Result<Option<u64>> {
         }
         Err(error) => return Err(error).doing("reading", &path),
     };
-    parse_start_time(&stat).ok_or_else(|| RunnerError::Unsupported(format!("{path} is not as proc(5) says: {stat}")))
+    parse_start_time(&stat)
+        .ok_or_else(|| RunnerError::Unsupported(format!("{path} is not as proc(5) says: {stat}")))
 }
 
 const fn libc_esrch() -> i32 {

@@ -239,7 +239,8 @@ mod tests {
             all.push_str(&text);
         }
         assert!(!file(folder.path(), 3).exists());
-        let numbers: Vec<u32> = all.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        let numbers: Vec<u32> =
+            all.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
         assert_eq!(*numbers.last().unwrap(), 39);
         assert!(numbers.windows(2).all(|two| two[1] == two[0] + 1), "{numbers:?}");
     }
@@ -265,6 +266,9 @@ mod tests {
         log.file = None;
         log.write(Stream::Out, b"kept\n");
         let text = written(folder.path(), 0);
-        assert!(text.contains("stderr F 5 bytes of output are lost") && text.ends_with("stdout F kept\n"), "{text}");
+        assert!(
+            text.contains("stderr F 5 bytes of output are lost") && text.ends_with("stdout F kept\n"),
+            "{text}"
+        );
     }
 }

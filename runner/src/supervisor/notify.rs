@@ -2,9 +2,7 @@
 
 use std::{env, ffi::OsString, os::unix::ffi::OsStrExt};
 
-use rustix::net::{
-    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sendto, socket_with,
-};
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sendto, socket_with};
 
 use crate::record::Desired;
 

@@ -147,9 +147,11 @@ impl Order {
     /// # Errors
     /// Where there is none: this is nothing to type.
     pub(crate) fn receive() -> Result<(Self, Bag)> {
-        let parcel = parcel::receive(rustix::stdio::stdin(), RecvFlags::empty()).doing("reading", "the order")?;
-        let order: Self = serde_json::from_slice(&parcel.bytes)
-            .map_err(|error| RunnerError::Usage(format!("a supervisor is started by other commands: {error}")))?;
+        let parcel =
+            parcel::receive(rustix::stdio::stdin(), RecvFlags::empty()).doing("reading", "the order")?;
+        let order: Self = serde_json::from_slice(&parcel.bytes).map_err(|error| {
+            RunnerError::Usage(format!("a supervisor is started by other commands: {error}"))
+        })?;
         let bag = Bag(order.names.iter().cloned().zip(parcel.fds).collect());
         Ok((order, bag))
     }
@@ -246,7 +248,9 @@ mod tests {
             program: "/etc".into(),
             source: io::Error::from_raw_os_error(13),
         });
-        for error in [absent, denied, RunnerError::Conflict("taken".into()), RunnerError::Content("bad".into())] {
+        for error in
+            [absent, denied, RunnerError::Conflict("taken".into()), RunnerError::Content("bad".into())]
+        {
             let text = serde_json::to_string(&Answer::Failed(Failure::from(&error))).unwrap();
             let Answer::Failed(failure) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
             let again = RunnerError::from(failure);

@@ -13,7 +13,10 @@ use std::{
 use berth_runtime::{ContainerId, RuntimeError, Started, Stats};
 use oci_spec::runtime::{LinuxResources, Process};
 use rustix::{
-    net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with},
+    net::{
+        AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen,
+        socket_with,
+    },
     process::{Pid, PidfdFlags, pidfd_open, set_child_subreaper},
 };
 
@@ -58,7 +61,8 @@ fn runc_version(text: &str) -> Option<(u32, u32, u32)> {
 
 impl Outside {
     pub(crate) fn new(program: &Path, folders: &Folders) -> Self {
-        let name = program.file_name().map_or_else(|| "runtime".into(), |name| name.to_string_lossy().into_owned());
+        let name =
+            program.file_name().map_or_else(|| "runtime".into(), |name| name.to_string_lossy().into_owned());
         Self { program: program.to_owned(), root: folders.run.join(format!("runtime-{name}")) }
     }
 
@@ -80,7 +84,8 @@ impl Outside {
     fn failed(&self, said: &str) -> RunnerError {
         let said = said.trim();
         let program = || self.program.display().to_string();
-        let kind = if said.contains("executable file not found") || said.contains("No such file or directory") {
+        let kind = if said.contains("executable file not found") || said.contains("No such file or directory")
+        {
             Some(io::ErrorKind::NotFound)
         } else if said.contains("permission denied") || said.contains("Permission denied") {
             Some(io::ErrorKind::PermissionDenied)
@@ -133,9 +138,13 @@ impl Outside {
 
     /// Runs `create` or `exec --detach`: the process that it leaves becomes ours.
     fn launch(&self, mut command: Command, id: &ContainerId, ends: Ends<'_>) -> Result<Started> {
-        set_child_subreaper(Some(rustix::process::getpid())).doing("becoming the parent for", &self.program)?;
+        set_child_subreaper(Some(rustix::process::getpid()))
+            .doing("becoming the parent for", &self.program)?;
         files::private_folder(&self.root)?;
-        let folder = tempfile::Builder::new().prefix(".launch-").tempdir_in(&self.root).doing("writing into", &self.root)?;
+        let folder = tempfile::Builder::new()
+            .prefix(".launch-")
+            .tempdir_in(&self.root)
+            .doing("writing into", &self.root)?;
         let pid_file = folder.path().join("pid");
         let errors = folder.path().join("errors");
         command.arg("--pid-file").arg(&pid_file);
@@ -162,7 +171,8 @@ impl Outside {
             let said = fs::read_to_string(&errors).unwrap_or_else(|_| format!("ended with {status}"));
             return Err(self.failed(&said));
         }
-        let terminal = console.map(|socket| receive_console(&socket)).transpose().doing("running", &self.program)?;
+        let terminal =
+            console.map(|socket| receive_console(&socket)).transpose().doing("running", &self.program)?;
         let text = fs::read_to_string(&pid_file).doing("reading", &pid_file)?;
         let pid = text.trim().parse().ok().and_then(Pid::from_raw).ok_or_else(|| {
             RunnerError::Unsupported(format!("{} wrote no process id: {text:?}", self.program.display()))
@@ -212,9 +222,8 @@ impl Outside {
 
     pub(crate) fn stats(&self, id: &ContainerId) -> Result<Stats> {
         let output = self.run(self.command().arg("events").arg("--stats").arg(id.as_str()))?;
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| {
-            RunnerError::Content(format!("{} events: {error}", self.program.display()))
-        })?;
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| RunnerError::Content(format!("{} events: {error}", self.program.display())))?;
         let number = |path: &str| said.pointer(path).and_then(serde_json::Value::as_u64).unwrap_or_default();
         let limit = |path: &str| Some(number(path)).filter(|limit| (1..1 << 62).contains(limit));
         Ok(Stats {

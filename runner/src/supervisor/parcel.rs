@@ -12,8 +12,9 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg,
+        socketpair,
     },
 };
 
@@ -95,7 +96,11 @@ pub(crate) fn receive_into(
 }
 
 /// Waits until `fd` has one of `wanted` or the deadline has passed.
-pub(crate) fn ready(fd: BorrowedFd<'_>, wanted: PollFlags, deadline: Option<Instant>) -> rustix::io::Result<bool> {
+pub(crate) fn ready(
+    fd: BorrowedFd<'_>,
+    wanted: PollFlags,
+    deadline: Option<Instant>,
+) -> rustix::io::Result<bool> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
@@ -136,7 +141,11 @@ mod tests {
         let mut text = String::new();
         read.read_to_string(&mut text).unwrap();
         assert_eq!(text, "through");
-        assert_eq!(receive(&theirs, RecvFlags::empty()).unwrap().bytes, b"two", "a closed end keeps what was sent");
+        assert_eq!(
+            receive(&theirs, RecvFlags::empty()).unwrap().bytes,
+            b"two",
+            "a closed end keeps what was sent"
+        );
         assert!(receive(&theirs, RecvFlags::empty()).unwrap().bytes.is_empty());
     }
 

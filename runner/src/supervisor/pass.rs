@@ -116,7 +116,8 @@ impl Begin<'_> {
             return Ok((started, Streams::of_terminal(master)?));
         }
         if self.inherit {
-            let (input, out, err) = (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
+            let (input, out, err) =
+                (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
             let null = fs::File::open("/dev/null").doing("opening", "/dev/null")?;
             let input = if process.interactive { input } else { null.as_fd() };
             let ends = Ends::Files([input, out, err]);

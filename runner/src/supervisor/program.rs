@@ -45,7 +45,11 @@ pub(crate) fn process(folders: &Folders, id: &ContainerId, wants: &Wants) -> Res
     process.set_console_size(None);
     let mut env = process.env().clone().unwrap_or_default();
     // What the first process has for its service manager is not for others.
-    env.retain(|have| !["NOTIFY_SOCKET=", "LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES="].iter().any(|own| have.starts_with(own)));
+    env.retain(|have| {
+        !["NOTIFY_SOCKET=", "LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES="]
+            .iter()
+            .any(|own| have.starts_with(own))
+    });
     for wanted in &wants.env {
         set(&mut env, wanted);
     }

@@ -44,7 +44,12 @@ pub(crate) fn start(folders: &Folders, id: &ContainerId, attach: Option<Attach>)
     }
 }
 
-fn launch(folders: &Folders, id: &ContainerId, mode: Mode, attach: Option<Attach>) -> Result<(OwnedFd, Answer)> {
+fn launch(
+    folders: &Folders,
+    id: &ContainerId,
+    mode: Mode,
+    attach: Option<Attach>,
+) -> Result<(OwnedFd, Answer)> {
     let preserve_fds = serve::handed_down();
     let order = Order { attach, preserve_fds, ..Order::plain(folders, id) };
     let (ours, theirs) = parcel::pair().doing("starting", "a supervisor")?;
@@ -53,7 +58,9 @@ fn launch(folders: &Folders, id: &ContainerId, mode: Mode, attach: Option<Attach
     let parcel = parcel::receive(&ours, RecvFlags::empty()).doing("waiting for", "the supervisor")?;
     if parcel.bytes.is_empty() {
         let status = child.wait().doing("waiting for", "the supervisor")?;
-        return Err(RunnerError::Unsupported(format!("the supervisor of {id} ended before it answered: {status}")));
+        return Err(RunnerError::Unsupported(format!(
+            "the supervisor of {id} ended before it answered: {status}"
+        )));
     }
     let answer = serde_json::from_slice(&parcel.bytes)
         .map_err(|error| RunnerError::Content(format!("the supervisor of {id} answered {error}")))?;
@@ -79,7 +86,12 @@ pub(crate) fn reach(records: &Records, desired: &Desired) -> Result<Option<Owned
             },
             (Some(_), _) => match connected(&path) {
                 Ok(socket) => return Ok(Some(socket)),
-                Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+                    ) =>
+                {
                     // It begins or ends: it has the turn until that is done.
                     match super::claim::Turn::take(folders, &desired.id) {
                         Err(RunnerError::NotFound(_)) => return Ok(None),
@@ -187,7 +199,10 @@ pub(crate) fn stop(records: &Records, desired: &Desired, seconds: u32, person: b
             None => {}
         }
     }
-    Err(RunnerError::Conflict(format!("the supervisors of container {} are killed all the time", desired.name)))
+    Err(RunnerError::Conflict(format!(
+        "the supervisors of container {} are killed all the time",
+        desired.name
+    )))
 }
 
 /// What the loop of an attached client is to do with a signal.
@@ -222,8 +237,11 @@ pub(crate) fn attached(
     }
     let signals = Signals::collect(&proxied).doing("collecting", "signals")?;
     let tty = desired.process.tty;
-    let raw =
-        if tty && attach.input { Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")? } else { None };
+    let raw = if tty && attach.input {
+        Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")?
+    } else {
+        None
+    };
     let mut keys = DetachKeys::parse(if raw.is_some() { &options.detach_keys } else { "" })?;
     if tty && let Some((rows, columns)) = terminal::size(rustix::stdio::stdin()) {
         let _ended = ask(session, &Request::Resize(rows, columns));

@@ -62,9 +62,8 @@ mod tests {
     #[test]
     fn waits_double_up_to_a_minute_and_begin_anew_after_a_good_run() {
         let mut backoff = Backoff::default();
-        let waits: Vec<_> = (0..12)
-            .map(|_| backoff.after(RestartPolicy::Always, ended(0, 0)).unwrap().as_millis())
-            .collect();
+        let waits: Vec<_> =
+            (0..12).map(|_| backoff.after(RestartPolicy::Always, ended(0, 0)).unwrap().as_millis()).collect();
         assert_eq!(waits[..4], [100, 200, 400, 800]);
         assert_eq!(waits[9..], [51_200, 60_000, 60_000]);
         for _ in 0..100 {

@@ -64,12 +64,14 @@ pub(crate) fn handed_down() -> u32 {
     if !own {
         return 0;
     }
-    env::var("LISTEN_FDS").ok().and_then(|number| number.parse().ok()).filter(|number| *number <= 64).unwrap_or(0)
+    env::var("LISTEN_FDS")
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .filter(|number| *number <= 64)
+        .unwrap_or(0)
 }
 
 fn serve(mode: Mode, preserve_fds: u32) -> Result<ExitCode> {
-    // What becomes a container's process must not lend it this program's file. The order still waits afterwards.
-    berth_runtime::protect_own_program()?;
     unblock_signals().doing("unblocking", "signals")?;
     if matches!(mode, Mode::Start | Mode::Adopt) {
         close_inherited(3 + preserve_fds).doing("closing", "inherited descriptors")?;
@@ -125,7 +127,9 @@ fn answer(reply: Option<&OwnedFd>, answer: &Answer) {
 fn collected(front: bool) -> Result<Signals> {
     let mut signals = vec![signal::CHLD, signal::WINCH, signal::TERM, signal::INT, signal::HUP, signal::QUIT];
     if front {
-        signals.extend(signal::PROXIED.iter().filter(|signal| **signal > signal::QUIT && **signal != signal::TERM));
+        signals.extend(
+            signal::PROXIED.iter().filter(|signal| **signal > signal::QUIT && **signal != signal::TERM),
+        );
     }
     Signals::collect(&signals).doing("collecting", "signals")
 }
@@ -201,10 +205,18 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>) -> Result<u8> {
         }
     };
     notify::started(&desired);
-    let front = if mode == Mode::Front { Some(front(&desired, inherit)?) } else { None };
+    let front = if mode == Mode::Front { Some(front(order, &desired, inherit)?) } else { None };
     let live = Live::read(&folders, &order.id)?.unwrap_or_default();
-    let parts =
-        Parts { records, desired, live, streams: begun.streams, clients, front, signals, backoff: Backoff::default() };
+    let parts = Parts {
+        records,
+        desired,
+        live,
+        streams: begun.streams,
+        clients,
+        front,
+        signals,
+        backoff: Backoff::default(),
+    };
     let mut watch = Watch::new(parts)?;
     if let (Some(reply), Some(attach)) = (reply, order.attach) {
         let connection = reply.try_clone().doing("keeping", "the connection")?;
@@ -234,16 +246,20 @@ fn not_begun(records: &Records, desired: &Desired, error: &RunnerError) -> Resul
     if desired.auto_remove { pass::remove(records, desired) } else { Ok(()) }
 }
 
-fn front(desired: &Desired, inherit: bool) -> Result<Front> {
+fn front(order: &Order, desired: &Desired, inherit: bool) -> Result<Front> {
     let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().doing("keeping", "a descriptor");
-    let attach = &desired.attach;
-    let input = if desired.process.interactive && attach.stdin && !inherit { Some(own(rustix::stdio::stdin())?) } else { None };
-    let raw = if desired.process.tty { Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")? } else { None };
+    let input =
+        if desired.process.interactive && !inherit { Some(own(rustix::stdio::stdin())?) } else { None };
+    let raw = if desired.process.tty {
+        Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")?
+    } else {
+        None
+    };
     Ok(Front {
         input,
-        out: Sink::new(if attach.stdout { Some(own(rustix::stdio::stdout())?) } else { None }),
-        err: Sink::new(if attach.stderr { Some(own(rustix::stdio::stderr())?) } else { None }),
-        sig_proxy: attach.sig_proxy,
+        out: Sink::new(Some(own(rustix::stdio::stdout())?)),
+        err: Sink::new(Some(own(rustix::stdio::stderr())?)),
+        sig_proxy: order.sig_proxy,
         raw,
     })
 }
@@ -264,7 +280,12 @@ fn anew(watch: &Watch, preserve_fds: u32) {
     };
     let streams = &watch.streams;
     let mut fds = vec![("listener", watch.clients.listener().as_fd())];
-    let named = [("input", &streams.input), ("out", &streams.out), ("err", &streams.err), ("terminal", &streams.terminal)];
+    let named = [
+        ("input", &streams.input),
+        ("out", &streams.out),
+        ("err", &streams.err),
+        ("terminal", &streams.terminal),
+    ];
     fds.extend(named.iter().filter_map(|(name, fd)| fd.as_ref().map(|fd| (*name, fd.as_fd()))));
     for (fd, attach) in watch.clients.attached().take(16) {
         let name = match (attach.input, attach.output) {
@@ -280,7 +301,8 @@ fn anew(watch: &Watch, preserve_fds: u32) {
         return;
     }
     drop(ours);
-    let _goes_on = super::this_program(Mode::Resume, preserve_fds, &watch.desired.id).stdin(Stdio::from(theirs)).exec();
+    let _goes_on =
+        super::this_program(Mode::Resume, preserve_fds, &watch.desired.id).stdin(Stdio::from(theirs)).exec();
 }
 
 fn resume(order: &Order, bag: &mut Bag) -> Result<u8> {
@@ -311,7 +333,8 @@ fn resume(order: &Order, bag: &mut Bag) -> Result<u8> {
         terminal: bag.take("terminal"),
     };
     let backoff = Backoff { failures: carry.failures };
-    let mut watch = Watch::new(Parts { records, desired, live, streams, clients, front: None, signals, backoff })?;
+    let mut watch =
+        Watch::new(Parts { records, desired, live, streams, clients, front: None, signals, backoff })?;
     // Ours, and not waited for yet: the number still means it, also when it has ended.
     let first = First::open(carry.pid, true)?;
     live_on(&mut watch, first, order.preserve_fds)

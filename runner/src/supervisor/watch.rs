@@ -310,7 +310,8 @@ impl Watch {
         if first.ours {
             return Ok(false);
         }
-        parcel::ready(first.pidfd.as_fd(), PollFlags::IN, Some(Instant::now())).doing("asking", "the container's process")
+        parcel::ready(first.pidfd.as_fd(), PollFlags::IN, Some(Instant::now()))
+            .doing("asking", "the container's process")
     }
 
     fn signalled(&mut self, signal: i32, first: &First) -> Result<()> {
@@ -570,7 +571,8 @@ impl Watch {
         }
         // Its new parent waits for it at once; only then the kernel says how it ended.
         let soon = Some(Instant::now() + Duration::from_secs(1));
-        parcel::ready(first.pidfd.as_fd(), PollFlags::empty(), soon).doing("asking", "the container's process")?;
+        parcel::ready(first.pidfd.as_fd(), PollFlags::empty(), soon)
+            .doing("asking", "the container's process")?;
         Ok(match exit_status_of(first.pidfd.as_fd()).doing("asking", "the container's process")? {
             Some(status) if status & 0x7f == 0 => (code(Some(status >> 8), None), None),
             Some(status) => (code(None, Some(status & 0x7f)), None),
@@ -591,8 +593,7 @@ impl Watch {
         }
         self.buffer = Vec::new();
         let oom_killed = self.engine.stats(&self.desired.id).is_ok_and(|stats| stats.oom_kills > 0);
-        let exit =
-            Exit { started: self.live.started, finished: Timestamp::now(), code, oom_killed, error };
+        let exit = Exit { started: self.live.started, finished: Timestamp::now(), code, oom_killed, error };
         // The notice of the end stands before anything is taken away, and what stays is taken by the next command.
         let ended = pass::end(&self.records, &self.desired, &exit);
         let mut event = Event::of(&self.desired, "died");
@@ -656,7 +657,8 @@ impl Watch {
                             if person {
                                 remember_stop(self.records.folders(), &self.desired.id, true)?;
                             }
-                            if let (Request::Kill { .. }, Some(client)) = (&request, self.clients.get(number)) {
+                            if let (Request::Kill { .. }, Some(client)) = (&request, self.clients.get(number))
+                            {
                                 client.say(say::DONE, &[]);
                             }
                             over = true;

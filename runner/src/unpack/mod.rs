@@ -32,12 +32,12 @@ mod stream;
 mod tree;
 
 pub(crate) use attributes::{OverlayNames, Times};
-pub(crate) use large::{Form, LARGE, LargeFiles};
-pub(crate) use place::{Root, is_whiteout, open_beneath};
+pub(crate) use large::{LARGE, LargeFiles};
+pub(crate) use place::{Root, open_beneath};
 pub(crate) use recipe::{Kept, ObjectKey, RecipeReader, RecipeWriter, Step};
 pub(crate) use sparse::Segment;
 pub(crate) use stream::{Content, Parser};
-pub(crate) use tree::{Tree, Written};
+pub(crate) use tree::Tree;
 
 use crate::error::RunnerError;
 

@@ -53,7 +53,11 @@ impl Writer {
     }
 
     /// An array whose elements begin at multiples of `to`; the length leaves out what is skipped before the first.
-    pub(super) fn array(&mut self, to: usize, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn array(
+        &mut self,
+        to: usize,
+        fill: impl FnOnce(&mut Self) -> io::Result<()>,
+    ) -> io::Result<()> {
         self.u32(0);
         let at = self.0.len() - 4;
         self.align(to);
@@ -163,7 +167,8 @@ impl Connection {
         let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let user: String = rustix::process::geteuid().as_raw().to_string().bytes().map(|b| format!("{b:02x}")).collect();
+        let user: String =
+            rustix::process::geteuid().as_raw().to_string().bytes().map(|b| format!("{b:02x}")).collect();
         stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes())?;
         // Byte by byte: what follows the line is not ours to read yet.
         let mut line = Vec::new();
@@ -177,7 +182,10 @@ impl Connection {
         }
         if !line.starts_with(b"OK ") {
             let said = String::from_utf8_lossy(&line).trim().to_owned();
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("it does not let us in: {said}")));
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("it does not let us in: {said}"),
+            ));
         }
         stream.write_all(b"BEGIN\r\n")?;
         Ok(Self { stream, serial: 0 })
@@ -249,7 +257,8 @@ impl Connection {
         fixed.u32()?;
         let fields = fixed.u32()? as usize;
         let from = fields.checked_add(16).ok_or_else(|| broken("a length"))?.next_multiple_of(8);
-        let all = from.checked_add(body).filter(|all| *all <= MOST).ok_or_else(|| broken("it is too long"))?;
+        let all =
+            from.checked_add(body).filter(|all| *all <= MOST).ok_or_else(|| broken("it is too long"))?;
         bytes.resize(all, 0);
         self.stream.read_exact(&mut bytes[16..])?;
         let mut message = Message { kind: bytes[1], body: bytes[from..].to_vec(), ..Message::default() };

@@ -111,8 +111,11 @@ mod tests {
 
     /// What the kernel does with the program.
     fn interpret(program: &[Instruction], device: Devices, access: u8) -> bool {
-        let context =
-            [u32::from(access) << 16 | kind(device.kind).cast_unsigned(), device.major.unwrap(), device.minor.unwrap()];
+        let context = [
+            u32::from(access) << 16 | kind(device.kind).cast_unsigned(),
+            device.major.unwrap(),
+            device.minor.unwrap(),
+        ];
         let mut registers = [0u64; 11];
         let mut at = 0;
         loop {
@@ -175,7 +178,10 @@ mod tests {
         let mounted = crate::cgroup::hierarchy::mounted(Path::new("/")).unwrap();
         let found = mounted.into_iter().find(|one| one.unified()).map(|one| one.mount);
         let found = found.filter(|_| rustix::process::geteuid().is_root());
-        assert!(found.is_some() || std::env::var_os("CI").is_none(), "needs root and control groups of version 2");
+        assert!(
+            found.is_some() || std::env::var_os("CI").is_none(),
+            "needs root and control groups of version 2"
+        );
         found
     }
 
@@ -192,7 +198,11 @@ mod tests {
         let readable = |device: &str| {
             let procs = group.0.join("cgroup.procs");
             let script = format!("echo $$ >{} && : <{device}", procs.display());
-            std::process::Command::new("sh").args(["-c", &script]).stderr(std::process::Stdio::null()).status().unwrap()
+            std::process::Command::new("sh")
+                .args(["-c", &script])
+                .stderr(std::process::Stdio::null())
+                .status()
+                .unwrap()
         };
         attach(&group.0, &[rule(true, 5, READ | WRITE | MAKE), rule(true, 3, READ)]).unwrap();
         assert!(readable("/dev/zero").success() && !readable("/dev/random").success());

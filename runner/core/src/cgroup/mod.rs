@@ -29,6 +29,7 @@ use oci_spec::runtime::LinuxResources;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::hierarchy::controllers;
 use self::{
     folder::NotMade,
     hierarchy::{Hierarchy, mounted},
@@ -182,7 +183,11 @@ impl Cgroup {
     /// A group that systemd will make when the first process is there.
     fn planned(scope: Scope, root: &Path, resources: Option<&LinuxResources>) -> Result<Self, RuntimeError> {
         let relative = scope.manager_group()?.join(scope.folder()?);
-        let mut group = Self { waiting: Some(resources.cloned()), scope: Some(scope), ..Self::empty(CgroupDriver::Systemd) };
+        let mut group = Self {
+            waiting: Some(resources.cloned()),
+            scope: Some(scope),
+            ..Self::empty(CgroupDriver::Systemd)
+        };
         group.folders = mounted(root)?
             .into_iter()
             .map(|hierarchy| (hierarchy.options, hierarchy.mount.join(&relative)))
@@ -194,9 +199,12 @@ impl Cgroup {
     fn start(&self, scope: &Scope, pid: i32, resources: Option<&LinuxResources>) -> Result<(), RuntimeError> {
         scope.start(pid.unsigned_abs(), resources)?;
         let relative = scope.folder()?;
-        for (options, folder) in self.folders.iter().filter(|(options, _)| !options.is_empty() && options != "name=systemd") {
+        for (options, folder) in
+            self.folders.iter().filter(|(options, _)| !options.is_empty() && options != "name=systemd")
+        {
             let top = folder.ancestors().nth(relative.components().count()).unwrap_or(folder);
-            let hierarchy = Hierarchy { options: options.clone(), mount: top.to_owned(), own: top.to_owned() };
+            let hierarchy =
+                Hierarchy { options: options.clone(), mount: top.to_owned(), own: top.to_owned() };
             match folder::make(&hierarchy, folder) {
                 Ok(()) => {}
                 Err(NotMade::Failed(error)) => return Err(error),
@@ -333,7 +341,10 @@ impl Cgroup {
     /// [`RuntimeError::Step`].
     pub fn add(&self, pid: i32) -> Result<(), RuntimeError> {
         if let (Some(scope), Some(resources)) = (&self.scope, &self.waiting)
-            && !self.folders.iter().any(|(options, folder)| folder.is_dir() && ["", "name=systemd"].contains(&&**options))
+            && !self
+                .folders
+                .iter()
+                .any(|(options, folder)| folder.is_dir() && ["", "name=systemd"].contains(&&**options))
         {
             self.start(scope, pid, resources.as_ref())?;
         }
@@ -409,5 +420,7 @@ fn processes_below(folder: &Path) -> Result<Vec<i32>, RuntimeError> {
     Ok(processes)
 }
 
+#[cfg(test)]
+mod kernel_tests;
 #[cfg(test)]
 mod tests;

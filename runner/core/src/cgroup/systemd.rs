@@ -58,7 +58,8 @@ impl Scope {
             "" => "user.slice",
             slice => slice,
         };
-        let (prefix, name) = (if text.is_empty() { "berth" } else { prefix }, if name.is_empty() { id } else { name });
+        let (prefix, name) =
+            (if text.is_empty() { "berth" } else { prefix }, if name.is_empty() { id } else { name });
         let unit = if prefix.is_empty() { format!("{name}.scope") } else { format!("{prefix}-{name}.scope") };
         let scope = Self { unit: escaped(&unit), slice: slice.to_owned(), socket };
         scope.folder()?;
@@ -68,7 +69,8 @@ impl Scope {
     /// Its folder below the manager's group: a slice lies in the slices that its name begins with.
     pub(super) fn folder(&self) -> Result<PathBuf, RuntimeError> {
         let mut folder = PathBuf::new();
-        let bad = || wrong(format!("{:?} is no slice: write system.slice, machine.slice or a-b.slice", self.slice));
+        let bad =
+            || wrong(format!("{:?} is no slice: write system.slice, machine.slice or a-b.slice", self.slice));
         let name = self.slice.strip_suffix(".slice").ok_or_else(bad)?;
         if name != "-" {
             let mut whole = String::new();
@@ -223,7 +225,9 @@ fn property(properties: &mut Writer, name: &str, value: Value<'_>) -> io::Result
 /// systemd; these keep systemd from taking them back.
 fn limits(properties: &mut Writer, resources: Option<&LinuxResources>) -> io::Result<()> {
     let Some(resources) = resources else { return Ok(()) };
-    let bytes = |value: Option<i64>| value.filter(|value| *value != 0).map(|value| u64::try_from(value).unwrap_or(u64::MAX));
+    let bytes = |value: Option<i64>| {
+        value.filter(|value| *value != 0).map(|value| u64::try_from(value).unwrap_or(u64::MAX))
+    };
     if let Some(memory) = resources.memory() {
         let limit = bytes(memory.limit());
         let swap = match (bytes(memory.swap()), limit) {
@@ -231,7 +235,9 @@ fn limits(properties: &mut Writer, resources: Option<&LinuxResources>) -> io::Re
             (Some(both), Some(limit)) => Some(both.saturating_sub(limit)),
             _ => None,
         };
-        for (name, value) in [("MemoryMax", limit), ("MemorySwapMax", swap), ("MemoryLow", bytes(memory.reservation()))] {
+        for (name, value) in
+            [("MemoryMax", limit), ("MemorySwapMax", swap), ("MemoryLow", bytes(memory.reservation()))]
+        {
             if let Some(value) = value {
                 property(properties, name, Value::Number(value))?;
             }

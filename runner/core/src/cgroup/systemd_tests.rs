@@ -44,7 +44,8 @@ fn call(stream: &mut UnixStream) -> Call {
         let (code, kind) = (rest[at], rest[at + 2]);
         assert_eq!((rest[at + 1], rest[at + 3]), (1, 0), "a signature of one letter");
         at += 4;
-        let (length, from) = if kind == b'g' { (rest[at] as usize, at + 1) } else { (number(&rest, at), at + 4) };
+        let (length, from) =
+            if kind == b'g' { (rest[at] as usize, at + 1) } else { (number(&rest, at), at + 4) };
         found.push((code, String::from_utf8(rest[from..from + length].to_vec()).unwrap()));
         assert_eq!(rest[from + length], 0);
         at = from + length + 1;
@@ -66,19 +67,23 @@ fn message(kind: u8, answers: Option<u32>, member: Option<&str>, signature: &str
     if let Some(member) = member {
         field(3, b's', &text(member));
     }
-    field(8, b'g', &[&[signature.len() as u8], signature.as_bytes(), &[0]].concat());
+    field(8, b'g', &[&[u8::try_from(signature.len()).unwrap()], signature.as_bytes(), &[0]].concat());
     let mut bytes = vec![b'l', kind, 0, 1];
-    bytes.extend((body.len() as u32).to_le_bytes());
+    bytes.extend(length(body));
     bytes.extend(9u32.to_le_bytes());
-    bytes.extend((fields.len() as u32).to_le_bytes());
+    bytes.extend(length(&fields));
     bytes.extend(&fields);
     bytes.resize(bytes.len().div_ceil(8) * 8, 0);
     bytes.extend(body);
     bytes
 }
 
+fn length(bytes: &[u8]) -> [u8; 4] {
+    u32::try_from(bytes.len()).unwrap().to_le_bytes()
+}
+
 fn text(text: &str) -> Vec<u8> {
-    [&(text.len() as u32).to_le_bytes()[..], text.as_bytes(), &[0]].concat()
+    [&length(text.as_bytes())[..], text.as_bytes(), &[0]].concat()
 }
 
 fn aligned(parts: &[Vec<u8>]) -> Vec<u8> {
@@ -91,7 +96,9 @@ fn aligned(parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Lets one connection in and gives it to `talk`.
-fn manager<T: Send + 'static>(talk: impl FnOnce(UnixStream) -> T + Send + 'static) -> (tempfile::TempDir, Scope, JoinHandle<T>) {
+fn manager<T: Send + 'static>(
+    talk: impl FnOnce(UnixStream) -> T + Send + 'static,
+) -> (tempfile::TempDir, Scope, JoinHandle<T>) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("private");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -99,8 +106,12 @@ fn manager<T: Send + 'static>(talk: impl FnOnce(UnixStream) -> T + Send + 'stati
     let thread = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let said = line(&mut stream);
-        let hex: String =
-            rustix::process::geteuid().as_raw().to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = rustix::process::geteuid()
+            .as_raw()
+            .to_string()
+            .bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         assert_eq!(said, format!("\0AUTH EXTERNAL {hex}\r\n"));
         stream.write_all(b"OK 0123456789abcdef0123456789abcdef\r\n").unwrap();
         assert_eq!(line(&mut stream), "BEGIN\r\n");
@@ -114,7 +125,8 @@ const JOB: &str = "/org/freedesktop/systemd1/job/7";
 fn started(result: &'static str, early: bool) -> (Result<(), RuntimeError>, Call) {
     let (_folder, scope, thread) = manager(move |mut stream| {
         let call = call(&mut stream);
-        let other = aligned(&[3u32.to_le_bytes().to_vec(), text("/other"), text("other.service"), text("failed")]);
+        let other =
+            aligned(&[3u32.to_le_bytes().to_vec(), text("/other"), text("other.service"), text("failed")]);
         let ours = aligned(&[7u32.to_le_bytes().to_vec(), text(JOB), text("berth-x.scope"), text(result)]);
         let answer = message(2, Some(call.serial), None, "o", &text(JOB));
         let removed = message(4, None, Some("JobRemoved"), "uoss", &ours);
@@ -184,13 +196,16 @@ fn properties(body: &[u8]) -> Vec<(String, String)> {
 fn a_scope_is_asked_for_as_the_wire_has_it() {
     let (done, call) = started("done", false);
     done.unwrap();
-    assert_eq!(call.fields, [
-        (1, "/org/freedesktop/systemd1".to_owned()),
-        (2, "org.freedesktop.systemd1.Manager".to_owned()),
-        (3, "StartTransientUnit".to_owned()),
-        (6, "org.freedesktop.systemd1".to_owned()),
-        (8, "ssa(sv)a(sa(sv))".to_owned()),
-    ]);
+    assert_eq!(
+        call.fields,
+        [
+            (1, "/org/freedesktop/systemd1".to_owned()),
+            (2, "org.freedesktop.systemd1.Manager".to_owned()),
+            (3, "StartTransientUnit".to_owned()),
+            (6, "org.freedesktop.systemd1".to_owned()),
+            (8, "ssa(sv)a(sa(sv))".to_owned()),
+        ]
+    );
     let expected = [
         ("Description", "a container of berth-runner"),
         ("Slice", "a-b.slice"),
@@ -242,7 +257,8 @@ fn the_managers_group_is_asked_for() {
 
 #[test]
 fn a_machine_without_systemd_says_what_else_there_is() {
-    let scope = Scope { unit: "x.scope".into(), slice: "system.slice".into(), socket: "/nowhere/private".into() };
+    let scope =
+        Scope { unit: "x.scope".into(), slice: "system.slice".into(), socket: "/nowhere/private".into() };
     let error = scope.start(1, None).unwrap_err();
     assert!(matches!(&error, RuntimeError::Unsupported { why, .. } if why.contains("by folder")), "{error}");
 }
@@ -267,7 +283,9 @@ fn slices_lie_in_the_slices_of_their_names() {
     let folder = "machine.slice/machine-a.slice/machine-a-b.slice/libpod-c1.scope";
     assert_eq!(scope.folder().unwrap(), Path::new(folder));
     assert_eq!(of("-.slice::").unwrap().folder().unwrap(), Path::new("c\\x2b1.scope"));
-    for wrong in ["machine.slice", "/a/b", "a.service:x:y", "a--b.slice:x:y", "../x.slice:x:y", "-a.slice:x:y"] {
+    for wrong in
+        ["machine.slice", "/a/b", "a.service:x:y", "a--b.slice:x:y", "../x.slice:x:y", "-a.slice:x:y"]
+    {
         assert!(matches!(of(wrong), Err(RuntimeError::Spec { .. })), "{wrong}");
     }
 }

@@ -66,7 +66,12 @@ impl Machine {
     fn changed(&self) -> BTreeMap<String, String> {
         let folder = self.folder.path().join("sys/fs/cgroup/box/c");
         let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-        FILES.into_iter().map(|(name, was)| (name, read(name), was)).filter(|(_, is, was)| is != was).map(|(n, is, _)| (n.to_owned(), is)).collect()
+        FILES
+            .into_iter()
+            .map(|(name, was)| (name, read(name), was))
+            .filter(|(_, is, was)| is != was)
+            .map(|(n, is, _)| (n.to_owned(), is))
+            .collect()
     }
 }
 
@@ -74,7 +79,10 @@ const ALL: &str = "cpuset cpu io memory hugetlb pids rdma";
 
 /// An ordinary file keeps the end of what was longer in it before; the kernel's do not.
 fn begins(changed: &BTreeMap<String, String>, expected: &[(&str, &str)]) {
-    assert_eq!(changed.keys().map(String::as_str).collect::<Vec<_>>(), expected.iter().map(|(n, _)| *n).collect::<Vec<_>>());
+    assert_eq!(
+        changed.keys().map(String::as_str).collect::<Vec<_>>(),
+        expected.iter().map(|(n, _)| *n).collect::<Vec<_>>()
+    );
     for (name, value) in expected {
         assert!(changed[*name].starts_with(value), "{name}: {:?}, not {value:?}", changed[*name]);
     }
@@ -91,31 +99,37 @@ fn limits_of_version_2_are_written_in_its_words() {
                 "hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}]}"#,
         )
         .unwrap();
-    begins(&changed, &[
-        ("cpu.max", "50000 20000"),
-        ("cpu.max.burst", "1000"),
-        ("cpu.weight", "17"),
-        ("cpuset.cpus", "0-1"),
-        ("cpuset.mems", "0"),
-        ("hugetlb.2MB.max", "4194304"),
-        ("hugetlb.2MB.rsvd.max", "4194304"),
-        ("io.max", "8:0 rbps=1048576"),
-        ("io.weight", "default 10000"),
-        ("memory.low", "33554432"),
-        ("memory.max", "67108864"),
-        ("memory.swap.max", "33554432"),
-        ("pids.max", "512"),
-    ]);
+    begins(
+        &changed,
+        &[
+            ("cpu.max", "50000 20000"),
+            ("cpu.max.burst", "1000"),
+            ("cpu.weight", "17"),
+            ("cpuset.cpus", "0-1"),
+            ("cpuset.mems", "0"),
+            ("hugetlb.2MB.max", "4194304"),
+            ("hugetlb.2MB.rsvd.max", "4194304"),
+            ("io.max", "8:0 rbps=1048576"),
+            ("io.weight", "default 10000"),
+            ("memory.low", "33554432"),
+            ("memory.max", "67108864"),
+            ("memory.swap.max", "33554432"),
+            ("pids.max", "512"),
+        ],
+    );
 }
 
 #[test]
 fn no_limit_is_a_word_in_version_2() {
     let machine = Machine::new(ALL);
-    for (name, value) in [("memory.max", "5"), ("memory.swap.max", "5"), ("pids.max", "5"), ("cpu.max", "5 100000")] {
+    for (name, value) in
+        [("memory.max", "5"), ("memory.swap.max", "5"), ("pids.max", "5"), ("cpu.max", "5 100000")]
+    {
         machine.put(&format!("sys/fs/cgroup/box/c/{name}"), value);
     }
-    let changed =
-        machine.set(r#"{"memory": {"limit": -1, "swap": -1}, "pids": {"limit": -1}, "cpu": {"quota": -1}}"#).unwrap();
+    let changed = machine
+        .set(r#"{"memory": {"limit": -1, "swap": -1}, "pids": {"limit": -1}, "cpu": {"quota": -1}}"#)
+        .unwrap();
     // Each is what it was at first.
     assert!(changed.is_empty(), "{changed:?}");
 }
@@ -124,10 +138,10 @@ fn no_limit_is_a_word_in_version_2() {
 fn swap_is_counted_from_the_memory_limit_that_stands() {
     let machine = Machine::new(ALL);
     machine.put("sys/fs/cgroup/box/c/memory.max", "1000000");
-    begins(&machine.set(r#"{"memory": {"swap": 1500000}}"#).unwrap(), &[
-        ("memory.max", "1000000"),
-        ("memory.swap.max", "500000"),
-    ]);
+    begins(
+        &machine.set(r#"{"memory": {"swap": 1500000}}"#).unwrap(),
+        &[("memory.max", "1000000"), ("memory.swap.max", "500000")],
+    );
     let error = machine.set(r#"{"memory": {"swap": 500}}"#).unwrap_err().to_string();
     assert!(error.contains("500 is below the memory limit of 1000000"), "{error}");
     let error = Machine::new(ALL).set(r#"{"memory": {"swap": 500}}"#).unwrap_err().to_string();
@@ -155,7 +169,10 @@ fn what_version_2_has_not_is_refused_by_its_name() {
         (r#"{"blockIO": {"leafWeight": 100}}"#, "leafWeight"),
     ] {
         let error = Machine::new(ALL).set(resources).unwrap_err();
-        assert!(matches!(error, RuntimeError::Unsupported { .. }) && error.to_string().contains(part), "{error}");
+        assert!(
+            matches!(error, RuntimeError::Unsupported { .. }) && error.to_string().contains(part),
+            "{error}"
+        );
     }
     assert!(Machine::new(ALL).set(r#"{"memory": {"disableOOMKiller": false}}"#).unwrap().is_empty());
 }
@@ -164,7 +181,10 @@ fn what_version_2_has_not_is_refused_by_its_name() {
 fn a_missing_controller_is_named_with_the_way_out() {
     let machine = Machine::new("cpu");
     let error = machine.set(r#"{"memory": {"limit": 67108864}}"#).unwrap_err().to_string();
-    assert!(error.contains("linux.resources.memory.limit") && error.contains("no memory controller"), "{error}");
+    assert!(
+        error.contains("linux.resources.memory.limit") && error.contains("no memory controller"),
+        "{error}"
+    );
     assert!(machine.set(r#"{"memory": {"limit": -1}, "pids": {"limit": 0}}"#).unwrap().is_empty());
     // The controller is above, and a process is there.
     machine.put("sys/fs/cgroup/box/cgroup.controllers", "cpu pids");
@@ -172,17 +192,20 @@ fn a_missing_controller_is_named_with_the_way_out() {
     let error = machine.set(r#"{"pids": {"limit": 5}}"#).unwrap_err().to_string();
     assert!(error.contains("processes are in") && error.contains("pids"), "{error}");
     let none = Cgroup { refused: Some("/x: no".into()), ..Cgroup::empty(CgroupDriver::Folder) };
-    let error = none.update(&serde_json::from_str(r#"{"pids": {"limit": 5}}"#).unwrap()).unwrap_err().to_string();
+    let error =
+        none.update(&serde_json::from_str(r#"{"pids": {"limit": 5}}"#).unwrap()).unwrap_err().to_string();
     assert!(error.contains("/x: no") && error.contains("Delegate=yes"), "{error}");
 }
 
 #[test]
 fn files_of_the_callers_choice_are_written_line_by_line() {
     let machine = Machine::new(ALL);
-    begins(&machine.set(r#"{"unified": {"memory.high": "5000000", "io.max": "8:0 rbps=1\n8:16 wbps=2"}}"#).unwrap(), &[
-        ("io.max", "8:16 wbps=2"),
-        ("memory.high", "5000000"),
-    ]);
+    begins(
+        &machine
+            .set(r#"{"unified": {"memory.high": "5000000", "io.max": "8:0 rbps=1\n8:16 wbps=2"}}"#)
+            .unwrap(),
+        &[("io.max", "8:16 wbps=2"), ("memory.high", "5000000")],
+    );
 }
 
 #[test]
@@ -214,20 +237,23 @@ fn the_sums_of_version_2_are_read() {
     ] {
         machine.put(&format!("sys/fs/cgroup/box/c/{name}"), content);
     }
-    assert_eq!(machine.group().stats().unwrap(), Stats {
-        cpu_usec: 30,
-        cpu_user_usec: 20,
-        cpu_system_usec: 10,
-        cpu_throttled_periods: 4,
-        memory_bytes: 4000,
-        memory_limit_bytes: Some(9000),
-        memory_peak_bytes: Some(8000),
-        oom_kills: 2,
-        pids: 7,
-        pids_limit: None,
-        read_bytes: 4,
-        write_bytes: 8,
-    });
+    assert_eq!(
+        machine.group().stats().unwrap(),
+        Stats {
+            cpu_usec: 30,
+            cpu_user_usec: 20,
+            cpu_system_usec: 10,
+            cpu_throttled_periods: 4,
+            memory_bytes: 4000,
+            memory_limit_bytes: Some(9000),
+            memory_peak_bytes: Some(8000),
+            oom_kills: 2,
+            pids: 7,
+            pids_limit: None,
+            read_bytes: 4,
+            write_bytes: 8,
+        }
+    );
 }
 
 #[test]
@@ -237,4 +263,25 @@ fn a_group_of_the_unified_tree_alone_can_be_cloned_into() {
     let mut both = machine.group();
     both.folders.push(("memory".into(), PathBuf::from("/nowhere")));
     assert!(both.unified().unwrap().is_none());
+}
+
+#[test]
+fn a_users_group_goes_beside_the_callers_own_where_that_cannot_give_controllers() {
+    let machine = Machine::new(ALL);
+    machine.put("proc/self/cgroup", "0::/u/session\n");
+    machine.put("sys/fs/cgroup/u/session/cgroup.procs", "1\n");
+    // What the kernel would give to a group below one that has it.
+    machine.put("sys/fs/cgroup/u/box/cgroup.controllers", "pids");
+    let hierarchy = mounted(machine.folder.path()).unwrap().remove(0);
+    let place = || Place { relative: "box".into(), from_top: false };
+    let enter = |resources: &str| {
+        let mut group = Cgroup::empty(CgroupDriver::Folder);
+        group.enter(&hierarchy, &place(), Some(&serde_json::from_str(resources).unwrap())).unwrap();
+        group.folders.remove(0).1
+    };
+    let top = machine.folder.path().join("sys/fs/cgroup/u");
+    assert_eq!(enter(r#"{"pids": {"limit": 5}}"#), top.join("box"));
+    assert!(!top.join("session/box").exists());
+    // Nothing is asked of controllers: right below.
+    assert_eq!(enter("{}"), top.join("session/box"));
 }

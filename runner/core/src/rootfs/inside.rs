@@ -116,6 +116,7 @@ impl Inside {
     pub(super) fn folder(&self, field: &str, path: &Path) -> Result<OwnedFd, RuntimeError> {
         let file = resolve::made(self.root(), path, Kind::Directory, Links::Followed)
             .map_err(|errno| unusable(field, path, Kind::Directory, Links::Followed, errno))?;
+        self.inside(field, file.as_fd(), path)?;
         if resolve::is_procfs(file.as_fd()).during(|| format!("{field}: reading its filesystem"))? {
             return Err(RuntimeError::Spec {
                 field: field.to_owned(),
@@ -125,18 +126,20 @@ impl Inside {
         Ok(file)
     }
 
-    fn known(&self, field: &str, file: OwnedFd, destination: &Path) -> Result<Place, RuntimeError> {
+    /// Where a descriptor is, below the root. The kernel kept it inside; this proves it once more, by another way.
+    fn inside(&self, field: &str, file: BorrowedFd<'_>, destination: &Path) -> Result<PathBuf, RuntimeError> {
         let path = self
             .descriptors
-            .path_of(file.as_fd())
+            .path_of(file)
             .during(|| format!("{field}: finding where {} is", destination.display()))?;
-        // The kernel kept it inside; this proves it once more, by another way.
-        let Some(inside) = below(&self.path, &path) else {
-            return Err(RuntimeError::Spec {
-                field: field.to_owned(),
-                rule: format!("{} leads out of the root", destination.display()),
-            });
-        };
+        below(&self.path, &path).ok_or_else(|| RuntimeError::Spec {
+            field: field.to_owned(),
+            rule: format!("{} leads out of the root", destination.display()),
+        })
+    }
+
+    fn known(&self, field: &str, file: OwnedFd, destination: &Path) -> Result<Place, RuntimeError> {
+        let inside = self.inside(field, file.as_fd(), destination)?;
         if inside == Path::new("/") {
             return Err(RuntimeError::Spec {
                 field: field.to_owned(),

@@ -121,6 +121,7 @@ mod covers;
 mod devices;
 mod hostile;
 mod kinds;
+mod older_kernels;
 mod user_namespaces;
 
 /// The fields of /proc/self/mountinfo for a mount point: options, optional fields, type.

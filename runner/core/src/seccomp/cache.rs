@@ -141,11 +141,15 @@ mod tests {
     use super::*;
 
     fn program() -> Vec<sock_filter> {
-        vec![sock_filter { code: 0x20, jt: 0, jf: 0, k: 4 }, sock_filter { code: 6, jt: 1, jf: 2, k: 0x7fff_0000 }]
+        vec![
+            sock_filter { code: 0x20, jt: 0, jf: 0, k: 4 },
+            sock_filter { code: 6, jt: 1, jf: 2, k: 0x7fff_0000 },
+        ]
     }
 
     fn same(one: &[sock_filter], other: &[sock_filter]) -> bool {
-        let cells = |program: &[sock_filter]| program.iter().map(|s| (s.code, s.jt, s.jf, s.k)).collect::<Vec<_>>();
+        let cells =
+            |program: &[sock_filter]| program.iter().map(|s| (s.code, s.jt, s.jf, s.k)).collect::<Vec<_>>();
         cells(one) == cells(other)
     }
 

@@ -77,6 +77,6 @@ const fn narrow(flag: libc::c_ulong) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod kernel_tests;
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,33 @@ pub(crate) fn execve(program: &CString, args: &[CString], env: &[CString]) -> io
 /// Gives all signals their default effect and blocks none: Rust's start ignores SIGPIPE, and what is ignored or blocked
 /// stays so over exec.
 pub(crate) fn reset_signals() -> io::Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is no handler; the two that cannot be changed, and those that the C library keeps for itself,
-        // are refused with EINVAL, which changes nothing.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    /// The kernel's `struct sigaction`: the C library's call refuses the two signals that it keeps for itself, and what
+    /// the caller was started with may ignore those too.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Action {
+        handler: usize,
+        flags: libc::c_ulong,
+        restorer: usize,
+        mask: u64,
+    }
+    const LAST: libc::c_int = 64;
+    let default = Action::default();
+    for signal in (1..=LAST).filter(|signal| !matches!(*signal, libc::SIGKILL | libc::SIGSTOP)) {
+        // SAFETY: zero is the default effect and no handler; the structure has the kernel's layout and the mask's size is
+        // its size; nothing is written back.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                ptr::from_ref(&default),
+                ptr::null_mut::<Action>(),
+                size_of::<u64>(),
+            )
+        };
+        if done < 0 {
+            return Err(io::Error::last_os_error());
+        }
     }
     // SAFETY: the set is made by sigemptyset before it is read.
     let done = unsafe {

@@ -22,7 +22,18 @@ pub(crate) fn inspected(store: &Store, image: &Image) -> Result<Value> {
     let text = |key: &str| all[key].as_str().unwrap_or_default().to_owned();
     let comment = all["history"].as_array().and_then(|steps| steps.last()?["comment"].as_str());
     // As Go leaves out what is empty.
-    let present = ["User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "OnBuild"];
+    let present = [
+        "User",
+        "ExposedPorts",
+        "Env",
+        "Entrypoint",
+        "Cmd",
+        "Volumes",
+        "WorkingDir",
+        "Labels",
+        "StopSignal",
+        "OnBuild",
+    ];
     let kept = present.iter().map(|key| (*key, inner(key))).filter(|(_, value)| !is_empty(value));
     let config: serde_json::Map<String, Json> = kept.map(|(key, value)| (key.to_owned(), value)).collect();
     let mut told = json!({
@@ -50,7 +61,9 @@ pub(crate) fn inspected(store: &Store, image: &Image) -> Result<Value> {
         "NamesHistory": image.names,
         "Pulled": image.pulled.to_string(),
     });
-    if told["Comment"] == "" && let Some(comment) = comment {
+    if told["Comment"] == ""
+        && let Some(comment) = comment
+    {
         told["Comment"] = comment.into();
     }
     if !is_empty(&all["variant"]) {

@@ -1,6 +1,6 @@
 //! Lists of images.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use berth_oci::Reference;
 use jiff::Timestamp;
@@ -19,8 +19,19 @@ use crate::{
 
 /// Keys of `--filter`.
 pub(crate) const FILTERS: &[&str] = &[
-    "after", "before", "containers", "dangling", "digest", "id", "intermediate", "label", "label!", "readonly",
-    "reference", "since", "until",
+    "after",
+    "before",
+    "containers",
+    "dangling",
+    "digest",
+    "id",
+    "intermediate",
+    "label",
+    "label!",
+    "readonly",
+    "reference",
+    "since",
+    "until",
 ];
 
 /// What a list goes by.
@@ -68,7 +79,11 @@ impl Listed<'_> {
     /// # Errors
     /// Where the store cannot be read.
     pub(crate) fn images(&self) -> Result<Vec<Row>> {
-        Ok(self.chosen()?.iter().map(|told| self.row(told, told.image.names.first().map(String::as_str))).collect())
+        Ok(self
+            .chosen()?
+            .iter()
+            .map(|told| self.row(told, told.image.names.first().map(String::as_str)))
+            .collect())
     }
 
     /// One row per name; images without one have a row, too.
@@ -99,7 +114,13 @@ impl Listed<'_> {
     fn chosen(&self) -> Result<Vec<Told>> {
         let (containers, _damaged) = self.context.records.all()?;
         let mut all = Vec::new();
-        for image in self.context.store.images()? {
+        let images = self.context.store.images()?;
+        let named: BTreeSet<_> = images.iter().filter(|i| !i.names.is_empty()).map(|i| i.id.clone()).collect();
+        for image in images {
+            // An older manifest of an image that has its name by another one now.
+            if image.names.is_empty() && named.contains(&image.id) {
+                continue;
+            }
             let config = config(&self.context.store, &image)?;
             let uses = |one: &&crate::record::Desired| one.image.as_ref().is_some_and(|of| of.id == image.id);
             let containers = containers.iter().filter(uses).count();
@@ -144,10 +165,13 @@ impl Listed<'_> {
             return Ok(Some(at));
         }
         let past = crate::record::parse::milliseconds(text).ok();
-        let past = past.and_then(|ms| jiff::SignedDuration::try_from(std::time::Duration::from_millis(ms)).ok());
+        let past =
+            past.and_then(|ms| jiff::SignedDuration::try_from(std::time::Duration::from_millis(ms)).ok());
         let at = past.and_then(|past| self.now.checked_sub(past).ok());
         let rule = || {
-            RunnerError::Usage(format!("--filter until={text}: write a time like 2026-01-31T00:00:00Z, or an age like 24h"))
+            RunnerError::Usage(format!(
+                "--filter until={text}: write a time like 2026-01-31T00:00:00Z, or an age like 24h"
+            ))
         };
         at.map(Some).ok_or_else(rule)
     }
@@ -155,7 +179,9 @@ impl Listed<'_> {
     fn matches(&self, told: &Told) -> Result<bool> {
         let image = &told.image;
         let labels = &told.config["config"]["Labels"];
-        let is = |key: &str, truth: bool| Ok::<_, RunnerError>(self.filters.truth(key)?.is_none_or(|asked| asked == truth));
+        let is = |key: &str, truth: bool| {
+            Ok::<_, RunnerError>(self.filters.truth(key)?.is_none_or(|asked| asked == truth))
+        };
         let begins = |digest: &berth_oci::Digest, text: &str| {
             digest.hex().starts_with(text.strip_prefix("sha256:").unwrap_or(text))
         };
@@ -175,7 +201,8 @@ impl Listed<'_> {
 
     /// Whether a name of an image that was chosen is one of those that were asked for.
     fn names_it(&self, name: &str, image: &Image) -> bool {
-        let asked = self.reference.into_iter().chain(self.filters.values("reference").iter().map(String::as_str));
+        let asked =
+            self.reference.into_iter().chain(self.filters.values("reference").iter().map(String::as_str));
         let asked: Vec<_> = asked.collect();
         asked.is_empty()
             || asked.iter().any(|pattern| fits(pattern, name))

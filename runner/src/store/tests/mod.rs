@@ -28,12 +28,6 @@ impl Shed {
         Self { folder, store }
     }
 
-    pub(super) fn with(form: Form) -> Self {
-        let shed = Self::new();
-        shed.store.form.set((form, OverlayNames::Trusted)).unwrap();
-        shed
-    }
-
     /// Adds a layer in pieces of `piece` bytes.
     pub(super) fn add(&self, tar: &[u8], piece: usize) -> Result<Digest> {
         let diff_id = digest(tar);

@@ -8,7 +8,7 @@ fn layer(shed: &Shed, seed: u64) -> Digest {
 
 #[test]
 fn an_image_is_found_by_its_names_its_id_and_its_digest() {
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let one = layer(&shed, 1);
     let image = shed.image(&[one.clone()], &["docker.io/library/app:latest", "localhost/tool:2"]);
     assert_eq!(image.size, 140_000);
@@ -38,7 +38,7 @@ fn an_image_is_found_by_its_names_its_id_and_its_digest() {
 
 #[test]
 fn a_name_moves_to_the_image_that_gets_it() {
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let first = shed.image(&[layer(&shed, 1)], &["localhost/app:1"]);
     let second = shed.image(&[layer(&shed, 2)], &["localhost/app:1"]);
     assert_eq!(shed.store.find("app:1").unwrap().unwrap().manifest, second.manifest);
@@ -57,7 +57,7 @@ fn a_name_moves_to_the_image_that_gets_it() {
 
 #[test]
 fn an_image_without_all_its_parts_is_none() {
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let missing = digest(b"missing");
     let error =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shed.image(&[missing], &["localhost/a:1"])));
@@ -68,7 +68,7 @@ fn an_image_without_all_its_parts_is_none() {
 
 #[test]
 fn what_only_a_removed_image_used_goes_with_it() {
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let (base, one, two) = (layer(&shed, 1), layer(&shed, 2), layer(&shed, 3));
     let first = shed.image(&[base.clone(), one], &["localhost/a:1"]);
     let second = shed.image(&[base.clone(), two.clone()], &["localhost/a:2"]);
@@ -101,7 +101,7 @@ fn what_only_a_removed_image_used_goes_with_it() {
 
 #[test]
 fn nothing_is_swept_while_somebody_adds() {
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let one = layer(&shed, 1);
     let hold = shed.store.hold().unwrap();
     std::thread::scope(|scope| {
@@ -121,7 +121,7 @@ fn nothing_is_swept_while_somebody_adds() {
 
 #[test]
 fn f20_damage_is_found_and_repaired() {
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let (one, two) = (layer(&shed, 1), layer(&shed, 2));
     shed.image(&[one.clone()], &["localhost/a:1"]);
     shed.image(&[two.clone()], &["localhost/a:2"]);

@@ -57,3 +57,13 @@ fn a_device_that_cannot_be_is_refused_with_its_field() {
         }
     });
 }
+
+#[test]
+fn the_multiplexer_of_an_image_gives_way_to_that_of_the_containers_own_terminals() {
+    alone(|| {
+        let bundle = Bundle::new();
+        fs::create_dir(bundle.rootfs().join("dev")).unwrap();
+        fs::write(bundle.rootfs().join("dev/ptmx"), "").unwrap();
+        assert_eq!(bundle.run(|| format!("{:?}", fs::read_link("/dev/ptmx"))).unwrap(), "Ok(\"pts/ptmx\")");
+    });
+}
