@@ -1,5 +1,7 @@
 //! The runner as its users meet it: the program, run as root and as an ordinary user.
 
+#[path = "it/bundle.rs"]
+mod bundle;
 #[path = "it/oci.rs"]
 mod oci;
 #[path = "it/image/mod.rs"]
