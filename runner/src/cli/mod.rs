@@ -11,9 +11,9 @@ mod commit;
 mod cp;
 mod diff;
 mod doctor;
+mod export;
 mod events;
 mod exec;
-mod export;
 mod globals;
 mod healthcheck;
 mod history;
@@ -80,19 +80,6 @@ enum Command {
     Boot(boot::Arguments),
     /// Read the whole store again and say what is damaged, or left over
     Check(check::Arguments),
-    /// Do something to containers
-    Container(container::Arguments),
-    /// Make a container that is started later
-    #[command(disable_help_flag = true)]
-    Create(Box<create::Arguments>),
-    /// Say what this kernel offers to containers, and what is missing
-    Doctor(doctor::Arguments),
-    /// Show what happened
-    Events(events::Arguments),
-    /// Run a program in a running container
-    Exec(exec::Arguments),
-    /// Check the health of a container
-    Healthcheck(healthcheck::Arguments),
     /// Make an image of what a container changed
     Commit(commit::Arguments),
     /// Copy files into a container and out of it
@@ -103,6 +90,17 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Write a container's files as a tar
     Export(export::Arguments),
+    /// Do something to containers
+    Container(container::Arguments),
+    /// Make a container that is started later
+    #[command(disable_help_flag = true)]
+    Create(Box<create::Arguments>),
+    /// Show what happened
+    Events(events::Arguments),
+    /// Run a program in a running container
+    Exec(exec::Arguments),
+    /// Check the health of a container
+    Healthcheck(healthcheck::Arguments),
     /// Show the steps by which an image was made
     History(history::Arguments),
     /// Do something to images
@@ -215,6 +213,11 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         Command::Attach(arguments) => attach::run(globals, &arguments).map_err(container),
         Command::Boot(arguments) => boot::run(globals, &arguments).map_err(own),
         Command::Check(arguments) => check::run(globals, &arguments).map_err(own),
+        Command::Commit(arguments) => commit::run(globals, &arguments).map_err(own),
+        Command::Cp(arguments) => cp::run(globals, &arguments).map_err(own),
+        Command::Diff(arguments) => diff::run(globals, &arguments).map_err(own),
+        Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
+        Command::Export(arguments) => export::run(globals, &arguments).map_err(own),
         Command::Container(arguments) => {
             let runs = arguments.runs_a_program();
             container::run(globals, &arguments).map_err(if runs { container } else { own })
@@ -224,11 +227,6 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         Command::Events(arguments) => events::run(globals, &arguments).map_err(own),
         Command::Exec(arguments) => exec::run(globals, &arguments).map_err(container),
         Command::Healthcheck(arguments) => healthcheck::run(globals, &arguments).map_err(container),
-        Command::Commit(arguments) => commit::run(globals, &arguments).map_err(own),
-        Command::Cp(arguments) => cp::run(globals, &arguments).map_err(own),
-        Command::Diff(arguments) => diff::run(globals, &arguments).map_err(own),
-        Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
-        Command::Export(arguments) => export::run(globals, &arguments).map_err(own),
         Command::History(arguments) => history::run(globals, &arguments).map_err(own),
         Command::Image(arguments) => image::run(globals, &arguments).map_err(own),
         Command::Images(arguments) => images::run(globals, &arguments).map_err(own),
