@@ -7,7 +7,7 @@ use std::{
 
 use berth_runtime::ContainerId;
 
-use crate::error::{Result, RunnerError};
+use crate::error::{Result, RunnerError, While};
 
 /// The folders of one user, as `--root` and `--runroot` may have changed them.
 #[derive(Clone, Debug)]
@@ -43,7 +43,9 @@ impl Folders {
                 |run| run.join("berth-runner"),
             ),
         };
-        Ok(Self { store, run })
+        // Other processes of ours get them, which stand in other folders.
+        let whole = |path: PathBuf| std::path::absolute(&path).doing("finding", &path);
+        Ok(Self { store: whole(store)?, run: whole(run)? })
     }
 
     /// Images: their names, and manifests and configurations by digest.

@@ -1,7 +1,10 @@
 //! The runner as its users meet it: the program, run as root and as an ordinary user.
+#![expect(clippy::unwrap_used, reason = "whatever a test needs and does not get fails it there")]
 
 #[path = "it/bundle.rs"]
 mod bundle;
+#[path = "it/net/mod.rs"]
+mod net;
 #[path = "it/oci.rs"]
 mod oci;
 #[path = "it/image/mod.rs"]

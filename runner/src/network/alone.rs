@@ -32,7 +32,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn run(arguments: &[OsString]) -> Result<()> {
     let usage = || RunnerError::Usage(format!("{ARGUMENT} STORE RUN RECORD PID is for the program itself"));
     let [store, run, record, pid] = arguments else { return Err(usage()) };
-    let folders = Folders { store: store.into(), run: run.into() };
+    let folders = Folders::of(0, Some(store.into()), Some(run.into()))?;
     let record = Path::new(record);
     let desired: Desired = files::read_json(record)?.ok_or_else(usage)?;
     let pid: i32 = pid.to_str().and_then(|pid| pid.parse().ok()).ok_or_else(usage)?;

@@ -112,14 +112,8 @@ pub(super) fn attach(folders: &Folders, desired: &Desired, pid: i32) -> Result<(
     let mut socket = route()?;
     for (held, network) in lease.links.iter().zip(&networks) {
         let bridge = wire::bridge(&mut socket, network)?;
-        wire::connect(
-            &mut socket,
-            bridge,
-            network,
-            held,
-            container.as_fd(),
-            defaults(&lease, &networks, held),
-        )?;
+        let (defaults, published) = (defaults(&lease, &networks, held), !lease.ports.is_empty());
+        wire::connect(&mut socket, bridge, network, held, container.as_fd(), defaults, published)?;
     }
     settle(folders, &leases, &mut socket)
 }
@@ -231,7 +225,9 @@ pub(crate) fn connect(folders: &Folders, name: &str, wants: Attach) -> Result<()
         let bridge = wire::bridge(&mut socket, &network)?;
         let container = wire::namespace(init.pid)?;
         let defaults = defaults(&lease, &networks, &held);
-        let wired = wire::connect(&mut socket, bridge, &network, &held, container.as_fd(), defaults);
+        let published = !lease.ports.is_empty();
+        let wired =
+            wire::connect(&mut socket, bridge, &network, &held, container.as_fd(), defaults, published);
         if let Err(error) = wired {
             lease.links.pop();
             leases.put(lease)?;
@@ -408,8 +404,16 @@ pub(crate) fn reload(folders: &Folders) -> Result<()> {
             match socket.index(&held.here).doing("looking for interface", &held.here)? {
                 Some(index) => socket.hang(index, bridge).doing("connecting interface", &held.here)?,
                 None => {
-                    let defaults = defaults(lease, &networks, held);
-                    wire::connect(&mut socket, bridge, network, held, container.as_fd(), defaults)?;
+                    let (defaults, published) = (defaults(lease, &networks, held), !lease.ports.is_empty());
+                    wire::connect(
+                        &mut socket,
+                        bridge,
+                        network,
+                        held,
+                        container.as_fd(),
+                        defaults,
+                        published,
+                    )?;
                 }
             }
         }

@@ -90,12 +90,24 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<Lease>> {
     Ok(all)
 }
 
+/// Removes what was being written when its writer was killed; nobody writes without the lock.
+fn sweep(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).doing("reading", folder)? {
+        let entry = entry.doing("reading", folder)?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".new-") {
+            fs::remove_file(entry.path()).doing("removing", entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 impl Leases {
     /// Waits for the lock, reads all leases and gives back those of containers that are gone.
     pub(crate) fn open(folders: &Folders) -> Result<Self> {
         let lock = files::lock(&folders.run.join("network"))?;
         let folder = folder(folders);
         files::private_folder(&folder)?;
+        sweep(&folder)?;
         let mut leases = Self { all: read(&folder)?, folder, _lock: lock };
         let gone: Vec<_> =
             leases.all.iter().filter(|lease| !lease.alive()).map(|lease| lease.id.clone()).collect();

@@ -16,6 +16,7 @@ use super::{
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
+const SET_LINK: u16 = 19;
 const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
@@ -37,6 +38,8 @@ pub(crate) struct Found {
     pub(crate) name: String,
     /// It is the loopback.
     pub(crate) loopback: bool,
+    /// It is switched on.
+    pub(crate) up: bool,
     /// The number of the bridge that it hangs on.
     pub(crate) bridge: Option<u32>,
 }
@@ -103,9 +106,9 @@ impl Socket {
         Ok(self.links()?.into_iter().find(|link| link.name == name).map(|link| link.index))
     }
 
-    /// Makes a bridge that is up and answers with its number; one of that name is taken as it is.
+    /// Makes a bridge, not switched on yet, and answers with its number; one of that name is taken as it is.
     pub(crate) fn bridge(&mut self, name: &str, mac: [u8; 6], mtu: Option<u32>) -> io::Result<u32> {
-        let mut message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_header(0, UP, UP));
+        let mut message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_header(0, 0, 0));
         message.text(3, name).put(1, &mac);
         if let Some(mtu) = mtu {
             message.number(4, mtu);
@@ -117,9 +120,7 @@ impl Socket {
             Err(error) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => {}
             answer => answer?,
         }
-        let index = self.index(name)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        self.up(index)?;
-        Ok(index)
+        self.index(name)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
     /// Makes a pair with one end in the namespace of `container`.
@@ -155,6 +156,19 @@ impl Socket {
     pub(crate) fn hang(&mut self, index: u32, bridge: u32) -> io::Result<()> {
         let mut message = Message::new(NEW_LINK, 0, &link_header(index, UP, UP));
         message.number(10, bridge);
+        self.ask(message)
+    }
+
+    /// Lets a bridge send packets back by the end that they came from: where the machine's filters see bridged packets,
+    /// a container that speaks to its own published port needs it.
+    pub(crate) fn hairpin(&mut self, index: u32) -> io::Result<()> {
+        const AF_BRIDGE: u8 = 7;
+        let mut header = link_header(index, 0, 0);
+        header[0] = AF_BRIDGE;
+        let mut message = Message::new(SET_LINK, 0, &header);
+        message.nest(12, |port| {
+            port.put(4, &[1]);
+        });
         self.ask(message)
     }
 
@@ -242,6 +256,7 @@ fn found(body: &[u8]) -> Found {
         index: u32_at(body, 4),
         name: String::new(),
         loopback: u32_at(body, 8) & LOOPBACK != 0,
+        up: u32_at(body, 8) & UP != 0,
         bridge: None,
     };
     for (kind, value) in attributes(body.get(16..).unwrap_or_default()) {

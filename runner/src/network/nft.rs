@@ -140,12 +140,12 @@ impl Rule {
     }
 
     /// Packets to an address of this machine, of the version of `like`.
-    pub(crate) fn to_this_machine(self, like: IpAddr) -> Self {
+    pub(crate) fn for_this_machine(self, like: IpAddr) -> Self {
         self.version(like).address_type(2)
     }
 
     /// Packets from an address of this machine.
-    pub(crate) fn from_this_machine(self) -> Self {
+    pub(crate) fn of_this_machine(self) -> Self {
         self.address_type(1)
     }
 

@@ -5,14 +5,15 @@
 
 use std::{
     fs,
+    io::{Write, stderr},
     net::IpAddr,
+    os::fd::AsFd,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use berth_runtime::ContainerId;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use serde::{Deserialize, Serialize};
 
 use super::{Attachment, etc, port, process::Process, wire};
 use crate::{
@@ -20,13 +21,6 @@ use crate::{
     folders::Folders,
     record::{Desired, Port, Protocol, files},
 };
-
-/// Which pasta carries whose packets.
-#[derive(Debug, Serialize, Deserialize)]
-struct Carrier {
-    pasta: Process,
-    container: Process,
-}
 
 fn folder(folders: &Folders) -> PathBuf {
     folders.run.join("network").join("pasta")
@@ -37,17 +31,25 @@ fn program() -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join("pasta")).find(|program| program.is_file())
 }
 
-/// Whether pasta is installed.
-pub(crate) fn available() -> bool {
-    program().is_some()
+const TUN: &str = "/dev/net/tun";
+
+/// What keeps pasta from carrying packets here, if something does.
+fn missing() -> Option<String> {
+    if program().is_none() {
+        return Some("pasta is not installed: install it (package `passt`)".into());
+    }
+    let tun = fs::File::options().read(true).write(true).open(TUN);
+    tun.err().map(|error| format!("pasta cannot open {TUN} ({error}): root makes it usable with `chmod 666 {TUN}`"))
 }
 
 /// See [`super::prepare`].
 pub(super) fn prepare(folders: &Folders, desired: &Desired) -> Result<Attachment> {
-    if !available() && !desired.network.ports.is_empty() {
-        return Err(RunnerError::Unsupported(
-            "--publish needs pasta, which is not installed: install it (package `passt`), or use --network host".into(),
-        ));
+    if let Some(missing) = missing() {
+        if !desired.network.ports.is_empty() {
+            return Err(RunnerError::Unsupported(format!("--publish: {missing}, or use --network host")));
+        }
+        let said = writeln!(stderr(), "berth-runner: {} has no network but its loopback: {missing}", desired.name);
+        said.doing("writing", "standard error")?;
     }
     // Found out before the container starts; pasta takes the ports itself, so they are free again afterwards.
     let (ports, held) = port::hold(&desired.network.ports, &[])?;
@@ -77,19 +79,22 @@ pub(super) fn attach(
     pid: i32,
 ) -> Result<()> {
     sweep(folders)?;
-    let Some(program) = program() else {
+    let namespace = wire::namespace(pid)?;
+    let Some(program) = program().filter(|_| missing().is_none()) else {
         // Loopback alone, as --network none; `prepare` refused where ports were wanted.
-        return wire::loopback(std::os::fd::AsFd::as_fd(&wire::namespace(pid)?));
+        return wire::loopback(namespace.as_fd());
     };
     if attachment.ports.iter().any(|port| port.protocol == Protocol::Sctp) {
         return Err(RunnerError::Unsupported("--publish: pasta carries tcp and udp, not sctp".into()));
     }
     let gone = || RunnerError::Conflict(format!("container {} has ended", desired.name));
     let container = Process::of(pid).ok_or_else(gone)?;
-    let folder = folder(folders);
-    files::private_folder(&folder)?;
-    let pid_file = folder.join(format!("{}.pid", desired.id));
+    files::private_folder(&folder(folders))?;
+    let note = note(folders, &desired.id);
+    let pid_file = note.with_extension("pid");
     remove(&pid_file)?;
+    // Noted first: what a crash leaves behind is found by it.
+    files::replace_json(&note, &container, false)?;
     let mut command = Command::new(&program);
     command.args(["--quiet", "--config-net", "--no-map-gw", "-T", "none", "-U", "none"]);
     for (flag, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
@@ -98,22 +103,21 @@ pub(super) fn attach(
         }
     }
     command.arg("--pid").arg(&pid_file).args(arguments);
-    command.arg("--netns-only").arg("--netns").arg(format!("/proc/{pid}/ns/net"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // As an open file: pasta gives up the rights by which it could open that of another process.
+    command.args(["--netns-only", "--netns", "/proc/self/fd/0"]).stdin(Stdio::from(namespace));
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
     // It goes into the background when the network is there.
     let output = command.output().doing("starting", &program)?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
+        // Where there is no log of the machine it says so, in the midst of what matters.
+        let said: Vec<_> = said.lines().filter(|line| !line.ends_with("to syslog")).collect();
         return Err(RunnerError::Unsupported(format!(
-            "pasta did not connect the container: {}",
-            said.trim()
+            "pasta did not connect the container ({}): --network none and host do without it",
+            said.join("; ")
         )));
     }
-    let text = fs::read_to_string(&pid_file).doing("reading", &pid_file)?;
-    let pasta = text.trim().parse().ok().and_then(Process::of).ok_or_else(|| {
-        RunnerError::Unsupported("pasta ended at once after it connected the container".into())
-    })?;
-    files::replace_json(&note(folders, &desired.id), &Carrier { pasta, container }, false)
+    Ok(())
 }
 
 fn note(folders: &Folders, id: &ContainerId) -> PathBuf {
@@ -134,24 +138,28 @@ pub(super) fn detach(folders: &Folders, id: &ContainerId) -> Result<()> {
 }
 
 fn end(note: &Path) -> Result<()> {
-    if let Some(carrier) = files::read_json::<Carrier>(note)?
-        && let Some(pid) = Pid::from_raw(carrier.pasta.pid)
+    let pid_file = note.with_extension("pid");
+    let text = fs::read_to_string(&pid_file).unwrap_or_default();
+    if let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw)
         && let Ok(handle) = pidfd_open(pid, PidfdFlags::empty())
-        // Asked with the handle open: it is this process that the signal goes to, or none.
-        && carrier.pasta.alive()
+        // Asked with the handle open: it is the pasta that was given this file that the signal goes to, or none.
+        && started_with(pid, &pid_file)
     {
         match pidfd_send_signal(&handle, Signal::TERM) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(error) => {
-                return Err(RunnerError::Io {
-                    what: format!("ending pasta (process {})", carrier.pasta.pid),
-                    source: error.into(),
-                });
+                let what = format!("ending pasta (process {})", pid.as_raw_nonzero());
+                return Err(RunnerError::Io { what, source: error.into() });
             }
         }
     }
-    remove(&note.with_extension("pid"))?;
+    remove(&pid_file)?;
     remove(note)
+}
+
+fn started_with(pid: Pid, pid_file: &Path) -> bool {
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    line.split(|byte| *byte == 0).any(|argument| argument == pid_file.as_os_str().as_encoded_bytes())
 }
 
 /// Ends those whose container is gone.
@@ -165,7 +173,7 @@ fn sweep(folders: &Folders) -> Result<()> {
     for entry in entries {
         let path = entry.doing("reading", &folder)?.path();
         if path.extension().is_some_and(|extension| extension == "json")
-            && files::read_json::<Carrier>(&path)?.is_some_and(|carrier| !carrier.container.alive())
+            && files::read_json::<Process>(&path)?.is_some_and(|container| !container.alive())
         {
             end(&path)?;
         }

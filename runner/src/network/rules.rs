@@ -37,7 +37,7 @@ pub(crate) fn table(name: &str, networks: &[Network], leases: &[Lease], opened: 
         }
         table.add(
             "masquerade",
-            Rule::new().to(&network.interface).published().from_this_machine().masquerade(),
+            Rule::new().to(&network.interface).published().of_this_machine().masquerade(),
         );
     }
     for lease in leases {
@@ -107,7 +107,7 @@ fn publish(table: &mut Table, lease: &Lease) {
         let from_here = |rule: Rule| rule.ports(number(port.protocol), port.host, last).redirect(to, same);
         let address = Subnet { address: port.address, prefix: if to.is_ipv4() { 32 } else { 128 } };
         let condition = if port.address.is_unspecified() {
-            Rule::new().to_this_machine(to)
+            Rule::new().for_this_machine(to)
         } else {
             Rule::new().destination(address)
         };

@@ -23,21 +23,28 @@ pub(crate) fn namespace(pid: i32) -> Result<File> {
 /// Makes the bridge of a network where it is not there, with the machine's addresses; answers with its number.
 pub(crate) fn bridge(socket: &mut Socket, network: &Network) -> Result<u32> {
     let name = &network.interface;
-    if let Some(index) = socket.index(name).doing("looking for interface", name)? {
-        return Ok(index);
+    let there =
+        socket.links().doing("looking for interface", name)?.into_iter().find(|link| link.name == *name);
+    if let Some(link) = there.filter(|link| link.up) {
+        return Ok(link.index);
     }
     let [a, b, c, d, e, ..] = pool::hash(network.id.as_bytes()).to_be_bytes();
     let index =
         socket.bridge(name, [0x02, a, b, c, d, e], network.options.mtu).doing("making bridge", name)?;
     for range in &network.ranges {
         if range.gateway.is_ipv6() {
+            let conf = Path::new("/proc/sys/net/ipv6/conf").join(name);
             // A machine may have IPv6 switched off for new interfaces; a network that was asked for has it.
-            forwarding::set(&Path::new("/proc/sys/net/ipv6/conf").join(name).join("disable_ipv6"), "0")?;
+            forwarding::set(&conf.join("disable_ipv6"), "0")?;
+            // Packets pass at once, not when the bridge has asked for a second whether others have its address.
+            forwarding::set(&conf.join("accept_dad"), "0")?;
         }
         socket
             .address(index, range.gateway, range.subnet.prefix)
             .doing("giving addresses to bridge", name)?;
     }
+    // Last: a bridge that is up is one that is whole, whatever died meanwhile.
+    socket.up(index).doing("switching on bridge", name)?;
     Ok(index)
 }
 
@@ -51,7 +58,7 @@ pub(crate) fn loopback(namespace: BorrowedFd<'_>) -> Result<()> {
     up().map_err(|error: io::Error| error).doing("switching on", "the container's loopback")
 }
 
-/// Connects a container with a network. `first` is the network whose gateway leads everywhere.
+/// Connects a container with a network. `published`: ports of it are.
 pub(crate) fn connect(
     socket: &mut Socket,
     bridge: u32,
@@ -59,6 +66,7 @@ pub(crate) fn connect(
     held: &Held,
     container: BorrowedFd<'_>,
     defaults: Defaults,
+    published: bool,
 ) -> Result<()> {
     let mac = parse_mac(&held.link.mac)?;
     let pair = Pair { here: &held.here, bridge, there: &held.link.interface, mac, mtu: network.options.mtu };
@@ -69,6 +77,13 @@ pub(crate) fn connect(
         }
         answer => answer,
     };
+    let made = made.and_then(|()| {
+        if !published {
+            return Ok(());
+        }
+        let index = socket.index(&held.here)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        socket.hairpin(index)
+    });
     made.map_err(|error| RunnerError::Io {
         what: format!("connecting the container with network {}", network.name),
         source: error,
@@ -94,6 +109,7 @@ fn inside(held: &Held, container: BorrowedFd<'_>, defaults: Defaults) -> io::Res
         if conf.exists() {
             // Another container on the bridge must not say where this one's way out is.
             std::fs::write(conf.join("accept_ra"), "0")?;
+            std::fs::write(conf.join("accept_dad"), "0")?;
             std::fs::write(conf.join("disable_ipv6"), if six { "0" } else { "1" })?;
         }
         Socket::route()

@@ -107,13 +107,23 @@ fn run(arguments: &[OsString]) -> Result<()> {
     let socket = |fd: std::io::Result<OwnedFd>| fd.doing("taking", "the sockets");
     let datagrams = UdpSocket::from(socket(stdin().as_fd().try_clone_to_owned())?);
     let listener = TcpListener::from(socket(stdout().as_fd().try_clone_to_owned())?);
+    // The server alone has them, and closes them.
+    let null = File::options().read(true).write(true).open("/dev/null").doing("opening", "/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)
+        .and_then(|()| rustix::stdio::dup2_stdout(&null))
+        .doing("closing", "the sockets")?;
     let leases = lease::folder(&folders);
     let mut server = Server::new(datagrams, listener, &leases).doing("watching", &leases)?;
     server.serve(look(&folders, &leases, &network)?);
     loop {
         if server.turn().doing("serving names of network", &network)? == Event::Look {
             let zone = look(&folders, &leases, &network)?;
-            if !zone.occupied() && leave(&folders, &leases, &network)? {
+            if !zone.occupied()
+                && let Some(lock) = leave(&folders, &leases, &network)?
+            {
+                // The sockets first: whoever waits for the lock may want their address.
+                drop(server);
+                drop(lock);
                 return Ok(());
             }
             server.serve(zone);
@@ -127,14 +137,14 @@ fn look(folders: &Folders, leases: &Path, network: &str) -> Result<Zone> {
 
 /// Ends, unless a container came meanwhile: whoever connects one holds the lock and either sees this server, which
 /// sees the container, or none.
-fn leave(folders: &Folders, leases: &Path, network: &str) -> Result<bool> {
-    let _lock = files::lock(&folders.run.join("network"))?;
+fn leave(folders: &Folders, leases: &Path, network: &str) -> Result<Option<File>> {
+    let lock = files::lock(&folders.run.join("network"))?;
     if look(folders, leases, network)?.occupied() {
-        return Ok(false);
+        return Ok(None);
     }
     let note = note(folders, network);
     match fs::remove_file(&note) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).doing("removing", &note),
-        Ok(()) | Err(_) => Ok(true),
+        Ok(()) | Err(_) => Ok(Some(lock)),
     }
 }

@@ -1,0 +1,9 @@
+//! Networks, in network namespaces that the tests make themselves, with real packets.
+
+mod crash;
+mod machine;
+mod names;
+mod pasta;
+mod publish;
+mod reach;
+mod verbs;
