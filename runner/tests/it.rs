@@ -3,6 +3,8 @@
 
 #[path = "it/image/mod.rs"]
 mod image;
+#[path = "it/bundle.rs"]
+mod bundle;
 #[path = "it/net/mod.rs"]
 mod net;
 #[path = "it/oci.rs"]

@@ -6,7 +6,6 @@ use super::{Build, INIT_PATH, capabilities, limits, own_files};
 use crate::{
     error::{Result, RunnerError},
     init,
-    record::UserNamespace,
     secret,
 };
 
@@ -61,7 +60,7 @@ fn uuid(id: &str) -> String {
 
 /// Ids that the container's namespace lacks end every call that sets them, with a word that helps nobody.
 fn check_ids(build: &Build<'_>) -> Result<()> {
-    let UserNamespace::Private { uids, gids } = &build.desired.isolation.user else { return Ok(()) };
+    let Some((uids, gids)) = &build.maps else { return Ok(()) };
     let identity = &build.identity;
     let lacks = |what: &str, id: u32| {
         Err(RunnerError::Usage(format!(
