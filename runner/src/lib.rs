@@ -10,6 +10,7 @@
 //! | [`bundle`] | from a record and an image to a runtime specification |
 //! | [`supervisor`] | a running container: output, health, restarts, its socket |
 //! | [`network`] | bridges, addresses, published ports, names |
+//! | [`transfer`] | files into containers and out of them |
 //! | [`rootless`] | the user namespace of an ordinary user |
 //! | [`volume`], [`secret`] | named volumes, and secrets |
 //! | [`init`] | process 1 of containers with `--init` |
@@ -32,6 +33,7 @@ mod rootless;
 mod secret;
 mod store;
 mod supervisor;
+mod transfer;
 mod unpack;
 mod volume;
 
@@ -57,6 +59,9 @@ pub fn main() -> ExitCode {
     }
     if first.as_deref() == Some(OsStr::new(network::names::ARGUMENT)) {
         return network::names::main(arguments);
+    }
+    if first.as_deref() == Some(OsStr::new(transfer::ARGUMENT)) {
+        return transfer::inside::main(arguments);
     }
     if first.as_deref() == Some(OsStr::new(network::alone::ARGUMENT)) {
         return network::alone::main(arguments);

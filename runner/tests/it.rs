@@ -5,6 +5,8 @@
 mod net;
 #[path = "it/oci.rs"]
 mod oci;
+#[path = "it/image/mod.rs"]
+mod image;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/rootfs.rs"]

@@ -66,14 +66,23 @@ pub fn capability(name: &str) -> Result<&'static str, RuntimeError> {
     })
 }
 
-/// The capabilities that this kernel has, which is what `ALL` means. One that is newer than [`CAPABILITIES`] has no
-/// name and is left out, so it is dropped from every container.
+/// The capabilities that the caller can give, which is what `ALL` means: those of this kernel, without what was taken
+/// from the caller's own bounding set for good (a container's root has not got all). One that is newer than
+/// [`CAPABILITIES`] has no name and is left out, so it is dropped from every container.
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub fn kernel_capabilities() -> Result<&'static [&'static str], RuntimeError> {
-    let count = usize::from(last()?) + 1;
-    Ok(&CAPABILITIES[..count.min(CAPABILITIES.len())])
+pub fn kernel_capabilities() -> Result<Vec<&'static str>, RuntimeError> {
+    let mut held = Vec::new();
+    for (place, name) in CAPABILITIES.into_iter().enumerate() {
+        match thread::capability_is_in_bounding_set(CapabilitySet::from_bits_retain(1 << place)) {
+            Ok(true) => held.push(name),
+            Ok(false) => {}
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(error) => return Err(error).during(|| format!("asking for {name}")),
+        }
+    }
+    Ok(held)
 }
 
 /// The highest bit that the kernel knows. It is asked by prctl(2) and not read from `/proc/sys/kernel/cap_last_cap`: in
@@ -193,12 +202,29 @@ impl Sets {
                 inheritable: set(self.inheritable),
             },
         )
-        .during(|| format!("setting the capabilities {}", names(self.permitted)))?;
+        .map_err(|error| self.refused(error))?;
         for place in (0..64).filter(|place| self.ambient & (1 << place) != 0) {
             thread::configure_capability_in_ambient_set(set(1 << place), true)
                 .during(|| format!("making {} ambient", names(1 << place)))?;
         }
         Ok(())
+    }
+}
+
+impl Sets {
+    /// What the kernel's EPERM to all sets together was about.
+    fn refused(&self, error: rustix::io::Errno) -> RuntimeError {
+        let held = thread::capabilities(None).map_or(u64::MAX, |sets| sets.permitted.bits());
+        match self.permitted & !held {
+            0 => RuntimeError::Step {
+                step: format!("setting the capabilities {}", names(self.permitted)),
+                source: error.into(),
+            },
+            missing => RuntimeError::Unsupported {
+                what: format!("process.capabilities: {}", names(missing)),
+                why: "who starts the container has not got it and so cannot give it: leave it out".into(),
+            },
+        }
     }
 }
 
@@ -276,9 +302,49 @@ mod tests {
     }
 
     #[test]
-    fn all_is_what_the_kernel_has() {
-        let last: usize =
-            std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap().trim().parse().unwrap();
-        assert_eq!(kernel_capabilities().unwrap().len(), (last + 1).min(CAPABILITIES.len()));
+    fn all_is_what_can_be_given() {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap().trim();
+        let bounding = u64::from_str_radix(bounding, 16).unwrap();
+        assert_eq!(kernel_capabilities().unwrap().join(", "), names(bounding));
+    }
+
+    fn status() -> String {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let sets = status.lines().filter_map(|line| line.strip_prefix("Cap")?.split_once(":\t"));
+        sets.map(|(name, bits)| format!("{name} {:x}", u64::from_str_radix(bits, 16).unwrap()))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn the_kernel_has_the_sets_that_were_set_and_no_others() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "capabilities are set by root");
+            return;
+        }
+        crate::sys::testing::alone(|| {
+            let sets =
+                Sets { bounding: 0x0f, effective: 0x03, inheritable: 0x05, permitted: 0x07, ambient: 0x04 };
+            let had = crate::sys::testing::in_child(move || {
+                // What was ambient before is not to stay.
+                let mut all = thread::capabilities(None).unwrap();
+                all.inheritable = CapabilitySet::CHOWN | CapabilitySet::FOWNER;
+                thread::set_capabilities(None, all).unwrap();
+                thread::configure_capability_in_ambient_set(CapabilitySet::CHOWN, true).unwrap();
+                sets.drop_bounding().unwrap();
+                sets.apply().unwrap();
+                // Once more, without the right to drop: nothing is left to drop.
+                sets.drop_bounding().unwrap();
+                let set = status();
+                let more = Sets { permitted: 0x0f, ..sets }.apply().unwrap_err();
+                format!("{set} {more}")
+            })
+            .unwrap();
+            assert!(
+                had.starts_with("Inh 5 Prm 7 Eff 3 Bnd f Amb 4 process.capabilities: CAP_FOWNER: "),
+                "{had}"
+            );
+        });
     }
 }

@@ -26,7 +26,7 @@ pub use container::{
     Container, ContainerId, Create, Details, Exec, Runtime, Started, Status, Stdio, send_signal,
 };
 pub use error::{During, RuntimeError, SpecFault};
-pub use features::{CgroupVersion, Features};
+pub use features::{Calls, CgroupVersion, Controller, Features, SubIds};
 pub use own_program::protect_own_program;
 pub use process::ids::mapped_user_namespace;
 pub use rootfs::idmap::{id_mapped_clone, make_user_namespace};

@@ -27,13 +27,13 @@ pub(crate) mod user;
 
 use own_files::INIT as INIT_PATH;
 
-use std::path::Path;
+use std::{os::unix::fs::MetadataExt, path::Path};
 
 use oci_spec::runtime::{Linux, Root, Spec};
 
 use self::{inside::Inside, limits::Starter, user::Identity};
 use crate::{
-    error::{Result, RunnerError},
+    error::{Result, RunnerError, While},
     folders::Folders,
     record::{Desired, IdMap, Namespace, Seccomp, UserNamespace, files},
     rootless,
@@ -81,7 +81,17 @@ fn kernel() -> (u32, u32) {
 /// Where it is not there.
 pub(crate) fn can_be_id_mapped(path: &Path) -> Result<bool> {
     let kind = inside::filesystem(path)?;
+    // The machine's devices are a kind of tmpfs that cannot, though it has the same number.
+    let about = std::fs::metadata(path).doing("asking", path)?;
+    if std::fs::metadata("/dev").is_ok_and(|devices| devices.dev() == about.dev()) {
+        return Ok(false);
+    }
     Ok(ID_MAPPED.iter().any(|(magic, since)| *magic == kind && kernel() >= *since))
+}
+
+/// Whether roots of overlays can be made of id-mapped layers (Linux 5.19).
+pub(crate) fn id_mapped_roots() -> bool {
+    kernel() >= (5, 19)
 }
 
 /// The id on the machine of an id in the container.
@@ -232,6 +242,16 @@ pub(crate) fn build(folders: &Folders, desired: &Desired, root: &Path) -> Result
     spec.set_hooks(None);
     spec.set_annotations(Some(desired.annotations.clone().into_iter().collect()));
     Ok(spec)
+}
+
+/// The limits of a container that runs, for a change of them: devices stay as they are.
+///
+/// # Errors
+/// [`RunnerError::Usage`] for limits that contradict each other.
+pub(crate) fn resources(desired: &Desired) -> Result<oci_spec::runtime::LinuxResources> {
+    let mut resources = limits::resources(desired, Vec::new(), Starter::this(rootless::is_inside()))?;
+    resources.set_devices(None);
+    Ok(resources)
 }
 
 #[cfg(test)]

@@ -77,13 +77,13 @@ pub(crate) fn mapping(inside: u32, outside: u32, size: u32) -> LinuxIdMapping {
 }
 
 /// Ranges of ids in the specification's words.
-pub(super) fn mappings(maps: &[IdMap]) -> Vec<LinuxIdMapping> {
+pub(crate) fn mappings(maps: &[IdMap]) -> Vec<LinuxIdMapping> {
     maps.iter().map(|map| mapping(map.container, map.host, map.size)).collect()
 }
 
 /// Whether the container has its own network namespace, made in its own user namespace: only then may it mount sysfs
 /// and set what belongs to the network.
-pub(super) fn owns_network(desired: &Desired) -> bool {
+pub(crate) fn owns_network(desired: &Desired) -> bool {
     match &desired.network.mode {
         NetworkMode::Bridge(_) | NetworkMode::Pasta(_) | NetworkMode::None => true,
         NetworkMode::Host | NetworkMode::Container(_) | NetworkMode::Path(_) => false,

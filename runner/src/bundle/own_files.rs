@@ -12,6 +12,17 @@ use crate::{
 /// Where the small init is in the container.
 pub(super) const INIT: &str = "/run/.berth-init";
 
+/// Where the program says that it is ready.
+pub(super) const NOTIFY: &str = "/run/.berth-notify";
+
+/// The service manager's socket, where whoever starts the container has one that can be mounted.
+pub(super) fn notify_socket() -> Option<PathBuf> {
+    use std::os::unix::fs::FileTypeExt;
+    let path = PathBuf::from(std::env::var_os("NOTIFY_SOCKET")?);
+    let about = std::fs::metadata(&path).ok()?;
+    Some(path).filter(|path| path.is_absolute() && about.file_type().is_socket())
+}
+
 /// A file of the machine that the container sees.
 pub(super) struct OwnFile {
     pub(super) source: PathBuf,
@@ -47,6 +58,11 @@ pub(super) fn write(build: &Build<'_>) -> Result<Vec<OwnFile>> {
     }
     write_public(&running.join("containerenv"), "")?;
     add("containerenv", "/run/.containerenv");
+    if build.desired.process.sd_notify
+        && let Some(source) = notify_socket()
+    {
+        found.push(OwnFile { source, destination: NOTIFY, read_only: false, executable: false });
+    }
     if build.desired.process.init {
         // Bound read-only: what the container opens of it, also by `/proc/1/exe`, goes through that mount, so nothing
         // of it can be written there (CVE-2019-5736).

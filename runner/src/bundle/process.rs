@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{Process, User};
 
-use super::{Build, INIT_PATH, capabilities, limits};
+use super::{Build, INIT_PATH, capabilities, limits, own_files};
 use crate::{
     error::{Result, RunnerError},
     init,
@@ -44,6 +44,9 @@ fn environment(build: &Build<'_>) -> Result<Vec<String>> {
     add("HOSTNAME", &own.unwrap_or_else(machine));
     add("HOME", &build.identity.home.to_string_lossy());
     add("container", "oci");
+    if wants.sd_notify && own_files::notify_socket().is_some() {
+        add("NOTIFY_SOCKET", own_files::NOTIFY);
+    }
     if wants.systemd {
         add("container_uuid", &uuid(build.desired.id.as_str()));
     }

@@ -89,6 +89,8 @@ pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desire
     let surroundings =
         Surroundings { folders: &context.folders, records: &context.records, rootless: rootless::is_inside() };
     let plan = flags.plan(&surroundings)?;
+    // Until the record names the image, nothing else would keep it.
+    let _held = context.store.hold()?;
     let found = match &plan.image {
         None => None,
         Some(name) => {

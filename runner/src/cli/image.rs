@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Globals, history, image_inspect, images, import, load, pull, push, rmi, save, tag};
+use super::{Globals, history, image_inspect, image_prune, images, import, load, pull, push, rmi, save, tag};
 use crate::error::Result;
 
 /// Its arguments.
@@ -29,6 +29,8 @@ enum Verb {
     Ls(images::Arguments),
     /// Bring images here from a registry
     Pull(pull::Arguments),
+    /// Remove images that have no name, and what nobody uses
+    Prune(image_prune::Arguments),
     /// Copy an image to a registry
     Push(push::Arguments),
     /// Remove images
@@ -51,6 +53,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         Verb::Load(arguments) => load::run(globals, arguments),
         Verb::Ls(arguments) => images::run(globals, arguments),
         Verb::Pull(arguments) => pull::run(globals, arguments),
+        Verb::Prune(arguments) => image_prune::run(globals, arguments),
         Verb::Push(arguments) => push::run(globals, arguments),
         Verb::Rm(arguments) => rmi::run(globals, arguments),
         Verb::Save(arguments) => save::run(globals, arguments),

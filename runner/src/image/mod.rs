@@ -2,6 +2,7 @@
 
 mod access;
 mod changes;
+pub(crate) mod commit;
 pub(crate) mod config;
 pub(crate) mod import;
 pub(crate) mod load;

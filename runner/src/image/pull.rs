@@ -123,8 +123,9 @@ impl Pull<'_> {
         let options = Options { remove_signatures: true, ..Options::default() };
         let mut last = None;
         let done = retry(session.settings().retry, async || {
-            let sink =
-                StoreSink::new(self.store, &called, names.clone(), self.platform.cloned(), self.told.clone());
+            let made = matches!(place, ImageName::DockerArchive { .. } | ImageName::DockerDaemon(_));
+            let platform = self.platform.cloned();
+            let sink = StoreSink::new(self.store, &called, names.clone(), platform, made, self.told.clone());
             let source =
                 session.source(place, &side).await.context(format_args!("initializing source {place}"))?;
             let done = copy::run(session, source.as_ref(), &sink, &options, &self.told).await;

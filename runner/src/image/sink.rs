@@ -46,6 +46,8 @@ pub(super) struct StoreSink {
     names: Vec<String>,
     /// `--platform`.
     platform: Option<Platform>,
+    /// Whether the manifest was made of an archive that keeps none: of an image that is here its own is better.
+    manifest_is_made: bool,
     told: Told,
     state: Mutex<State>,
 }
@@ -68,6 +70,7 @@ impl StoreSink {
         image: &str,
         names: Vec<String>,
         platform: Option<Platform>,
+        manifest_is_made: bool,
         told: Told,
     ) -> Self {
         Self {
@@ -76,6 +79,7 @@ impl StoreSink {
             image: image.to_owned(),
             names,
             platform,
+            manifest_is_made,
             told,
             state: Mutex::default(),
         }
@@ -333,7 +337,14 @@ impl Sink for StoreSink {
         let top = self.state().top.clone();
         let Some(top) = top else { return self.content("its manifest was not put") };
         let names = self.names.clone();
-        let image = self.blocking(move |store| store.add_image(&top, &names)).await?;
+        let config = self.state().expected.as_ref().and_then(|image| image.config.clone());
+        let made = self.manifest_is_made;
+        let add = move |store: &Store| {
+            let same = |image: &Image| config.as_ref().is_some_and(|config| image.id == config.digest);
+            let here = if made { store.images()?.into_iter().find(same) } else { None };
+            store.add_image(here.as_ref().map_or(&top, |image| &image.manifest), &names)
+        };
+        let image = self.blocking(add).await?;
         self.state().added = Some(image);
         Ok(())
     }

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bundle::ids::Blocks,
     error::{Result, RunnerError, While},
     folders::Folders,
 };
@@ -204,7 +205,9 @@ impl Records {
     pub(crate) fn remove(&self, id: &ContainerId) -> Result<()> {
         let containers = self.folders.containers();
         let _lock = files::lock(&containers)?;
-        let name = self.read(id)?.map(|desired| desired.name);
+        // One whose record is damaged is removed too; its ids are free when its folder is gone.
+        let before = self.read(id).ok().flatten();
+        let name = before.as_ref().map(|desired| desired.name.clone());
         // Renamed first, so that no half of it is ever taken for a container.
         let gone = containers.join(format!(".gone-{id}"));
         let folder = self.folders.container(id);
@@ -213,6 +216,9 @@ impl Records {
         }
         for path in [gone, folder, self.folders.running(id)] {
             remove_folder(&path)?;
+        }
+        if let Some(UserNamespace::Private { uids, .. }) = before.map(|desired| desired.isolation.user) {
+            Blocks::of_machine().give_back(&uids, &self.folders.container(id));
         }
         if let Some(name) = name {
             let file = self.names().join(name);

@@ -59,6 +59,18 @@ pub(crate) fn real_uid() -> u32 {
     if own == 0 { outside(&map("/proc/self/uid_map")).unwrap_or(0) } else { own }
 }
 
+/// The real group id.
+pub(crate) fn real_gid() -> u32 {
+    let own = getgid().as_raw();
+    if own == 0 { outside(&map("/proc/self/gid_map")).unwrap_or(0) } else { own }
+}
+
+/// How many user and group ids there are in this namespace.
+pub(crate) fn counts() -> (u32, u32) {
+    let count = |path: &str| map(path).iter().fold(0_u32, |sum, [_, _, size]| sum.saturating_add(*size));
+    (count("/proc/self/uid_map"), count("/proc/self/gid_map"))
+}
+
 fn holders(folders: &Folders) -> PathBuf {
     folders.run.join("holders")
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     error::{Result, RunnerError, While},
     record::Records,
-    unpack::ObjectKey,
+    unpack::{LARGE, ObjectKey},
 };
 
 /// What is in use.
@@ -31,21 +31,24 @@ pub(super) struct Marked {
     pub(super) objects: BTreeSet<ObjectKey>,
 }
 
-/// Bytes on disk of a tree, files with several names counted once.
-pub(super) fn disk_of(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Result<u64> {
+/// Bytes on disk of a tree: files with several names once, objects not at all, which are counted by themselves.
+fn disk_of(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Result<u64> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error).doing("looking at", path),
     };
-    let counted = found.nlink() > 1 && !found.is_dir() && !seen.insert((found.dev(), found.ino()));
-    let mut bytes = if counted { 0 } else { found.blocks() * 512 };
     if found.is_dir() {
-        for entry in entries(path)? {
-            bytes += disk_of(&entry, seen)?;
-        }
+        let inside = entries(path)?.iter().map(|entry| disk_of(entry, seen)).sum::<Result<u64>>()?;
+        return Ok(found.blocks() * 512 + inside);
     }
-    Ok(bytes)
+    let several = found.nlink() > 1;
+    let object = several && found.is_file() && found.len() >= LARGE;
+    if object || (several && !seen.insert((found.dev(), found.ino()))) {
+        Ok(0)
+    } else {
+        Ok(found.blocks() * 512)
+    }
 }
 
 impl Store {
@@ -157,7 +160,8 @@ impl Store {
         }
         for (path, key) in self.all_objects()? {
             if !key.is_some_and(|key| marked.objects.contains(&key)) {
-                freed.bytes += disk_of(&path, &mut seen)?;
+                let found = fs::symlink_metadata(&path).doing("looking at", &path)?;
+                freed.bytes += found.blocks() * 512;
                 freed.objects += usize::from(key.is_some());
                 remove_file(&path)?;
             }

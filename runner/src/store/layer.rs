@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     error::{Result, RunnerError, While},
     record::files,
-    unpack::{Fault, Form, Kept, LargeFiles, OverlayNames, Parser, RecipeWriter, Tree},
+    unpack::{Fault, Kept, LargeFiles, OverlayNames, Parser, RecipeWriter, Tree},
 };
 
 /// What [`super::Store::begin_layer`] found.
@@ -33,8 +34,6 @@ pub(crate) enum Claim {
 /// What is known of a layer (`layer.json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Facts {
-    /// How its large files lead to their objects.
-    pub(super) form: Form,
     /// Whose marks its tree has.
     pub(super) overlay: OverlayNames,
     /// Bytes of its files.
@@ -53,6 +52,12 @@ pub(super) struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct PathBytes(pub(super) Vec<u8>);
+
+impl PathBytes {
+    pub(super) fn path(&self) -> &Path {
+        Path::new(std::ffi::OsStr::from_bytes(&self.0))
+    }
+}
 
 /// Takes the bytes of a layer's tar in pieces of any size and unpacks them as they come. Dropped without
 /// [`Self::finish`], it leaves nothing.
@@ -133,13 +138,13 @@ impl LayerWriter {
             expected.map_or_else(|| format!("new-{:032x}", rand::random::<u128>()), |d| d.hex().to_owned());
         files::private_folder(&store.folders.layers())?;
         let Some(staging) = Staging::claim(store.staging(&name), layer.as_deref())? else { return Ok(None) };
-        let (form, overlay) = store.form()?;
+        let overlay = store.overlay()?;
         for part in [TREE, KEPT, "new"] {
             let path = staging.path.join(part);
             fs::create_dir(&path).doing("making", &path)?;
         }
         files::private_folder(&store.folders.objects())?;
-        let large = LargeFiles::new(form, &store.folders.objects(), &staging.path.join("new"));
+        let large = LargeFiles::new(&store.folders.objects(), &staging.path.join("new"));
         let recipe = staging.path.join(RECIPE);
         let recipe = File::create_new(&recipe).and_then(RecipeWriter::new).doing("making", &recipe)?;
         let tree = Tree::new(&staging.path.join(TREE), &staging.path.join(KEPT), overlay, recipe, large)?;
@@ -204,9 +209,8 @@ impl LayerWriter {
             )));
         }
         let (written, recipe, large) = tree.finish().map_err(|fault| self.failed(fault))?;
-        let (form, overlay) = self.store.form()?;
+        let overlay = self.store.overlay()?;
         let facts = Facts {
-            form,
             overlay,
             size: written.size,
             entries: written.entries,

@@ -9,36 +9,41 @@
 //! images/names/…          one file per name
 //! layers/<diff id>/       tree (a lower layer of overlay), recipe (the rest of its tar), objects (which it uses),
 //!                         layer.json, kept (files that a later entry of the same layer replaced)
-//! objects/ab/cdef…        contents of 64 KiB and more, once across all layers
+//! objects/ab/cdef…        files of 64 KiB and more, once across all layers, which have links to them
 //! ```
 
+mod changes;
+mod check;
 mod gc;
 mod images;
 mod key;
 mod layer;
 mod lock;
+mod lower;
 mod read;
+mod root;
 mod size;
 #[cfg(test)]
 mod tests;
 
 use std::{
     io::Read,
-    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
 use berth_oci::Digest;
 use jiff::Timestamp;
 
+pub(crate) use changes::Change;
+pub(crate) use check::Report;
 pub(crate) use layer::{Claim, LayerWriter, layer_error};
 pub(crate) use lock::Hold;
 
 use crate::{
-    error::{Result, RunnerError},
+    error::{Result, RunnerError, While},
     folders::Folders,
-    record::{Desired, files},
-    unpack::{Form, OverlayNames},
+    record::files,
+    unpack::OverlayNames,
 };
 
 /// What a removal freed.
@@ -58,7 +63,7 @@ pub(crate) struct Freed {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     folders: Folders,
-    form: Arc<OnceLock<(Form, OverlayNames)>>,
+    overlay: Arc<OnceLock<OverlayNames>>,
 }
 
 /// An image that is here, whole.
@@ -85,7 +90,7 @@ impl Store {
     /// Where it cannot be made.
     pub(crate) fn open(folders: &Folders) -> Result<Self> {
         files::private_folder(&folders.store)?;
-        Ok(Self { folders: folders.clone(), form: Arc::default() })
+        Ok(Self { folders: folders.clone(), overlay: Arc::default() })
     }
 
     /// Where it lies.
@@ -93,14 +98,24 @@ impl Store {
         &self.folders
     }
 
-    /// How layers are written on this machine: found out once, by trying.
-    fn form(&self) -> Result<(Form, OverlayNames)> {
-        if let Some(form) = self.form.get() {
-            return Ok(*form);
+    /// Whose marks layers have: found out once, by trying.
+    fn overlay(&self) -> Result<OverlayNames> {
+        if let Some(overlay) = self.overlay.get() {
+            return Ok(*overlay);
         }
-        let root = crate::rootless::real_uid() == 0;
-        let form = (Form::Redirect, if root { OverlayNames::Trusted } else { OverlayNames::User });
-        Ok(*self.form.get_or_init(|| form))
+        let trial = tempfile::Builder::new().prefix(".trial-").tempfile_in(&self.folders.store);
+        let trial = trial.doing("writing into", &self.folders.store)?;
+        let flags = rustix::fs::XattrFlags::CREATE;
+        let overlay = match rustix::fs::fsetxattr(&trial, OverlayNames::Trusted.opaque(), b"y", flags) {
+            Ok(()) => OverlayNames::Trusted,
+            // Only the machine's root may.
+            Err(rustix::io::Errno::PERM) => OverlayNames::User,
+            Err(error) => {
+                return Err(error)
+                    .doing("setting an attribute (does its file system keep any?) in", &self.folders.store);
+            }
+        };
+        Ok(*self.overlay.get_or_init(|| overlay))
     }
 
     /// Keeps everything from being swept until the answer is dropped.
@@ -136,24 +151,5 @@ impl Store {
     /// [`RunnerError::NotFound`] where the layer is not here.
     pub(crate) fn layer_tar(&self, diff_id: &Digest) -> Result<impl Read + Send + use<>> {
         read::LayerTar::open(self, diff_id, Some(self.hold()?))
-    }
-
-    /// Mounts a container's root (layers, then its own `upper`) at `running/root` and says where that is. Done in the
-    /// mount namespace of the caller: the supervisor's own, so that it goes with it. Idempotent.
-    ///
-    /// # Errors
-    /// Where a layer is missing or the kernel cannot do it.
-    pub(crate) fn mount_root(&self, desired: &Desired) -> Result<PathBuf> {
-        let _ = desired;
-        Err(RunnerError::Unsupported("the store is not built yet".into()))
-    }
-
-    /// Takes it away; safe to repeat.
-    ///
-    /// # Errors
-    /// Where it is busy.
-    pub(crate) fn unmount_root(&self, desired: &Desired) -> Result<()> {
-        let _ = desired;
-        Err(RunnerError::Unsupported("the store is not built yet".into()))
     }
 }

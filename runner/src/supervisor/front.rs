@@ -20,6 +20,7 @@ pub(crate) struct Sink {
     fd: Option<OwnedFd>,
     pending: Vec<u8>,
     regular: bool,
+    lost: bool,
 }
 
 impl Sink {
@@ -29,7 +30,7 @@ impl Sink {
             .as_ref()
             .and_then(|fd| fstat(fd).ok())
             .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
-        Self { fd, pending: Vec::new(), regular }
+        Self { fd, pending: Vec::new(), regular, lost: false }
     }
 
     /// Whether something waits to be taken.
@@ -37,9 +38,9 @@ impl Sink {
         !self.pending.is_empty()
     }
 
-    /// Whether its reader went away, or there never was one.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.fd.is_none()
+    /// Whether its reader went away.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Takes text; what cannot be written waits.
@@ -66,6 +67,7 @@ impl Sink {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_reader_is_gone) => {
                 self.fd = None;
+                self.lost = true;
                 self.pending = Vec::new();
             }
         }
@@ -136,6 +138,6 @@ mod tests {
         read.read_exact(&mut taken).unwrap();
         drop(read);
         sink.write_piece();
-        assert!(sink.is_closed() && !sink.waits(), "a reader that is gone ends it");
+        assert!(sink.is_lost() && !sink.waits(), "a reader that is gone ends it");
     }
 }

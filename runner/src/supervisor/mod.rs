@@ -89,37 +89,13 @@ pub(crate) fn start_detached(folders: &Folders, desired: &Desired) -> Result<()>
 /// # Errors
 /// What kept it from starting.
 pub(crate) fn run_foreground(folders: &Folders, desired: &Desired) -> Result<u8> {
-    run_foreground_with(folders, desired, &Foreground::default())
-}
-
-/// How a container in the foreground is run.
-#[derive(Clone, Debug)]
-pub(crate) struct Foreground {
-    /// Signals are handed on to the container.
-    pub(crate) sig_proxy: bool,
-    /// Keys that detach, where both sides are terminals.
-    pub(crate) detach_keys: String,
-}
-
-impl Default for Foreground {
-    fn default() -> Self {
-        Self { sig_proxy: true, detach_keys: terminal::DetachKeys::DEFAULT.to_owned() }
-    }
-}
-
-/// [`run_foreground`] with options.
-///
-/// # Errors
-/// As there.
-pub(crate) fn run_foreground_with(folders: &Folders, desired: &Desired, options: &Foreground) -> Result<u8> {
     let process = &desired.process;
     if process.tty && process.interactive && rustix::termios::isatty(rustix::stdio::stdin()) {
-        let attach = order::Attach { input: true, output: true };
+        let attach = order::Attach { input: desired.attach.stdin, output: true };
         let (session, _) = remote::start(folders, &desired.id, Some(attach))?;
-        return remote::attached(session, attach, desired, options);
+        return remote::attached(&session, attach, desired, &desired.attach);
     }
     let order = Order {
-        sig_proxy: options.sig_proxy,
         preserve_fds: serve::handed_down(),
         ..Order::plain(folders, &desired.id)
     };

@@ -77,8 +77,6 @@ pub(crate) struct Order {
     pub(crate) run: PathBuf,
     /// Which container.
     pub(crate) id: ContainerId,
-    /// In the foreground: signals are handed on.
-    pub(crate) sig_proxy: bool,
     /// The connection goes on as an attached client.
     pub(crate) attach: Option<Attach>,
     /// Descriptors from 3 on that the container keeps.
@@ -121,7 +119,6 @@ impl Order {
             store: folders.store.clone(),
             run: folders.run.clone(),
             id: id.clone(),
-            sig_proxy: false,
             attach: None,
             preserve_fds: 0,
             carry: None,

@@ -17,8 +17,9 @@ use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
     network,
-    record::{Desired, Exit, MountKind, Records, files},
+    record::{Desired, Exit, Records, files},
     store::Store,
+    volume::Volumes,
 };
 
 /// A run that has begun.
@@ -80,6 +81,12 @@ impl Begin<'_> {
         let mut live =
             Live { pid: started.pid, start_time: ticks, restarts: self.restarts, ..Live::default() };
         live.write(folders, id)?;
+        if let Some(path) = &desired.pid_file {
+            files::replace(path, started.pid.to_string().as_bytes(), false)?;
+        }
+        if let Some(path) = &desired.supervisor_pid_file {
+            files::replace(path, std::process::id().to_string().as_bytes(), false)?;
+        }
         network::attach(folders, desired, &attachment, started.pid)?;
         if let Some((rows, columns)) = self.size {
             streams.resize(rows, columns).doing("sizing", "the terminal")?;
@@ -194,19 +201,7 @@ pub(crate) fn unseen(started: Timestamp) -> Exit {
 pub(crate) fn remove(records: &Records, desired: &Desired) -> Result<()> {
     let folders = records.folders();
     records.remove(&desired.id)?;
-    for mount in &desired.mounts {
-        if let MountKind::Volume { name, anonymous: true, .. } = &mount.kind {
-            remove_volume(folders, name)?;
-        }
-    }
+    Volumes::new(folders).remove_anonymous(desired)?;
     events::note(folders, desired, "remove");
     Ok(())
-}
-
-fn remove_volume(folders: &Folders, name: &str) -> Result<()> {
-    let path = folders.volumes().join(name);
-    match fs::remove_dir_all(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing("removing", &path),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }

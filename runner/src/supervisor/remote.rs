@@ -15,7 +15,6 @@ use rustix::{
 };
 
 use super::{
-    Foreground,
     clients::{self, Request, say},
     front::Sink,
     live::snapshot,
@@ -26,7 +25,7 @@ use super::{
 use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
-    record::{Desired, Records},
+    record::{AttachOptions, Desired, Records},
 };
 
 /// How long a supervisor that lives may take to answer what it can answer at once.
@@ -126,13 +125,21 @@ pub(crate) fn ask(session: &OwnedFd, request: &Request) -> Result<()> {
 /// # Errors
 /// The reason.
 pub(crate) fn done(session: &OwnedFd, request: &Request) -> Result<Vec<u8>> {
+    done_within(session, request, Duration::ZERO)
+}
+
+/// [`done`], where the answer itself takes so long.
+///
+/// # Errors
+/// As there.
+pub(crate) fn done_within(session: &OwnedFd, request: &Request, needs: Duration) -> Result<Vec<u8>> {
     ask(session, request)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + needs + PATIENCE;
     loop {
         if !parcel::ready(session.as_fd(), PollFlags::IN, Some(deadline)).doing("asking", "the supervisor")? {
             return Err(RunnerError::Unsupported(format!(
                 "the supervisor did not answer within {} seconds: `rm --force` ends it",
-                PATIENCE.as_secs()
+                (needs + PATIENCE).as_secs()
             )));
         }
         let parcel = parcel::receive(session, RecvFlags::empty()).doing("asking", "the supervisor")?;
@@ -218,10 +225,10 @@ fn hand_on(session: &OwnedFd, signals: &Signals, proxy: bool) -> Result<()> {
 /// # Errors
 /// Where the caller's terminal or the connection fails.
 pub(crate) fn attached(
-    session: OwnedFd,
+    session: &OwnedFd,
     attach: Attach,
     desired: &Desired,
-    options: &Foreground,
+    options: &AttachOptions,
 ) -> Result<u8> {
     let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().doing("keeping", "a descriptor");
     let mut proxied = vec![signal::WINCH];
@@ -237,11 +244,12 @@ pub(crate) fn attached(
     };
     let mut keys = DetachKeys::parse(if raw.is_some() { &options.detach_keys } else { "" })?;
     if tty && let Some((rows, columns)) = terminal::size(rustix::stdio::stdin()) {
-        let _ended = ask(&session, &Request::Resize(rows, columns));
+        let _ended = ask(session, &Request::Resize(rows, columns));
     }
     let mut input = if attach.input { Some(own(rustix::stdio::stdin())?) } else { None };
-    let mut out = Sink::new(Some(own(rustix::stdio::stdout())?));
-    let mut err = Sink::new(Some(own(rustix::stdio::stderr())?));
+    let wanted = |fd, wanted: bool| if wanted { own(fd).map(Some) } else { Ok(None) };
+    let mut out = Sink::new(wanted(rustix::stdio::stdout(), options.stdout)?);
+    let mut err = Sink::new(wanted(rustix::stdio::stderr(), options.stderr)?);
     loop {
         let mut fds = vec![
             PollFd::from_borrowed_fd(session.as_fd(), PollFlags::IN),
@@ -257,15 +265,15 @@ pub(crate) fn attached(
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
         if ready[1] {
-            hand_on(&session, &signals, options.sig_proxy)?;
+            hand_on(session, &signals, options.sig_proxy)?;
         }
-        if ready.get(2) == Some(&true) && detaches(&session, &mut input, &mut keys)? {
+        if ready.get(2) == Some(&true) && detaches(session, &mut input, &mut keys)? {
             return Ok(0);
         }
         if !ready[0] {
             continue;
         }
-        let parcel = match parcel::receive(&session, RecvFlags::empty()) {
+        let parcel = match parcel::receive(session, RecvFlags::empty()) {
             Ok(parcel) => parcel,
             Err(Errno::CONNRESET) => parcel::Parcel::default(),
             Err(error) => return Err(error).doing("reading from", "the supervisor"),
@@ -295,7 +303,7 @@ pub(crate) fn attached(
             }
         };
         sink.flush();
-        if sink.is_closed() {
+        if sink.is_lost() {
             return Ok(0);
         }
     }
@@ -319,4 +327,15 @@ fn detaches(session: &OwnedFd, input: &mut Option<OwnedFd>, keys: &mut DetachKey
         let _ended = ask(session, &Request::Input(through));
     }
     Ok(detach)
+}
+
+/// Waits until a process is gone.
+///
+/// # Errors
+/// Where it is not by the deadline.
+pub(crate) fn gone(pidfd: &OwnedFd, deadline: Option<Instant>) -> Result<()> {
+    if parcel::ready(pidfd.as_fd(), PollFlags::IN, deadline).doing("waiting for", "a process")? {
+        return Ok(());
+    }
+    Err(RunnerError::Unsupported("a process was killed and does not end: it hangs in the kernel".into()))
 }

@@ -72,6 +72,8 @@ pub(crate) fn handed_down() -> u32 {
 }
 
 fn serve(mode: Mode, preserve_fds: u32) -> Result<ExitCode> {
+    // What becomes a container's process must not lend it this program's file. The order still waits afterwards.
+    berth_runtime::protect_own_program()?;
     unblock_signals().doing("unblocking", "signals")?;
     if matches!(mode, Mode::Start | Mode::Adopt) {
         close_inherited(3 + preserve_fds).doing("closing", "inherited descriptors")?;
@@ -205,7 +207,7 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>) -> Result<u8> {
         }
     };
     notify::started(&desired);
-    let front = if mode == Mode::Front { Some(front(order, &desired, inherit)?) } else { None };
+    let front = if mode == Mode::Front { Some(front(&desired, inherit)?) } else { None };
     let live = Live::read(&folders, &order.id)?.unwrap_or_default();
     let parts = Parts {
         records,
@@ -246,20 +248,16 @@ fn not_begun(records: &Records, desired: &Desired, error: &RunnerError) -> Resul
     if desired.auto_remove { pass::remove(records, desired) } else { Ok(()) }
 }
 
-fn front(order: &Order, desired: &Desired, inherit: bool) -> Result<Front> {
+fn front(desired: &Desired, inherit: bool) -> Result<Front> {
     let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().doing("keeping", "a descriptor");
-    let input =
-        if desired.process.interactive && !inherit { Some(own(rustix::stdio::stdin())?) } else { None };
-    let raw = if desired.process.tty {
-        Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")?
-    } else {
-        None
-    };
+    let attach = &desired.attach;
+    let input = if desired.process.interactive && attach.stdin && !inherit { Some(own(rustix::stdio::stdin())?) } else { None };
+    let raw = if desired.process.tty { Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")? } else { None };
     Ok(Front {
         input,
-        out: Sink::new(Some(own(rustix::stdio::stdout())?)),
-        err: Sink::new(Some(own(rustix::stdio::stderr())?)),
-        sig_proxy: order.sig_proxy,
+        out: Sink::new(if attach.stdout { Some(own(rustix::stdio::stdout())?) } else { None }),
+        err: Sink::new(if attach.stderr { Some(own(rustix::stdio::stderr())?) } else { None }),
+        sig_proxy: attach.sig_proxy,
         raw,
     })
 }

@@ -94,6 +94,8 @@ pub(crate) struct Watch {
     /// Health wants it to start again, whatever the policy says.
     restart_anyway: bool,
     stopping: Option<Stopping>,
+    /// When it is killed, however well it does (`--timeout`).
+    over_at: Option<Instant>,
     input: VecDeque<u8>,
     input_ends: bool,
     buffer: Vec<u8>,
@@ -150,6 +152,7 @@ impl Watch {
             asked: false,
             restart_anyway: false,
             stopping: None,
+            over_at: None,
             input: VecDeque::new(),
             input_ends: false,
             buffer: Vec::new(),
@@ -163,6 +166,11 @@ impl Watch {
     /// Where the kernel refuses to wait, or the end cannot be noted.
     pub(crate) fn run(&mut self, first: &First) -> Result<u8> {
         self.reap(first)?;
+        self.over_at = self.desired.timeout.map(|seconds| {
+            let ran = self.live.started.map(|started| Timestamp::now().duration_since(started));
+            let ran = ran.and_then(|ran| Duration::try_from(ran).ok()).unwrap_or_default();
+            Instant::now() + Duration::from_secs(u64::from(seconds)).saturating_sub(ran)
+        });
         let mut rested = false;
         while self.status.is_none() && !self.lost(first)? {
             let now = Instant::now();
@@ -170,6 +178,7 @@ impl Watch {
                 self.clients.sweep(now),
                 self.stopping.as_ref().and_then(|stopping| stopping.kill_at),
                 self.checks.as_ref().and_then(Checks::due),
+                self.over_at,
                 (!rested && self.front.is_none()).then_some(now + REST),
             ];
             let due = due.into_iter().flatten().min();
@@ -426,6 +435,10 @@ impl Watch {
         if self.stopping.as_ref().and_then(|stopping| stopping.kill_at).is_some_and(|at| now >= at) {
             self.kill_now(first);
         }
+        if self.over_at.is_some_and(|at| now >= at) {
+            self.over_at = None;
+            self.kill_now(first);
+        }
         if self.checks.as_ref().and_then(Checks::due).is_some_and(|due| now >= due)
             && let Some(checks) = &mut self.checks
         {
@@ -495,10 +508,10 @@ impl Watch {
         if self.clients.anybody_listens() {
             return;
         }
-        if front.out.is_closed() {
+        if front.out.is_lost() {
             self.streams.out = None;
         }
-        if front.err.is_closed() {
+        if front.err.is_lost() {
             self.streams.err = None;
         }
     }

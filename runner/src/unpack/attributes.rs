@@ -51,20 +51,6 @@ impl OverlayNames {
             Self::User => c"user.overlay.opaque",
         }
     }
-
-    pub(crate) const fn metacopy(self) -> &'static CStr {
-        match self {
-            Self::Trusted => c"trusted.overlay.metacopy",
-            Self::User => c"user.overlay.metacopy",
-        }
-    }
-
-    pub(crate) const fn redirect(self) -> &'static CStr {
-        match self {
-            Self::Trusted => c"trusted.overlay.redirect",
-            Self::User => c"user.overlay.redirect",
-        }
-    }
 }
 
 /// Longest name and largest value that the system takes.

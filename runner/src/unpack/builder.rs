@@ -1,6 +1,9 @@
 //! Archives for tests, hostile ones too: every field is written as told.
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 /// An archive that is being made.
 #[derive(Clone, Debug, Default)]
@@ -139,8 +142,9 @@ impl Archive {
 /// Everything that can be seen of a tree: path, kind, mode, owner, size or target, time, names, attributes.
 pub(crate) fn listing(root: &Path) -> Vec<String> {
     use std::os::unix::fs::MetadataExt;
-    fn walk(root: &Path, path: &Path, lines: &mut Vec<String>) {
-        let found = std::fs::symlink_metadata(path).unwrap();
+    fn walk(root: &Path, path: &Path, first: &mut HashMap<u64, PathBuf>, lines: &mut Vec<String>) {
+        let found =
+            std::fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let kind = found.mode() & 0o170_000;
         let target = if found.is_symlink() { std::fs::read_link(path).unwrap() } else { Default::default() };
         let mut buffer = vec![0; 65_536];
@@ -156,7 +160,8 @@ pub(crate) fn listing(root: &Path) -> Vec<String> {
             .collect();
         attributes.sort();
         let size = if found.is_file() { found.len() } else { 0 };
-        let names = if found.is_dir() { 0 } else { found.nlink() };
+        let names = first.entry(found.ino()).or_insert_with(|| path.to_owned());
+        let names = names.strip_prefix(root).unwrap().display();
         lines.push(format!(
             "{} {kind:o} {:o} {}:{} {size} {}.{:09} {names} {:x} {} {attributes:?}",
             path.strip_prefix(root).unwrap().display(),
@@ -173,11 +178,11 @@ pub(crate) fn listing(root: &Path) -> Vec<String> {
                 std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
             entries.sort();
             for entry in entries {
-                walk(root, &entry, lines);
+                walk(root, &entry, first, lines);
             }
         }
     }
     let mut lines = Vec::new();
-    walk(root, root, &mut lines);
+    walk(root, root, &mut HashMap::new(), &mut lines);
     lines
 }

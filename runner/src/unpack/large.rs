@@ -1,32 +1,28 @@
-//! Contents of large files, stored once across all layers.
+//! Large files, stored once across all layers.
+//!
+//! A large file of a layer is a hard link to an object. Owner, mode, times and attributes lie in the inode, so an object
+//! is shared by files that have them all alike, and the same path: two paths of one image are never one inode, which
+//! programs would take for one file. Overlay's redirects to data-only layers would share contents alone, but the kernel
+//! follows them out of any but the lowest layer only with `metacopy=on`, which mounts of users may not have.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{ErrorKind, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
 use berth_hash::{Hasher, Kind};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use serde::{Deserialize, Serialize};
 
 use super::{Fault, attributes, recipe::ObjectKey, stream::Entry};
 use crate::error::{Result, While};
 
 /// Files of so many bytes and more are objects.
 pub(crate) const LARGE: u64 = 64 << 10;
-
-/// How a layer's large files lead to their objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Form {
-    /// By overlay's redirects: the tree has an empty file with owner, mode, times; objects are contents alone.
-    Redirect,
-    /// By hard links: objects have owner, mode, times too, and are shared where all are the same.
-    Link,
-}
+/// Layers that share one object, with room for those that come at the same time.
+const MAX_LINKS: u64 = 60_000;
 
 impl ObjectKey {
     /// Its path among the objects.
@@ -36,20 +32,15 @@ impl ObjectKey {
         for byte in &self.content {
             let _infallible = write!(name, "{byte:02x}");
         }
-        if self.metadata != 0 {
-            let _infallible = write!(name, "-{:016x}", self.metadata);
-        }
+        let _infallible = write!(name, "-{:016x}", self.metadata);
         name.insert(2, '/');
         name.into()
     }
 
     /// The key of a path as [`Self::path`] gives it.
     pub(crate) fn of_path(folder: &str, name: &str) -> Option<Self> {
-        let (rest, metadata) = match name.split_once('-') {
-            Some((rest, metadata)) if metadata.len() == 16 => (rest, u64::from_str_radix(metadata, 16).ok()?),
-            Some(_) => return None,
-            None => (name, 0),
-        };
+        let (rest, metadata) = name.split_once('-').filter(|(_, metadata)| metadata.len() == 16)?;
+        let metadata = u64::from_str_radix(metadata, 16).ok()?;
         let hex = format!("{folder}{rest}");
         if folder.len() != 2 || hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
@@ -66,7 +57,6 @@ impl ObjectKey {
 /// Where objects go: into the layer's staging until everything is on disk, then among the others.
 #[derive(Debug)]
 pub(crate) struct LargeFiles {
-    form: Form,
     objects: PathBuf,
     staging: PathBuf,
     /// Objects that the layer uses; whether the staging has it.
@@ -92,12 +82,8 @@ impl Large {
 
 impl LargeFiles {
     /// `objects` is the store's folder of them, `staging` one of the layer's own.
-    pub(crate) fn new(form: Form, objects: &Path, staging: &Path) -> Self {
-        Self { form, objects: objects.to_owned(), staging: staging.to_owned(), keys: BTreeMap::new() }
-    }
-
-    pub(super) fn form(&self) -> Form {
-        self.form
+    pub(crate) fn new(objects: &Path, staging: &Path) -> Self {
+        Self { objects: objects.to_owned(), staging: staging.to_owned(), keys: BTreeMap::new() }
     }
 
     /// Where an object lies until it is published.
@@ -116,23 +102,17 @@ impl LargeFiles {
         &mut self,
         large: Large,
         entry: &Entry,
-        shown: &Path,
+        path_in_layer: &Path,
         warnings: &mut Vec<String>,
     ) -> Result<(ObjectKey, PathBuf), Fault> {
         let Large { file, path, hasher, length } = large;
         let mut content = [0; 32];
         content.copy_from_slice(&hasher.finish());
-        let metadata = match self.form {
-            Form::Redirect => {
-                file.set_permissions(fs::Permissions::from_mode(0o444)).doing("making", &path)?;
-                0
-            }
-            Form::Link => {
-                attributes::set(&file, entry, shown, true, warnings)?;
-                metadata(entry)?
-            }
-        };
-        let key = ObjectKey { content, metadata };
+        attributes::set(&file, entry, path_in_layer, true, warnings)?;
+        let mut key = ObjectKey { content, metadata: metadata(entry, path_in_layer)? };
+        while is_full(&self.objects.join(key.path()))? {
+            key.metadata = key.metadata.wrapping_add(1).max(1);
+        }
         let there = self.objects.join(key.path());
         let staged = self.staged(&key);
         if self.keys.get(&key) == Some(&true) {
@@ -189,13 +169,25 @@ fn is_whole(path: &Path, length: u64) -> Result<bool> {
     }
 }
 
-/// What tells apart files of the same content that cannot share their metadata; never 0.
-fn metadata(entry: &Entry) -> Result<u64, Fault> {
+/// Whether so many layers have it that a file system takes few more links (65000 on ext4).
+fn is_full(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(found.nlink() >= MAX_LINKS),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).doing("looking at", path),
+    }
+}
+
+/// What tells apart files of the same content that cannot be one inode; never 0.
+fn metadata(entry: &Entry, path: &Path) -> Result<u64, Fault> {
     let mut hasher = Hasher::new(Kind::Sha256);
     for id in [entry.uid, entry.gid, entry.mode, entry.times.nanoseconds] {
         hasher.update(&id.to_be_bytes());
     }
     hasher.update(&entry.times.seconds.to_be_bytes());
+    let path = path.as_os_str().as_bytes();
+    hasher.update(&(path.len() as u64).to_be_bytes());
+    hasher.update(path);
     let mut xattrs = attributes::allowed(&entry.xattrs)?;
     xattrs.sort();
     for (name, value) in &xattrs {

@@ -10,6 +10,7 @@
 //! | [`place`] | where a name leads in the folder, without ever leaving it |
 //! | [`tree`] | entries → files |
 //! | [`large`] | contents that are stored once across all layers |
+//! | [`pack`] | files → entries |
 //! | [`recipe`] | how the tar is put together again |
 //! | [`attributes`] | owners, modes, times, extended attributes |
 //!
@@ -22,6 +23,7 @@ pub(crate) mod builder;
 mod header;
 mod large;
 mod name;
+pub(crate) mod pack;
 mod pax;
 mod place;
 mod recipe;
@@ -30,12 +32,12 @@ mod stream;
 mod tree;
 
 pub(crate) use attributes::{OverlayNames, Times};
-pub(crate) use large::{Form, LARGE, LargeFiles};
-pub(crate) use place::{Root, is_whiteout, open_beneath};
+pub(crate) use large::{LARGE, LargeFiles};
+pub(crate) use place::{Root, open_beneath};
 pub(crate) use recipe::{Kept, ObjectKey, RecipeReader, RecipeWriter, Step};
 pub(crate) use sparse::Segment;
 pub(crate) use stream::{Content, Parser};
-pub(crate) use tree::{Tree, Written};
+pub(crate) use tree::Tree;
 
 use crate::error::RunnerError;
 

@@ -29,11 +29,10 @@ pub(crate) enum Step {
     End,
 }
 
-/// The name of an object: the SHA-256 of its content, and of its owner, mode and so on where those lie in its file.
+/// The name of an object: the SHA-256 of its content, and a hash of all that its inode has besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ObjectKey {
     pub(crate) content: [u8; 32],
-    /// 0 where the object is content alone.
     pub(crate) metadata: u64,
 }
 

@@ -14,15 +14,15 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FileType, Mode, OFlags, XattrFlags, fsetxattr, ftruncate, linkat, makedev, mkdirat, mknodat,
-        openat, renameat, statat, symlinkat, unlinkat,
+        AtFlags, FileType, Mode, OFlags, ftruncate, linkat, makedev, mkdirat, mknodat, openat, renameat,
+        statat, symlinkat, unlinkat,
     },
     io::Errno,
 };
 
 use super::{
     Content, Fault, OverlayNames, Root, Segment, Times, attributes,
-    large::{Form, LARGE, Large, LargeFiles},
+    large::{LARGE, Large, LargeFiles},
     name::Named,
     place::{is_whiteout, open_beneath},
     recipe::{Kept, RecipeWriter},
@@ -78,7 +78,6 @@ enum Open {
 #[derive(Debug)]
 pub(crate) struct Tree<W: Write> {
     root: Root,
-    overlay: OverlayNames,
     kept: PathBuf,
     recipe: RecipeWriter<W>,
     large: LargeFiles,
@@ -109,9 +108,10 @@ impl<W: Write> Tree<W> {
         recipe: RecipeWriter<W>,
         large: LargeFiles,
     ) -> Result<Self, RunnerError> {
+        let mut root = Root::open(tree, overlay)?;
+        root.implied.insert(PathBuf::new());
         Ok(Self {
-            root: Root::open(tree, overlay)?,
-            overlay,
+            root,
             kept: kept.to_owned(),
             recipe,
             large,
@@ -363,25 +363,13 @@ impl<W: Write> Tree<W> {
         attributes::set_unopened(place.parent, place.name(), entry, &real, has_mode)
     }
 
-    /// The file of a large one in the tree.
+    /// The file of a large one in the tree: a link to the object.
     fn large(&mut self, path: &Path, large: Large, entry: &Entry, length: u64) -> Result<(), Fault> {
-        let shown = self.root.shown(path);
-        let (key, at) = self.large.finish(large, entry, &shown, &mut self.written.warnings)?;
-        self.recipe.object(&key, length).doing("writing the recipe of", &shown)?;
-        if self.large.form() == Form::Link {
-            let flags = AtFlags::empty();
-            return self
-                .make(path, |parent, name| linkat(rustix::fs::CWD, &at, parent, name, flags))
-                .map(drop);
-        }
-        let (file, path) = self.file(path)?;
-        let failed = |error| fault("making", &shown, error);
-        ftruncate(&file, length).map_err(failed)?;
-        let target = Path::new("/").join(key.path());
-        let flags = XattrFlags::CREATE;
-        fsetxattr(&file, self.overlay.redirect(), target.as_os_str().as_bytes(), flags).map_err(failed)?;
-        fsetxattr(&file, self.overlay.metacopy(), b"", flags).map_err(failed)?;
-        attributes::set(&file, entry, &path, true, &mut self.written.warnings)
+        let path = self.root.place(path)?.path;
+        let (key, at) = self.large.finish(large, entry, &path, &mut self.written.warnings)?;
+        self.recipe.object(&key, length).doing("writing the recipe of", &path)?;
+        self.make(&path, |parent, name| linkat(rustix::fs::CWD, &at, parent, name, AtFlags::empty()))
+            .map(drop)
     }
 }
 
@@ -405,6 +393,7 @@ impl<W: Write> Content for Tree<W> {
             },
             (Named::Root, None) if entry.kind == Kind::Folder => {
                 let opened = self.open_folder(Path::new(""))?;
+                self.root.implied.remove(Path::new(""));
                 self.described(&opened, PathBuf::new(), &entry)?;
             }
             (Named::Root, _) => return Err(Fault::rule("the root of a layer can only be a folder")),

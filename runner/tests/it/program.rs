@@ -23,6 +23,11 @@ impl Runner {
         command
     }
 
+    /// The folder of images and layers.
+    pub(crate) fn store(&self) -> std::path::PathBuf {
+        self.folder.path().join("store")
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()

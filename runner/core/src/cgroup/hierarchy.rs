@@ -127,6 +127,23 @@ pub(super) fn mounted(root: &Path) -> Result<Vec<Hierarchy>, RuntimeError> {
     Ok(parse(&required("mountinfo")?, &required("cgroup")?, root))
 }
 
+/// Controllers, each with the folder below which the caller would make groups, and whether it is of version 2.
+pub(crate) fn controllers(root: &Path) -> Result<Vec<(String, PathBuf, bool)>, RuntimeError> {
+    let mut found = Vec::new();
+    for hierarchy in mounted(root)? {
+        let top = if rustix::process::geteuid().is_root() { &hierarchy.mount } else { &hierarchy.own };
+        if hierarchy.unified() {
+            let has = file::read(&hierarchy.own.join("cgroup.controllers"))?.unwrap_or_default();
+            found.extend(has.split_whitespace().map(|one| (one.to_owned(), top.clone(), true)));
+        } else {
+            let of = hierarchy.options.split(',').filter(|one| !one.starts_with("name="));
+            found.extend(of.map(|one| (one.to_owned(), top.clone(), false)));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

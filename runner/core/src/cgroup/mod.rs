@@ -29,6 +29,7 @@ use oci_spec::runtime::LinuxResources;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::hierarchy::controllers;
 use self::{
     folder::NotMade,
     hierarchy::{Hierarchy, mounted},
@@ -419,5 +420,7 @@ fn processes_below(folder: &Path) -> Result<Vec<i32>, RuntimeError> {
     Ok(processes)
 }
 
+#[cfg(test)]
+mod kernel_tests;
 #[cfg(test)]
 mod tests;

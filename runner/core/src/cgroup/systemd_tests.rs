@@ -67,19 +67,23 @@ fn message(kind: u8, answers: Option<u32>, member: Option<&str>, signature: &str
     if let Some(member) = member {
         field(3, b's', &text(member));
     }
-    field(8, b'g', &[&[signature.len() as u8], signature.as_bytes(), &[0]].concat());
+    field(8, b'g', &[&[u8::try_from(signature.len()).unwrap()], signature.as_bytes(), &[0]].concat());
     let mut bytes = vec![b'l', kind, 0, 1];
-    bytes.extend((body.len() as u32).to_le_bytes());
+    bytes.extend(length(body));
     bytes.extend(9u32.to_le_bytes());
-    bytes.extend((fields.len() as u32).to_le_bytes());
+    bytes.extend(length(&fields));
     bytes.extend(&fields);
     bytes.resize(bytes.len().div_ceil(8) * 8, 0);
     bytes.extend(body);
     bytes
 }
 
+fn length(bytes: &[u8]) -> [u8; 4] {
+    u32::try_from(bytes.len()).unwrap().to_le_bytes()
+}
+
 fn text(text: &str) -> Vec<u8> {
-    [&(text.len() as u32).to_le_bytes()[..], text.as_bytes(), &[0]].concat()
+    [&length(text.as_bytes())[..], text.as_bytes(), &[0]].concat()
 }
 
 fn aligned(parts: &[Vec<u8>]) -> Vec<u8> {

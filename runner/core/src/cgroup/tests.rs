@@ -264,3 +264,24 @@ fn a_group_of_the_unified_tree_alone_can_be_cloned_into() {
     both.folders.push(("memory".into(), PathBuf::from("/nowhere")));
     assert!(both.unified().unwrap().is_none());
 }
+
+#[test]
+fn a_users_group_goes_beside_the_callers_own_where_that_cannot_give_controllers() {
+    let machine = Machine::new(ALL);
+    machine.put("proc/self/cgroup", "0::/u/session\n");
+    machine.put("sys/fs/cgroup/u/session/cgroup.procs", "1\n");
+    // What the kernel would give to a group below one that has it.
+    machine.put("sys/fs/cgroup/u/box/cgroup.controllers", "pids");
+    let hierarchy = mounted(machine.folder.path()).unwrap().remove(0);
+    let place = || Place { relative: "box".into(), from_top: false };
+    let enter = |resources: &str| {
+        let mut group = Cgroup::empty(CgroupDriver::Folder);
+        group.enter(&hierarchy, &place(), Some(&serde_json::from_str(resources).unwrap())).unwrap();
+        group.folders.remove(0).1
+    };
+    let top = machine.folder.path().join("sys/fs/cgroup/u");
+    assert_eq!(enter(r#"{"pids": {"limit": 5}}"#), top.join("box"));
+    assert!(!top.join("session/box").exists());
+    // Nothing is asked of controllers: right below.
+    assert_eq!(enter("{}"), top.join("session/box"));
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod bpf;
+pub(crate) mod calls;
 pub(crate) mod clone;
 pub(crate) mod descriptors;
 pub(crate) mod exec;

@@ -325,7 +325,7 @@ fn a_limit_that_nothing_here_can_hold_is_refused_by_its_name_and_nothing_stays()
     let wrong = [
         (r#"{"unified": {"../x.max": "1"}}"#, "unified"),
         (r#"{"unified": {"a.b/c": "1"}}"#, "no /"),
-        (r#"{"unified": {"cgroup.procs": "1"}}"#, "cgroup.procs"),
+        (r#"{"unified": {"cgroup.procs": "4194305"}}"#, "cgroup.procs"),
         (r#"{"unified": {"nosuch.max": "1"}}"#, "nosuch controller"),
         (r#"{"blockIO": {"weight": 5}}"#, "5 is not 10 to 1000"),
         (r#"{"memory": {"swappiness": 101}}"#, "swappiness"),

@@ -126,7 +126,7 @@ mod tests {
             let config = ImageConfig::parse(text.as_bytes()).unwrap();
             assert!(config.env.is_empty() && config.health().is_none(), "{text}");
         }
-        assert!(matches!(ImageConfig::parse(b"[]"), Err(RunnerError::Content(_))));
+        assert!(matches!(ImageConfig::parse(b"7"), Err(RunnerError::Content(_))));
     }
 
     #[test]

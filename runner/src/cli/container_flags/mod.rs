@@ -56,12 +56,21 @@ pub(crate) struct ContainerFlags {
     pub(crate) choice: ImageFlags,
     #[command(flatten)]
     pub(crate) unbuilt: unbuilt::Unbuilt,
-    /// Image, or with --rootfs a folder
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
-    /// Command in place of the image's
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) command: Vec<String>,
+    // `-h` is the host name's.
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// Image (with --rootfs a folder), and a command in place of the image's
+    // One list, since whatever follows its first word is the command's, also what looks like a flag of ours.
+    #[arg(value_name = "IMAGE [COMMAND", required = true, trailing_var_arg = true)]
+    pub(crate) words: Vec<String>,
+}
+
+impl ContainerFlags {
+    /// The image, and the words after it.
+    fn image_and_command(&self) -> (&str, &[String]) {
+        self.words.split_first().map_or(("", &[][..]), |(image, command)| (image.as_str(), command))
+    }
 }
 
 /// Flags of the image.
@@ -69,7 +78,7 @@ pub(crate) struct ContainerFlags {
 #[command(next_help_heading = "Image")]
 pub(crate) struct ImageFlags {
     /// When the image is pulled: missing, always, newer or never
-    #[arg(long, value_name = "WHEN", default_value = "missing", num_args = 0..=1, require_equals = false, default_missing_value = "always")]
+    #[arg(long, value_name = "WHEN", default_value = "missing")]
     pub(crate) pull: String,
     /// Platform of the image: OS/ARCHITECTURE[/VARIANT]
     #[arg(long, value_name = "PLATFORM")]

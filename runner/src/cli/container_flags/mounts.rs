@@ -41,7 +41,7 @@ pub(crate) struct MountFlags {
 }
 
 /// An absolute path without `..`, its `.` and doubled slashes taken out.
-fn destination(text: &str) -> Parsed<PathBuf> {
+pub(super) fn parse_destination(text: &str) -> Parsed<PathBuf> {
     let path = Path::new(text);
     let wrong = |why: &str| Err(format!("{text:?} {why}"));
     if !path.is_absolute() {
@@ -55,14 +55,14 @@ fn destination(text: &str) -> Parsed<PathBuf> {
 }
 
 /// A path of the machine: absolute, or from here where it begins with a dot.
-fn source(text: &str) -> Parsed<PathBuf> {
+pub(super) fn parse_source(text: &str) -> Parsed<PathBuf> {
     let path = std::path::absolute(text).map_err(|error| format!("{text:?}: {error}"))?;
     // What does not exist is never made: a typing error is no empty folder.
     std::fs::canonicalize(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// One option of a mount.
-fn option(mount: &mut Mount, word: &str) -> Parsed<()> {
+pub(super) fn parse_option(mount: &mut Mount, word: &str) -> Parsed<()> {
     match word {
         "" | "idmap" => {}
         "ro" | "readonly" => mount.read_only = true,
@@ -110,7 +110,7 @@ fn volume(text: &str) -> Parsed<Mount> {
     };
     let kind = match from {
         None => anonymous(),
-        Some(from) if from.starts_with(['/', '.']) => MountKind::Bind { source: source(from)? },
+        Some(from) if from.starts_with(['/', '.']) => MountKind::Bind { source: parse_source(from)? },
         Some(from) => {
             crate::record::check_name(from).map_err(|_| {
                 format!("{from:?} is no volume's name; a folder of the machine begins with / or ./")
@@ -118,22 +118,22 @@ fn volume(text: &str) -> Parsed<Mount> {
             named(from)
         }
     };
-    let mut found = mount(destination(to)?, kind);
-    options.split(',').try_for_each(|word| option(&mut found, word))?;
+    let mut found = mount(parse_destination(to)?, kind);
+    options.split(',').try_for_each(|word| parse_option(&mut found, word))?;
     Ok(found)
 }
 
 /// `PATH[:OPTIONS]`.
 fn tmpfs(text: &str) -> Parsed<Mount> {
     let (to, options) = text.split_once(':').unwrap_or((text, ""));
-    let mut found = mount(destination(to)?, MountKind::Tmpfs { size: None, mode: None });
+    let mut found = mount(parse_destination(to)?, MountKind::Tmpfs { size: None, mode: None });
     let mut copy_up = true;
     for word in options.split(',') {
         match word.split_once('=') {
             Some((key @ ("size" | "mode"), value)) => mount_key::memory(&mut found, key, value)?,
             Some((key, _)) => return Err(format!("{key:?} is no option of a tmpfs: size, mode, ro, noexec, nosuid, nodev")),
             None if word == "tmpcopyup" || word == "notmpcopyup" => copy_up = word == "tmpcopyup",
-            None => option(&mut found, word)?,
+            None => parse_option(&mut found, word)?,
         }
     }
     if copy_up {
@@ -174,7 +174,7 @@ fn secret_of(text: &str, surroundings: &Surroundings<'_>, desired: &mut Desired)
                 Some(target) => format!("/run/secrets/{target}"),
             };
             let kind = MountKind::Secret { name: name.to_owned(), uid, gid, mode };
-            desired.mounts.push(mount(destination(&place)?, kind));
+            desired.mounts.push(mount(parse_destination(&place)?, kind));
         }
         other => return Err(format!("type={other}: is neither mount nor env")),
     }
@@ -188,14 +188,14 @@ fn device(text: &str) -> Parsed<Device> {
     if !from.starts_with('/') {
         return Err(format!("{from:?} is no device's path; devices by CDI names are not built"));
     }
-    let source = source(from)?;
-    let mut found = Device { source, destination: destination(from)?, access: "rwm".into() };
+    let source = parse_source(from)?;
+    let mut found = Device { source, destination: parse_destination(from)?, access: "rwm".into() };
     let is_access = |part: &str| !part.is_empty() && part.chars().all(|c| "rwm".contains(c));
     for part in parts {
         if is_access(part) {
             part.clone_into(&mut found.access);
         } else {
-            found.destination = destination(part)?;
+            found.destination = parse_destination(part)?;
         }
     }
     Ok(found)
@@ -244,17 +244,13 @@ fn volumes_from(text: &str, surroundings: &Surroundings<'_>) -> Parsed<Vec<Mount
     });
     let change = |mut mount: Mount| {
         options.split(',').try_for_each(|word| match word {
-            "" | "ro" | "rw" | "z" => option(&mut mount, word),
+            "" | "ro" | "rw" | "z" => parse_option(&mut mount, word),
             other => Err(format!("{other:?} is none of ro, rw and z")),
         })?;
         Ok(mount)
     };
     kept.map(change).collect()
 }
-
-pub(super) use self::destination as parse_destination;
-pub(super) use self::option as parse_option;
-pub(super) use self::source as parse_source;
 
 #[cfg(test)]
 mod tests {

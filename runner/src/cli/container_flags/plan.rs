@@ -154,16 +154,17 @@ impl ContainerFlags {
         }
         let policy = faults.take("--pull", self.choice.policy()).unwrap_or_default();
         let platform = faults.take("--platform", self.choice.wanted()).flatten();
+        let (image, command) = self.image_and_command();
         if self.choice.rootfs {
-            match std::fs::canonicalize(&self.image) {
+            match std::fs::canonicalize(image) {
                 Ok(folder) if folder.is_dir() && !surroundings.folders.owns(&folder) => desired.rootfs = Some(folder),
                 Ok(folder) => faults.add("--rootfs", format!("{} is no folder for a container", folder.display())),
-                Err(error) => faults.add("--rootfs", format!("{}: {error}", self.image)),
+                Err(error) => faults.add("--rootfs", format!("{image}: {error}")),
             }
-        } else if self.image.is_empty() {
+        } else if image.is_empty() {
             faults.add("IMAGE", "is empty");
         }
-        if self.command.iter().any(|word| word.contains('\0')) {
+        if command.iter().any(|word| word.contains('\0')) {
             faults.add("COMMAND", "has a zero byte");
         }
         faults.finish()?;
@@ -174,9 +175,9 @@ impl ContainerFlags {
         Ok(Plan {
             desired,
             choices,
-            command: self.command.clone(),
+            command: command.to_vec(),
             image_volume: self.mounts.image_volume.clone(),
-            image: (!self.choice.rootfs).then(|| self.image.clone()),
+            image: (!self.choice.rootfs).then(|| image.to_owned()),
             policy,
             platform,
             warnings,

@@ -51,7 +51,7 @@ pub(crate) struct ProcessFlags {
     #[arg(long, value_name = "ZONE")]
     pub(crate) tz: Option<String>,
     /// Treat the program as an init system: true (where it is one), always or false
-    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", hide_default_value = true)]
+    #[arg(long, value_name = "MODE", default_value = "true", hide_default_value = true)]
     pub(crate) systemd: String,
     /// Who says that the service is ready: container or ignore
     #[arg(long, value_name = "WHO", default_value = "container")]

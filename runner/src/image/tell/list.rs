@@ -1,6 +1,6 @@
 //! Lists of images.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use berth_oci::Reference;
 use jiff::Timestamp;
@@ -114,7 +114,13 @@ impl Listed<'_> {
     fn chosen(&self) -> Result<Vec<Told>> {
         let (containers, _damaged) = self.context.records.all()?;
         let mut all = Vec::new();
-        for image in self.context.store.images()? {
+        let images = self.context.store.images()?;
+        let named: BTreeSet<_> = images.iter().filter(|i| !i.names.is_empty()).map(|i| i.id.clone()).collect();
+        for image in images {
+            // An older manifest of an image that has its name by another one now.
+            if image.names.is_empty() && named.contains(&image.id) {
+                continue;
+            }
             let config = config(&self.context.store, &image)?;
             let uses = |one: &&crate::record::Desired| one.image.as_ref().is_some_and(|of| of.id == image.id);
             let containers = containers.iter().filter(uses).count();

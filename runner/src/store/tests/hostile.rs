@@ -8,7 +8,7 @@ use crate::unpack::{
 
 /// Unpacks it; nothing outside of the store changes, and after a refusal nothing of it stays.
 fn unpack(tar: &[u8]) -> (Shed, Result<Digest>) {
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let canary = shed.folder.path().join("canary");
     std::fs::create_dir_all(canary.join("etc")).unwrap();
     std::fs::write(canary.join("etc/passwd"), "root").unwrap();
@@ -126,7 +126,7 @@ fn u6_devices_are_those_of_every_container() {
         .member(device("whiteout", b'3', 0, 0))
         .member(Member::new(b'6', "pipe"))
         .end();
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let Claim::New(mut writer) = shed.store.begin_layer(&digest(&tar)).unwrap() else { panic!() };
     writer.take(&tar).unwrap();
     let warnings = writer.warnings().join("\n");
@@ -252,7 +252,7 @@ fn u10_claims_without_measure_are_refused() {
 #[test]
 fn u10_a_million_entries_are_enough() {
     let one = Archive::new().file(".wh..wh.x", b"").cut();
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let mut writer = shed.store.begin_unknown_layer().unwrap();
     let many = one.repeat(1000);
     for _ in 0..1000 {
@@ -264,7 +264,7 @@ fn u10_a_million_entries_are_enough() {
 
 #[test]
 fn u12_another_digest_than_expected_is_refused_before_anything_is_seen() {
-    let shed = Shed::with(Form::Redirect);
+    let shed = Shed::new();
     let expected = digest(b"another");
     let Claim::New(mut writer) = shed.store.begin_layer(&expected).unwrap() else { panic!() };
     writer.take(&assorted()).unwrap();

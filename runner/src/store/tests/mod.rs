@@ -1,9 +1,13 @@
 //! Of the store as a whole. What writes owners and devices needs root.
 
+mod differential;
 mod hostile;
+mod kill;
 mod layers;
+mod mounts;
+mod named;
 
-use std::{io::Read, path::PathBuf};
+use std::path::PathBuf;
 
 use berth_oci::{Algorithm, Digest};
 
@@ -22,12 +26,6 @@ impl Shed {
         let folders = Folders { store: folder.path().join("store"), run: folder.path().join("run") };
         let store = Store::open(&folders).unwrap();
         Self { folder, store }
-    }
-
-    pub(super) fn with(form: Form) -> Self {
-        let shed = Self::new();
-        shed.store.form.set((form, OverlayNames::Trusted)).unwrap();
-        shed
     }
 
     /// Adds a layer in pieces of `piece` bytes.

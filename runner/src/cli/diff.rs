@@ -1,0 +1,53 @@
+//! `diff`.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Globals, output};
+use crate::{
+    error::{Result, RunnerError},
+    store::Change,
+};
+
+/// Its arguments.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// The container: a name or an id
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+
+    /// `json` in place of lines
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+}
+
+pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
+    let context = globals.open()?;
+    let container = context.records.find(&arguments.container)?;
+    let changes = context.store.changes(&container)?;
+    let shown = |path: &Path| Path::new("/").join(path).display().to_string();
+    match arguments.format.as_deref() {
+        None => {
+            for (change, path) in &changes {
+                output::line(format!("{} {}", change.letter(), shown(path)))?;
+            }
+        }
+        Some(format) if output::is_json(format) => {
+            let of = |wanted: Change| {
+                let those = changes.iter().filter(|(change, _)| *change == wanted);
+                those.map(|(_, path)| shown(path)).collect::<Vec<_>>()
+            };
+            output::json(&json!({
+                "changed": of(Change::Changed),
+                "added": of(Change::Added),
+                "deleted": of(Change::Deleted),
+            }))?;
+        }
+        Some(other) => {
+            return Err(RunnerError::Usage(format!("--format {other:?}: json is the one that there is")));
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,92 @@
+//! An image of what a container changed.
+
+use std::io;
+
+use jiff::Timestamp;
+
+use super::make::{About, NewLayer, make};
+use crate::{
+    cli::Context,
+    error::{Result, RunnerError},
+    record::Desired,
+    store::{Image, LayerWriter, layer_error},
+    supervisor::{engine::Engine, live},
+};
+
+/// Counts what goes into a layer.
+struct Counted {
+    writer: LayerWriter,
+    size: u64,
+}
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.take(bytes).map_err(io::Error::other)?;
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Processes that stand still until this is dropped.
+struct Frozen<'a> {
+    engine: Engine,
+    container: &'a Desired,
+}
+
+impl<'a> Frozen<'a> {
+    /// Freezes a container that runs; one that does not, or stands still already, needs nothing.
+    fn of(context: &Context, container: &'a Desired) -> Result<Option<Self>> {
+        if live::snapshot(&context.records, container)?.condition != live::Condition::Running {
+            return Ok(None);
+        }
+        let engine = Engine::of(&context.folders, container);
+        engine.freeze(&container.id, true)?;
+        Ok(Some(Self { engine, container }))
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        // One that was killed meanwhile stays as it is; `unpause` is the way out of anything else.
+        let _thawed = self.engine.freeze(&self.container.id, false);
+    }
+}
+
+/// Makes an image of a container's image and what the container changed. Its processes stand still meanwhile, unless
+/// `pause` is false.
+///
+/// # Errors
+/// [`RunnerError::Usage`] for a container without an image; as [`make`].
+pub(crate) fn commit(
+    context: &Context,
+    container: &Desired,
+    about: &About,
+    names: &[String],
+    pause: bool,
+) -> Result<Image> {
+    let of = container.image.as_ref().ok_or_else(|| {
+        RunnerError::Usage(format!(
+            "container {} has a folder and no image: `berth-runner export` and `import` make an image of it",
+            container.name
+        ))
+    })?;
+    let _hold = context.store.hold()?;
+    let base = context.store.find(of.manifest.as_str())?;
+    let base = base.map_or_else(|| context.store.find(of.id.as_str()), |base| Ok(Some(base)))?;
+    let base = base.ok_or_else(|| RunnerError::NotFound(format!("the image {} of {} is gone", of.name, container.name)))?;
+    let frozen = if pause { Frozen::of(context, container)? } else { None };
+    let mut layer = Counted { writer: context.store.begin_unknown_layer()?, size: 0 };
+    let written = context.store.upper_tar(container, &mut layer);
+    drop(frozen);
+    written.map_err(|error| match error {
+        // What the layer's writer refused came through as an error of writing.
+        RunnerError::Io { what, source } => layer_error(source, &what),
+        other => other,
+    })?;
+    let layer = NewLayer { size: layer.size, diff_id: layer.writer.finish()? };
+    make(&context.store, Some(&base), &layer, about, names, Timestamp::now())
+}

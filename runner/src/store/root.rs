@@ -1,0 +1,219 @@
+//! The roots of containers, and images as they are.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::ErrorKind,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
+    },
+    path::{Path, PathBuf},
+};
+
+use berth_runtime::{OverlayOptions, make_user_namespace, mount_overlay, unmount};
+use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder};
+
+use super::{
+    Image, Store,
+    images::Record,
+    lower::{Lower, attribute, look},
+};
+use crate::{
+    error::{Result, RunnerError, While},
+    record::{Desired, IdMap, Records, UserNamespace, files},
+    unpack::OverlayNames,
+};
+
+/// Whether something is mounted at a folder.
+fn is_mounted(path: &Path) -> Result<bool> {
+    let (Some(found), Some(parent)) = (look(path)?, path.parent()) else { return Ok(false) };
+    let parent = fs::metadata(parent).doing("looking at", parent)?;
+    Ok(found.dev() != parent.dev())
+}
+
+fn mapping(maps: &[IdMap]) -> Result<Vec<LinuxIdMapping>> {
+    let one = |map: &IdMap| {
+        let built =
+            LinuxIdMappingBuilder::default().container_id(map.container).host_id(map.host).size(map.size);
+        built.build().map_err(|error| RunnerError::Usage(format!("ids of the user namespace: {error}")))
+    };
+    maps.iter().map(one).collect()
+}
+
+impl Store {
+    /// Mounts a container's root (layers, then its own `upper`) at `running/root` and says where that is. Done in the
+    /// mount namespace of the caller: the supervisor's own, so that it goes with it. Idempotent. With `--rootfs` it is
+    /// that folder, and nothing is mounted.
+    ///
+    /// # Errors
+    /// Where a layer is missing or the kernel cannot do it.
+    pub(crate) fn mount_root(&self, desired: &Desired) -> Result<PathBuf> {
+        if let Some(rootfs) = &desired.rootfs {
+            return Ok(rootfs.clone());
+        }
+        let target = self.folders.running(&desired.id).join("root");
+        if is_mounted(&target)? {
+            return Ok(target);
+        }
+        let lower = self.lower_of(desired)?;
+        let container = self.folders.container(&desired.id);
+        let (upper, work) = (container.join("upper"), container.join("work"));
+        prepare_upper(&lower, &upper)?;
+        files::private_folder(&work)?;
+        // A mount with `volatile` leaves a mark that stops the next one. What was written is what there is.
+        let mark = work.join("work/incompat");
+        match fs::remove_dir_all(&mark) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing("removing", mark),
+            Ok(()) | Err(_) => {}
+        }
+        files::private_folder(&target)?;
+        let ids = self.namespace_of(desired)?;
+        let options = OverlayOptions {
+            id_map: ids.as_ref().map(AsFd::as_fd),
+            volatile: desired.auto_remove,
+            ..OverlayOptions::default()
+        };
+        self.mount(&lower, Some((&upper, &work)), &target, options)?;
+        Ok(target)
+    }
+
+    /// Takes it away; safe to repeat.
+    ///
+    /// # Errors
+    /// Where it is busy.
+    pub(crate) fn unmount_root(&self, desired: &Desired) -> Result<()> {
+        let target = self.folders.running(&desired.id).join("root");
+        while desired.rootfs.is_none() && is_mounted(&target)? {
+            unmount(&target)?;
+        }
+        Ok(())
+    }
+
+    /// Mounts an image at a folder, not writable.
+    ///
+    /// # Errors
+    /// Where a layer is missing or the kernel cannot do it.
+    pub(crate) fn mount_image(&self, image: &Image, target: &Path) -> Result<()> {
+        let lower = Lower::open(self, &image.layers)?;
+        self.mount(&lower, None, target, OverlayOptions { read_only: true, ..OverlayOptions::default() })
+    }
+
+    fn mount(
+        &self,
+        lower: &Lower,
+        upper: Option<(&Path, &Path)>,
+        target: &Path,
+        options: OverlayOptions<'_>,
+    ) -> Result<()> {
+        let overlay = if lower.layers.is_empty() { self.overlay()? } else { lower.overlay()? };
+        let options = OverlayOptions { userxattr: overlay == OverlayNames::User, ..options };
+        let mut lowers: Vec<&Path> = lower.layers.iter().map(|(tree, _)| tree.as_path()).collect();
+        // Overlay wants something below what is written, and two folders where nothing is.
+        let empty = self.folders.store.join("empty");
+        if lowers.is_empty() || (upper.is_none() && lowers.len() == 1) {
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(&empty).doing("making", &empty)?;
+            lowers.push(&empty);
+            if lowers.len() == 1 && upper.is_none() {
+                return Err(RunnerError::Unsupported(
+                    "the image has no layers: there is nothing to mount".into(),
+                ));
+            }
+        }
+        Ok(mount_overlay(&lowers, &[], upper, target, options)?)
+    }
+
+    pub(super) fn lower_of(&self, desired: &Desired) -> Result<Lower> {
+        let image = desired.image.as_ref().ok_or_else(|| {
+            RunnerError::Usage(format!(
+                "container {} has no image: it runs in a folder of its own",
+                desired.name
+            ))
+        })?;
+        let record: Record = files::read_json(&self.record_file(&image.manifest))?.ok_or_else(|| {
+            RunnerError::NotFound(format!("the image {} of container {} is gone", image.name, desired.name))
+        })?;
+        Lower::open(self, &record.layers)
+    }
+
+    /// The namespace whose ids the files get, where it is not the runner's own.
+    fn namespace_of(&self, desired: &Desired) -> Result<Option<OwnedFd>> {
+        match &desired.isolation.user {
+            UserNamespace::Host => Ok(None),
+            UserNamespace::Private { uids, gids } => {
+                Ok(Some(make_user_namespace(&mapping(uids)?, &mapping(gids)?)?))
+            }
+            UserNamespace::Container(id) => {
+                let other = Records::new(&self.folders).find(id.as_str())?;
+                if matches!(other.isolation.user, UserNamespace::Container(_)) {
+                    return Err(RunnerError::Usage(format!(
+                        "container {} shares the user namespace of another: name that one",
+                        other.name
+                    )));
+                }
+                self.namespace_of(&other)
+            }
+            UserNamespace::Path(path) => Ok(Some(fs::File::open(path).doing("opening", path)?.into())),
+        }
+    }
+}
+
+/// Makes the folder that is written, once. What the image's root and those folders are like that an upper layer only
+/// passes through, overlay would take from the wrong layer: they are put here as the right one has them.
+fn prepare_upper(lower: &Lower, upper: &Path) -> Result<()> {
+    if look(upper)?.is_some() {
+        return Ok(());
+    }
+    let new = upper.with_extension("new");
+    if look(&new)?.is_some() {
+        fs::remove_dir_all(&new).doing("removing", &new)?;
+    }
+    fs::create_dir(&new).doing("making", &new)?;
+    let root = lower.layers.iter().find(|(_, facts)| !facts.implied.iter().any(|path| path.0.is_empty()));
+    match root {
+        Some((tree, _)) => copy_attributes(tree, &new)?,
+        None => fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).doing("making", &new)?,
+    }
+    let implied: BTreeSet<PathBuf> = lower
+        .layers
+        .iter()
+        .flat_map(|(_, facts)| facts.implied.iter().map(super::layer::PathBytes::path))
+        .filter(|path| !path.as_os_str().is_empty())
+        .map(Path::to_owned)
+        .collect();
+    for path in implied {
+        let Some(right) = lower.described(&path)? else { continue };
+        // Those on the way are as the image has them.
+        let ancestors: Vec<&Path> = path.ancestors().collect();
+        for ancestor in ancestors.into_iter().rev().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
+            let at = new.join(ancestor);
+            if look(&at)?.is_none() {
+                fs::create_dir(&at).doing("making", &at)?;
+                let shown = lower.stack(ancestor)?;
+                let of = if ancestor == path { Some(&right) } else { shown.first() };
+                if let Some(of) = of {
+                    copy_attributes(of, &at)?;
+                }
+            } else if ancestor == path {
+                copy_attributes(&right, &at)?;
+            }
+        }
+    }
+    fs::rename(&new, upper).doing("making", upper)
+}
+
+/// Owner, mode, time and the attributes of the image.
+fn copy_attributes(from: &Path, to: &Path) -> Result<()> {
+    let found = fs::symlink_metadata(from).doing("looking at", from)?;
+    chown(to, Some(found.uid()), Some(found.gid())).doing("changing the owner of", to)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(found.mode() & 0o7777))
+        .doing("changing the mode of", to)?;
+    for name in super::changes::exported(from)? {
+        if let Some(value) = attribute(from, &name)? {
+            rustix::fs::lsetxattr(to, &name, &value, rustix::fs::XattrFlags::empty())
+                .doing("setting attributes of", to)?;
+        }
+    }
+    let time = found.modified().doing("looking at", from)?;
+    fs::File::open(to).and_then(|folder| folder.set_modified(time)).doing("setting the time of", to)
+}

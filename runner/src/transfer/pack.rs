@@ -1,0 +1,172 @@
+//! From files to a tar. Links stay links; sockets are left out.
+
+use std::{
+    ffi::{CStr, OsStr},
+    io::{self, Read, Write},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+
+use super::place::{Named, Place, file};
+use crate::error::{Result, RunnerError, While};
+
+/// Folders that may lie in each other: each costs a descriptor while it is read.
+const DEEPEST: usize = 400;
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// How files are named in the tar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packed {
+    /// Under the last name of the path; under `.` where `/.` stands behind it.
+    Named,
+    /// Relative to the path, which is not in it itself.
+    Bare,
+}
+
+/// Writes what is at a path as a tar.
+///
+/// # Errors
+/// [`RunnerError::NotFound`] where there is nothing; where it cannot be read or written.
+pub(crate) fn pack(place: &Place, text: &str, follow: bool, packed: Packed, out: impl Write) -> Result<()> {
+    let named = Named::of(text);
+    let missing = || RunnerError::NotFound(format!("{text}: no such file or folder"));
+    let follow = follow || named.folder || packed == Packed::Bare;
+    let nofollow = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let top = place.at(&named.path, OFlags::PATH | nofollow)?.ok_or_else(missing)?;
+    let about = fstat(&top).doing("asking", &named.path)?;
+    let kind = FileType::from_raw_mode(about.st_mode);
+    let mut tar = tar::Builder::new(out);
+    tar.mode(tar::HeaderMode::Complete);
+    let name = match named.name() {
+        Some(name) if !named.contents => PathBuf::from(name),
+        Some(_) | None => PathBuf::from("."),
+    };
+    if kind == FileType::Directory {
+        let folder = place.at(&named.path, OFlags::RDONLY | OFlags::DIRECTORY)?.ok_or_else(missing)?;
+        let prefix = match packed {
+            Packed::Bare => PathBuf::new(),
+            Packed::Named => {
+                entry(&mut tar, &name, &about, EntryOf::Folder)?;
+                name
+            }
+        };
+        walk(&mut tar, &folder, &prefix, DEEPEST)?;
+    } else if named.folder {
+        return Err(RunnerError::NotFound(format!("{text}: it is no folder")));
+    } else if kind == FileType::RegularFile {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | nofollow;
+        let opened = place.at(&named.path, flags)?.ok_or_else(missing)?;
+        content(&mut tar, &name, opened)?;
+    } else if kind == FileType::Symlink {
+        let target = readlinkat(&top, c"", Vec::new()).doing("reading", &named.path)?;
+        entry(&mut tar, &name, &about, EntryOf::Link(&target))?;
+    } else {
+        entry(&mut tar, &name, &about, EntryOf::Node)?;
+    }
+    let mut out = tar.into_inner().doing("writing", "the tar")?;
+    out.flush().doing("writing", "the tar")
+}
+
+fn walk(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, at: &Path, deepest: usize) -> Result<()> {
+    if deepest == 0 {
+        return Err(RunnerError::Content(format!("{}: more than {DEEPEST} folders in each other", at.display())));
+    }
+    let mut names: Vec<_> = Vec::new();
+    for found in Dir::read_from(folder).doing("reading", at)? {
+        let found = found.doing("reading", at)?;
+        if found.file_name() != c"." && found.file_name() != c".." {
+            names.push(found.file_name().to_owned());
+        }
+    }
+    names.sort();
+    for name in names {
+        one(tar, folder, &name, &at.join(OsStr::from_bytes(name.to_bytes())), deepest)?;
+    }
+    Ok(())
+}
+
+fn one(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, name: &CStr, at: &Path, deepest: usize) -> Result<()> {
+    let about = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        // It went while the folder was read.
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        about => about.doing("asking", at)?,
+    };
+    match FileType::from_raw_mode(about.st_mode) {
+        FileType::Directory => {
+            let inner = openat(folder, name, FOLDER, Mode::empty()).doing("opening", at)?;
+            entry(tar, at, &about, EntryOf::Folder)?;
+            walk(tar, &inner, at, deepest - 1)
+        }
+        FileType::RegularFile => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            content(tar, at, openat(folder, name, flags, Mode::empty()).doing("opening", at)?)
+        }
+        FileType::Symlink => {
+            let target = readlinkat(folder, name, Vec::new()).doing("reading", at)?;
+            entry(tar, at, &about, EntryOf::Link(&target))
+        }
+        FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice => {
+            entry(tar, at, &about, EntryOf::Node)
+        }
+        FileType::Socket | FileType::Unknown => Ok(()),
+    }
+}
+
+enum EntryOf<'a> {
+    Folder,
+    Link(&'a CStr),
+    Node,
+}
+
+fn header(about: &Stat) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(about.st_mode & 0o7777);
+    header.set_uid(about.st_uid.into());
+    header.set_gid(about.st_gid.into());
+    header.set_mtime(u64::try_from(about.st_mtime).unwrap_or_default());
+    header.set_size(0);
+    header
+}
+
+fn entry(tar: &mut tar::Builder<impl Write>, at: &Path, about: &Stat, of: EntryOf<'_>) -> Result<()> {
+    let mut header = header(about);
+    let added = match of {
+        EntryOf::Folder => {
+            header.set_entry_type(tar::EntryType::Directory);
+            tar.append_data(&mut header, at.join(""), io::empty())
+        }
+        EntryOf::Link(target) => {
+            header.set_entry_type(tar::EntryType::Symlink);
+            tar.append_link(&mut header, at, OsStr::from_bytes(target.to_bytes()))
+        }
+        EntryOf::Node => {
+            header.set_entry_type(match FileType::from_raw_mode(about.st_mode) {
+                FileType::Fifo => tar::EntryType::Fifo,
+                FileType::BlockDevice => tar::EntryType::Block,
+                _ => tar::EntryType::Char,
+            });
+            let set = header
+                .set_device_major(rustix::fs::major(about.st_rdev))
+                .and_then(|()| header.set_device_minor(rustix::fs::minor(about.st_rdev)));
+            set.and_then(|()| tar.append_data(&mut header, at, io::empty()))
+        }
+    };
+    added.doing("writing into the tar", at)
+}
+
+/// A file's bytes: as many as it had when it was opened, also where it is written meanwhile.
+fn content(tar: &mut tar::Builder<impl Write>, at: &Path, opened: OwnedFd) -> Result<()> {
+    let about = fstat(&opened).doing("asking", at)?;
+    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+        return Err(RunnerError::Conflict(format!("{} became something else while it was read", at.display())));
+    }
+    let size = u64::try_from(about.st_size).unwrap_or_default();
+    let mut header = header(&about);
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(size);
+    let bytes = file(opened).chain(io::repeat(0)).take(size);
+    tar.append_data(&mut header, at, bytes).doing("writing into the tar", at)
+}
