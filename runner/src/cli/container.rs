@@ -109,7 +109,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     }
 }
 
-fn prune(globals: &Globals, force: bool, filter: &[String]) -> Result<u8> {
+pub(super) fn prune(globals: &Globals, force: bool, filter: &[String]) -> Result<u8> {
     use std::io::{IsTerminal, stdin};
     if !force && stdin().is_terminal() {
         super::output::raw(b"This removes all containers that do not run. Go on? [y/N] ")?;

@@ -57,8 +57,7 @@ impl Machine {
         let no_network = if root { no_bridges() } else { pasta::missing() };
         let id_mapped = Features::id_mapped_mounts(&place).unwrap_or(false);
         // What an ordinary user can do is what can be done in the namespace: it is tried.
-        let ids =
-            rootless::enter(folders).map(|()| rootless::counts()).map_err(|error| error.to_string());
+        let ids = rootless::enter(folders).map(|()| rootless::counts()).map_err(|error| error.to_string());
         let overlay = match &ids {
             Ok(_) => probe_overlay(&place).map_err(|error| error.to_string()),
             Err(_) => Err("cannot be tried without a user namespace".into()),

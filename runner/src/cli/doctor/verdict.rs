@@ -84,7 +84,8 @@ fn kernel(machine: &Machine) -> Line {
         let names: Vec<_> = calls.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
         names.join(", ")
     };
-    let needed = lacking(&[("clone3", calls.clone3), ("pidfd_open", calls.pidfd), ("openat2", calls.openat2)]);
+    let needed =
+        lacking(&[("clone3", calls.clone3), ("pidfd_open", calls.pidfd), ("openat2", calls.openat2)]);
     let used = lacking(&[
         ("fsopen", calls.mount_api),
         ("mount_setattr", calls.mount_setattr),
@@ -104,7 +105,12 @@ fn kernel(machine: &Machine) -> Line {
     }
     if !used.is_empty() {
         let found = format!("{found} without {used}");
-        return Line::limited("kernel", found, "older and slower ways are gone instead", "Linux 5.14 or later");
+        return Line::limited(
+            "kernel",
+            found,
+            "older and slower ways are gone instead",
+            "Linux 5.14 or later",
+        );
     }
     Line::ok("kernel", found)
 }
@@ -230,7 +236,12 @@ fn overlay(machine: &Machine) -> Line {
     let store = machine.store.display();
     if !machine.root && older(&features.kernel, (5, 11)) {
         let found = "this kernel's is root's alone";
-        return Line::fatal("overlay", found, "images are mounted by it", "Linux 5.11 or later, or run as root");
+        return Line::fatal(
+            "overlay",
+            found,
+            "images are mounted by it",
+            "Linux 5.11 or later, or run as root",
+        );
     }
     match &machine.overlay {
         Err(error) => Line::fatal(
@@ -334,7 +345,9 @@ fn controllers(machine: &Machine) -> Line {
         (false, CgroupVersion::V2) => {
             "systemctl edit user@.service: [Service] Delegate=cpu cpuset io memory pids; log in anew"
         }
-        (false, _) => "version 2 of control groups (systemd.unified_cgroup_hierarchy=1), which users can be given",
+        (false, _) => {
+            "version 2 of control groups (systemd.unified_cgroup_hierarchy=1), which users can be given"
+        }
     };
     match names.is_empty() {
         true => Line::missing(name, found, &follows, way_out),
@@ -416,7 +429,10 @@ fn runtimes(machine: &Machine) -> Vec<Line> {
             "other runtime",
             text,
             "containers can leave it (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881): --runtime refuses it",
-            &format!("install runc 1.2.8, 1.3.3, 1.4.0 or later; {}=1 runs it nevertheless", outside::OVERRIDE),
+            &format!(
+                "install runc 1.2.8, 1.3.3, 1.4.0 or later; {}=1 runs it nevertheless",
+                outside::OVERRIDE
+            ),
         )
     };
     if machine.runtimes.is_empty() {

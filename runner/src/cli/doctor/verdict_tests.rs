@@ -17,10 +17,7 @@ fn well(root: bool) -> Machine {
             overlay: true,
             seccomp: true,
             seccomp_actions: names("kill_process errno user_notif allow"),
-            limits: limits
-                .into_iter()
-                .map(|name| Controller { name, version: 2, writable: true })
-                .collect(),
+            limits: limits.into_iter().map(|name| Controller { name, version: 2, writable: true }).collect(),
             group_kill: true,
             namespaces: names("cgroup ipc mnt net pid time user uts"),
             unprivileged_user_namespaces: true,
@@ -99,11 +96,13 @@ fn whatever_is_not_well_says_what_follows_and_a_way_out() {
     poor.no_network = Some("pasta is not installed".into());
     for root in [true, false] {
         poor.root = root;
-        let bad: Vec<_> =
-            lines(&poor).into_iter().filter(|line| line.verdict != Verdict::Ok).collect();
+        let bad: Vec<_> = lines(&poor).into_iter().filter(|line| line.verdict != Verdict::Ok).collect();
         assert!(bad.len() >= 10, "{bad:#?}");
         for line in bad {
-            assert!(!line.follows.is_empty() && !line.way_out.is_empty() && !line.found.is_empty(), "{line:#?}");
+            assert!(
+                !line.follows.is_empty() && !line.way_out.is_empty() && !line.found.is_empty(),
+                "{line:#?}"
+            );
         }
     }
 }
@@ -161,8 +160,7 @@ fn u18_a_runtime_with_known_escapes_is_named() {
     let mut machine = well(true);
     let found = |said: &str| outside::Found::new("/usr/bin/runc".into(), said);
     machine.runtimes = vec![found("runc version 1.3.3\nspec: 1.2.0"), found("runc version 1.1.5+ds1\n")];
-    let told: Vec<_> =
-        lines(&machine).into_iter().filter(|line| line.name == "other runtime").collect();
+    let told: Vec<_> = lines(&machine).into_iter().filter(|line| line.name == "other runtime").collect();
     assert_eq!(told[0].verdict, Verdict::Ok);
     assert_eq!(told[1].verdict, Verdict::Limited);
     assert!(told[1].follows.contains("CVE-2025-31133") && told[1].way_out.contains("1.4.0"), "{told:#?}");
