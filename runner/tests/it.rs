@@ -3,12 +3,14 @@
 
 #[path = "it/bundle.rs"]
 mod bundle;
+#[path = "it/bundle_user.rs"]
+mod bundle_user;
+#[path = "it/image/mod.rs"]
+mod image;
 #[path = "it/net/mod.rs"]
 mod net;
 #[path = "it/oci.rs"]
 mod oci;
-#[path = "it/image/mod.rs"]
-mod image;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/rootfs.rs"]
