@@ -10,8 +10,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, futimens, linkat,
-        mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
+        AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown,
+        futimens, linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
@@ -66,9 +66,19 @@ impl Owners {
 /// Where entries go.
 struct Landing {
     folder: OwnedFd,
-    /// The first name of each entry becomes this; `None` takes it away, so that what is in it goes into the folder.
-    top: Option<Option<OsString>>,
+    /// What is done to each entry's path.
+    names: Names,
     owners: Owners,
+}
+
+/// What becomes of an entry's path.
+enum Names {
+    /// It stays.
+    Kept,
+    /// The first name becomes this.
+    Renamed(OsString),
+    /// The tar begins at `.`, whose place this takes; without one it is the folder itself.
+    Under(Option<OsString>),
 }
 
 /// Puts a tar's files at a path.
@@ -76,7 +86,13 @@ struct Landing {
 /// # Errors
 /// [`RunnerError::Content`] for names that lead out; [`RunnerError::NotFound`] for a destination whose folder is not
 /// there; where it cannot be written.
-pub(crate) fn unpack(place: &Place, text: &str, target: Target, owners: Owners, from: impl Read) -> Result<()> {
+pub(crate) fn unpack(
+    place: &Place,
+    text: &str,
+    target: Target,
+    owners: Owners,
+    from: impl Read,
+) -> Result<()> {
     let mut tar = tar::Archive::new(from);
     let broken = |error: io::Error| RunnerError::Content(format!("reading the tar: {error}"));
     let mut into: Option<Landing> = None;
@@ -119,16 +135,17 @@ impl Landing {
             Ok(existing) => existing,
             Err(error) => return Err(error),
         };
-        let into = |folder, top| Self { folder, top, owners };
+        let into = |folder, names| Self { folder, names, owners };
         if target == Target::Into {
-            let folder = existing
-                .ok_or_else(|| RunnerError::NotFound(format!("{text}: no such folder, and a tar goes into one")))?;
-            return Ok(into(folder, None));
+            let folder = existing.ok_or_else(|| {
+                RunnerError::NotFound(format!("{text}: no such folder, and a tar goes into one"))
+            })?;
+            return Ok(into(folder, Names::Kept));
         }
-        let contents = first.file_name().is_none();
+        let name = first.file_name().map(OsString::from);
+        let contents = name.is_none();
         if let Some(folder) = existing {
-            let name = if contents { None } else { first.file_name().map(OsString::from) };
-            return Ok(into(folder, Some(name)));
+            return Ok(into(folder, name.map_or(Names::Under(None), Names::Renamed)));
         }
         // Something else than a folder is there, or nothing.
         let there = place.at(&named.path, OFlags::PATH)?.is_some();
@@ -140,18 +157,26 @@ impl Landing {
         }
         let parent = named.path.parent().unwrap_or(Path::new("/"));
         let folder = place.at(parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let folder = folder.ok_or_else(|| RunnerError::NotFound(format!("{}: no such folder", parent.display())))?;
-        Ok(into(folder, Some(named.name().map(OsString::from))))
+        let folder =
+            folder.ok_or_else(|| RunnerError::NotFound(format!("{}: no such folder", parent.display())))?;
+        let name = named.name().map(OsString::from);
+        Ok(into(
+            folder,
+            match name {
+                Some(name) if !contents => Names::Renamed(name),
+                name => Names::Under(name),
+            },
+        ))
     }
 
     /// An entry's path below the folder.
     fn path(&self, entry: &Path) -> Result<PathBuf> {
         let names = names(entry)?;
-        let Some(top) = &self.top else { return Ok(names.into_iter().collect()) };
-        // Of `.` there is no first name to replace.
-        let contents = entry.components().next().is_none_or(|first| first.as_os_str() == ".");
-        let rest = names.into_iter().skip(usize::from(!contents));
-        Ok(top.iter().cloned().chain(rest).collect())
+        Ok(match &self.names {
+            Names::Kept => names.into_iter().collect(),
+            Names::Renamed(top) => std::iter::once(top.clone()).chain(names.into_iter().skip(1)).collect(),
+            Names::Under(top) => top.iter().cloned().chain(names).collect(),
+        })
     }
 
     /// Makes one entry; a folder is answered with its time.
@@ -159,7 +184,8 @@ impl Landing {
         let path = self.path(path)?;
         let Some(name) = path.file_name() else { return Ok(None) };
         let parent = folder_below(&self.folder, path.parent().unwrap_or(Path::new("")))?;
-        let broken = |error: io::Error| RunnerError::Content(format!("reading the tar: {}: {error}", path.display()));
+        let broken =
+            |error: io::Error| RunnerError::Content(format!("reading the tar: {}: {error}", path.display()));
         let head = entry.header();
         let mode = Mode::from_raw_mode(head.mode().map_err(broken)? & 0o7777);
         let mtime = head.mtime().map_err(broken)?;
@@ -172,12 +198,16 @@ impl Landing {
                 if is_folder {
                     return Ok(true);
                 }
-                Err(RunnerError::Conflict(format!("{} is a folder, and a file should become it", path.display())))
+                Err(RunnerError::Conflict(format!(
+                    "{} is a folder, and a file should become it",
+                    path.display()
+                )))
             }
             Ok(_) => unlinkat(&parent, name, AtFlags::empty()).doing("removing", &path).map(|()| false),
         };
         let owned = || {
-            chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).doing("giving away", &path)
+            chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .doing("giving away", &path)
         };
         match kind {
             tar::EntryType::Directory => {
@@ -191,7 +221,8 @@ impl Landing {
             }
             tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
                 gone(false)?;
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let made = openat(&parent, name, flags, Mode::RUSR | Mode::WUSR).doing("making", &path)?;
                 let mut out = file(made);
                 io::copy(entry, &mut out).doing("writing", &path)?;
@@ -243,7 +274,10 @@ fn times(mtime: u64) -> Timestamps {
 mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
 
-    use super::{super::pack::{Packed, pack}, *};
+    use super::{
+        super::pack::{Packed, pack},
+        *,
+    };
 
     fn place(folder: &Path) -> Place {
         Place::open(folder).unwrap()

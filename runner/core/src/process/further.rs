@@ -18,7 +18,7 @@ use super::{
     first::{end, reap},
     identity,
     init::{ChildStdio, abandoned, finish, gone, settle},
-    limits,
+    limits::{self, Moment},
     namespaces::{become_root, foreign},
     terminal,
 };
@@ -67,7 +67,11 @@ impl Further<'_> {
         let root =
             File::open(&root).map(OwnedFd::from).during(|| format!("opening the container's root {root}"))?;
         let namespaces = foreign(self.init.pid)?;
-        let unified = self.cgroup.unified()?;
+        // Affinity has a part before the control group is entered.
+        let unified = match self.process.exec_cpu_affinity() {
+            Some(_) => None,
+            None => self.cgroup.unified()?,
+        };
         let (here, there) = Channel::pair()?;
         let joining = Joining {
             process: self.process,
@@ -126,6 +130,9 @@ impl Further<'_> {
         in_cgroup: bool,
         child: &mut Option<Child>,
     ) -> Result<Option<OwnedFd>, RuntimeError> {
+        if self.process.exec_cpu_affinity().is_some() {
+            here.expect(|message| matches!(message, Message::Outside))?;
+        }
         if !in_cgroup {
             self.cgroup.add(between.pid)?;
         }
@@ -162,7 +169,12 @@ impl Joining<'_> {
         if self.channel.is_abandoned() {
             return Err(abandoned());
         }
+        if self.process.exec_cpu_affinity().is_some() {
+            limits::set_affinity(self.process, Moment::Initial)?;
+            self.channel.send(&Message::Outside, None)?;
+        }
         self.channel.expect(|message| matches!(message, Message::Go))?;
+        limits::set_affinity(self.process, Moment::Final)?;
         // Before anything of the container can see it.
         identity::hide()?;
         if !self.namespaces.is_empty() {

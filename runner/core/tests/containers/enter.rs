@@ -20,6 +20,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_container_with_users_of_its_own_is_entered,
     u16_a_further_process_gets_no_door_to_the_host,
     no_process_is_left_when_entering_fails,
+    a_further_process_runs_on_the_processors_that_are_said,
+    a_container_whose_root_was_changed_by_chroot_is_entered,
+    a_poststart_hook_may_enter_the_container,
 ];
 
 const TELL: &str = "for kind in mnt net ipc uts pid cgroup user time; do readlink /proc/self/ns/$kind; done; cat /proc/self/cgroup";
@@ -158,5 +161,49 @@ fn no_process_is_left_when_entering_fails() {
         bundle.exec(&container, &process).unwrap_err();
     }
     assert_eq!(container.processes().unwrap(), [started.pid]);
+    container.delete(true).unwrap();
+}
+
+fn a_further_process_runs_on_the_processors_that_are_said() {
+    let bundle = Bundle::new("sleep 100");
+    let (container, _started) = bundle.start();
+    let mut process = bundle.process("grep Cpus_allowed_list /proc/self/status");
+    process["execCPUAffinity"] = json!({"initial": "0-1", "final": "0"});
+    assert_eq!(bundle.exec(&container, &process).unwrap().out, "Cpus_allowed_list:\t0\n");
+    process["execCPUAffinity"] = json!({"initial": "99999"});
+    let error = bundle.exec(&container, &process).unwrap_err().to_string();
+    assert!(error.contains("process.execCPUAffinity.initial: \"99999\" is no list"), "{error}");
+    container.delete(true).unwrap();
+}
+
+fn a_container_whose_root_was_changed_by_chroot_is_entered() {
+    use berth_runtime::{Create, Stdio};
+    let bundle = Bundle::new("sleep 100");
+    let spec = bundle.spec();
+    let create = Create {
+        id: &bundle.id,
+        bundle: bundle.folder.path(),
+        spec: &spec,
+        stdio: Stdio::Inherit,
+        preserve_fds: 0,
+        no_pivot: true,
+        no_new_keyring: false,
+        detached: true,
+    };
+    let (container, _started) = bundle.runtime().create(&create).unwrap();
+    container.start().unwrap();
+    let said = bundle.exec(&container, &bundle.process("ls /; pwd")).unwrap();
+    assert_eq!(said.out, "bin\ndev\netc\nproc\ntmp\n/\n", "{said:?}");
+    container.delete(true).unwrap();
+}
+
+fn a_poststart_hook_may_enter_the_container() {
+    let bundle = Bundle::new("sleep 100");
+    let program = crate::driver::program(bundle.folder.path());
+    let hook = json!({"path": program, "timeout": 20,
+        "args": ["driver", "driver", "exec", bundle.folder.path(), bundle.id.as_str()]});
+    let bundle = bundle.with("/hooks", json!({"poststart": [hook]}));
+    let (container, _started) = bundle.start();
+    assert_eq!(container.status().unwrap(), Status::Running);
     container.delete(true).unwrap();
 }
