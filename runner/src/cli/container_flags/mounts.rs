@@ -141,13 +141,9 @@ fn tmpfs(text: &str) -> Parsed<Mount> {
         match word.split_once('=') {
             Some((key @ ("size" | "mode"), value)) => mount_key::memory(&mut found, key, value)?,
             Some((key, _)) => {
-<<<<<<< HEAD
-                return Err(format!("{key:?} is no option of a tmpfs: size, mode, ro, noexec, nosuid, nodev"));
-=======
                 return Err(format!(
                     "{key:?} is no option of a tmpfs: size, mode, ro, noexec, nosuid, nodev"
                 ));
->>>>>>> main
             }
             None if word == "tmpcopyup" || word == "notmpcopyup" => copy_up = word == "tmpcopyup",
             None => parse_option(&mut found, word)?,
