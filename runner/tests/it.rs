@@ -11,3 +11,5 @@ mod image;
 mod program;
 #[path = "it/rootfs.rs"]
 mod rootfs;
+#[path = "it/supervisor/mod.rs"]
+mod supervisor;
