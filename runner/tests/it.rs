@@ -16,3 +16,5 @@ mod oci;
 mod program;
 #[path = "it/rootfs.rs"]
 mod rootfs;
+#[path = "it/supervisor/mod.rs"]
+mod supervisor;
