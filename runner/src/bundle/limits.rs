@@ -217,8 +217,10 @@ mod tests {
     use super::*;
     use crate::record::{Ulimit, tests::desired};
 
-    const ROOT: Starter = Starter { rootless: false, raises_limits: true, counts_processes: true, counts_swap: true };
-    const USER: Starter = Starter { rootless: true, raises_limits: false, counts_processes: false, counts_swap: false };
+    const ROOT: Starter =
+        Starter { rootless: false, raises_limits: true, counts_processes: true, counts_swap: true };
+    const USER: Starter =
+        Starter { rootless: true, raises_limits: false, counts_processes: false, counts_swap: false };
 
     fn limited(change: impl FnOnce(&mut Limits)) -> LinuxResources {
         let mut container = desired("web", 1);

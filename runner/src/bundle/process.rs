@@ -5,8 +5,7 @@ use oci_spec::runtime::{Process, User};
 use super::{Build, INIT_PATH, capabilities, limits, own_files};
 use crate::{
     error::{Result, RunnerError},
-    init,
-    secret,
+    init, secret,
 };
 
 /// Where programs are sought unless the image says.

@@ -30,7 +30,10 @@ fn image_root(root: &Path) {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    for applet in ["sh", "cat", "id", "ls", "touch", "mkdir", "stat", "sleep", "true", "umount", "mount", "mknod", "ln", "env", "grep", "pwd"] {
+    for applet in [
+        "sh", "cat", "id", "ls", "touch", "mkdir", "stat", "sleep", "true", "umount", "mount", "mknod", "ln",
+        "env", "grep", "pwd",
+    ] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
     fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n").unwrap();
@@ -43,7 +46,9 @@ fn image_root(root: &Path) {
 fn libraries(root: &Path) {
     let output = Command::new("ldd").arg(env!("CARGO_BIN_EXE_berth-runner")).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    for path in text.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')).map(Path::new) {
+    for path in
+        text.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')).map(Path::new)
+    {
         let at = root.join(path.strip_prefix("/").unwrap());
         fs::create_dir_all(at.parent().unwrap()).unwrap();
         fs::copy(path, at).unwrap();
@@ -89,7 +94,8 @@ impl Place {
 
     /// What a shell in a container prints.
     fn sh(&self, flags: &[&str], script: &str) -> String {
-        let words = [&["run", "--rm", "--network", "none"], flags, &["test:latest", "sh", "-c", script]].concat();
+        let words =
+            [&["run", "--rm", "--network", "none"], flags, &["test:latest", "sh", "-c", script]].concat();
         self.ok(&words)
     }
 
@@ -133,7 +139,10 @@ fn a_container_has_ten_capabilities_a_filter_and_no_way_to_more() {
     for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
         assert_eq!(field(&user, set), "0000000000000000", "{set}");
     }
-    assert!(user.contains("uid=33(web) gid=34(web) groups=34(web),50(logs)") || user.contains("groups=50(logs)"), "{user}");
+    assert!(
+        user.contains("uid=33(web) gid=34(web) groups=34(web),50(logs)") || user.contains("groups=50(logs)"),
+        "{user}"
+    );
 }
 
 #[test]
@@ -180,7 +189,8 @@ fn mounts_are_its_own_and_spread_nowhere() {
         return;
     }
     let place = Place::new();
-    let info = place.sh(&["-v", &format!("{}:/x", place.path("image").display())], "cat /proc/self/mountinfo");
+    let info =
+        place.sh(&["-v", &format!("{}:/x", place.path("image").display())], "cat /proc/self/mountinfo");
     for line in info.lines() {
         assert!(!line.contains(" shared:") && !line.contains(" master:"), "{line}");
         if line.contains(" /sys/fs/cgroup") {
@@ -230,7 +240,8 @@ fn u14_an_image_whose_folders_are_links_changes_nothing_on_the_host() {
             // Whether it starts is not the question here.
             let words = [&["run", "--rm", "--network", "none"], flags, &["test:latest", "true"]].concat();
             place.run(&words);
-            let names: Vec<_> = fs::read_dir(canary.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            let names: Vec<_> =
+                fs::read_dir(canary.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert_eq!(names, ["file"], "/{link}");
             assert_eq!(fs::read_to_string(canary.path().join("file")).unwrap(), "canary");
         }
@@ -260,7 +271,17 @@ fn u16_a_working_directory_is_inside_and_no_descriptor_leads_out() {
     let place = Place::with(|root| std::os::unix::fs::symlink("/proc/self/fd/7", root.join("way")).unwrap());
     for number in 3..20 {
         let cwd = format!("/proc/self/fd/{number}");
-        let output = place.run(&["run", "--rm", "--network", "none", "-w", &cwd, "test:latest", "ls", "../../../../etc"]);
+        let output = place.run(&[
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "-w",
+            &cwd,
+            "test:latest",
+            "ls",
+            "../../../../etc",
+        ]);
         assert!(!output.status.success(), "{cwd}: {output:?}");
     }
     assert_ne!(place.fails(&["-w", "/way"], &["ls"]).0, 0);
@@ -281,7 +302,8 @@ fn u19_a_fork_bomb_ends_at_512_and_a_limit_is_what_was_asked_for() {
     let words = ["run", "--rm", "--network", "none", "--pids-limit", "20", "test:latest", "sh", "-c", bomb];
     let output = place.run(&words);
     assert!(!String::from_utf8_lossy(&output.stdout).contains("all"), "{output:?}");
-    let memory = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max";
+    let memory =
+        "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max";
     assert_eq!(place.sh(&["--memory", "64m"], memory), "67108864\n");
 }
 
@@ -292,7 +314,10 @@ fn an_own_init_is_process_1_reaps_and_hands_on() {
     }
     // The small init is this program; as it is built for tests it needs libraries.
     let place = Place::with(libraries);
-    let one = place.sh(&["--init"], "cat /proc/1/cmdline; (sh -c 'sleep 0.1 &'); sleep 0.5; grep -l '(sleep) Z' /proc/[0-9]*/stat; true");
+    let one = place.sh(
+        &["--init"],
+        "cat /proc/1/cmdline; (sh -c 'sleep 0.1 &'); sleep 0.5; grep -l '(sleep) Z' /proc/[0-9]*/stat; true",
+    );
     assert!(one.starts_with("/run/.berth-init\0__init\0--\0sh"), "{one:?}");
     assert!(!one.contains("stat"), "a zombie: {one}");
     let (code, _) = place.fails(&["--init"], &["sh", "-c", "exit 7"]);
@@ -308,11 +333,32 @@ fn volumes_are_filled_kept_and_protected() {
         return;
     }
     let place = Place::new();
-    assert_eq!(place.sh(&["-v", "data:/srv/seed"], "cat /srv/seed/file; stat -c %u:%g /srv/seed/file; echo more > /srv/seed/new"), "seed0:0\n");
+    assert_eq!(
+        place.sh(
+            &["-v", "data:/srv/seed"],
+            "cat /srv/seed/file; stat -c %u:%g /srv/seed/file; echo more > /srv/seed/new"
+        ),
+        "seed0:0\n"
+    );
     let at = place.ok(&["volume", "inspect", "--format", "{{.Mountpoint}}", "data"]);
     let new = Path::new(at.trim()).join("new");
-    assert_eq!((fs::read_to_string(&new).unwrap().as_str(), fs::metadata(&new).unwrap().uid()), ("more\n", 0));
-    place.ok(&["create", "--name", "user", "--network", "none", "-v", "data:/x", "-v", "/anonymous", "test:latest", "true"]);
+    assert_eq!(
+        (fs::read_to_string(&new).unwrap().as_str(), fs::metadata(&new).unwrap().uid()),
+        ("more\n", 0)
+    );
+    place.ok(&[
+        "create",
+        "--name",
+        "user",
+        "--network",
+        "none",
+        "-v",
+        "data:/x",
+        "-v",
+        "/anonymous",
+        "test:latest",
+        "true",
+    ]);
     assert_eq!(place.run(&["volume", "rm", "data"]).status.code(), Some(1));
     assert_eq!(place.ok(&["volume", "ls", "-q"]).lines().count(), 2);
     place.ok(&["rm", "user"]);
@@ -339,8 +385,11 @@ fn secrets_are_files_and_variables() {
 fn flags_that_make_no_sense_end_with_125_and_every_fault() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_berth-runner"));
-    command.env("BERTH_RUNNER_ROOT", folder.path().join("store")).env("BERTH_RUNNER_RUNROOT", folder.path().join("run"));
-    let output = command.args(["run", "--memory", "x", "--publish", "y", "--pod", "z", "a"]).output().unwrap();
+    command
+        .env("BERTH_RUNNER_ROOT", folder.path().join("store"))
+        .env("BERTH_RUNNER_RUNROOT", folder.path().join("run"));
+    let output =
+        command.args(["run", "--memory", "x", "--publish", "y", "--pod", "z", "a"]).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(125), "{text}");
     for part in ["3 faults", "--memory", "--publish", "--pod", "not built"] {
@@ -355,11 +404,22 @@ fn a_cidfile_is_written_once_and_replace_replaces() {
     }
     let place = Place::new();
     let cid = place.path("cid");
-    let words = ["create", "--network", "none", "--cidfile", cid.to_str().unwrap(), "--name", "x", "test:latest", "true"];
+    let words = [
+        "create",
+        "--network",
+        "none",
+        "--cidfile",
+        cid.to_str().unwrap(),
+        "--name",
+        "x",
+        "test:latest",
+        "true",
+    ];
     let id = place.ok(&words);
     assert_eq!(fs::read_to_string(&cid).unwrap(), id.trim());
     assert_eq!(place.run(&words).status.code(), Some(125));
     place.ok(&["run", "-d", "--replace", "--name", "x", "--network", "none", "test:latest", "sleep", "100"]);
-    let second = place.ok(&["create", "--replace", "--name", "x", "--network", "none", "test:latest", "true"]);
+    let second =
+        place.ok(&["create", "--replace", "--name", "x", "--network", "none", "test:latest", "true"]);
     assert_eq!(place.ok(&["ps", "--all", "--quiet", "--no-trunc"]).trim(), second.trim());
 }
