@@ -6,7 +6,6 @@ mod bundle;
 #[path = "it/bundle_user.rs"]
 mod bundle_user;
 #[path = "it/image/mod.rs"]
-#[path = "it/image/mod.rs"]
 mod image;
 #[path = "it/net/mod.rs"]
 mod net;
