@@ -1,12 +1,12 @@
 //! The runner as its users meet it: the program, run as root and as an ordinary user.
 #![expect(clippy::unwrap_used, reason = "whatever a test needs and does not get fails it there")]
 
+#[path = "it/image/mod.rs"]
+mod image;
 #[path = "it/net/mod.rs"]
 mod net;
 #[path = "it/oci.rs"]
 mod oci;
-#[path = "it/image/mod.rs"]
-mod image;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/rootfs.rs"]

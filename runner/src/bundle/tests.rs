@@ -56,7 +56,14 @@ fn has(mount: &Mounted, option: &str) -> bool {
 }
 
 fn mount(destination: &str, kind: MountKind) -> Mount {
-    Mount { destination: destination.into(), kind, read_only: false, options: Vec::new(), chown: false, relabel: None }
+    Mount {
+        destination: destination.into(),
+        kind,
+        read_only: false,
+        options: Vec::new(),
+        chown: false,
+        relabel: None,
+    }
 }
 
 fn namespaces_of(spec: &Spec) -> Vec<LinuxNamespaceType> {
@@ -95,16 +102,20 @@ fn what_lies_higher_is_mounted_first() {
             desired.mounts.push(mount(path, MountKind::Tmpfs { size: None, mode: None }));
         }
     });
-    let order: Vec<usize> = mounts(&spec).iter().map(|mount| mount.destination().components().count()).collect();
+    let order: Vec<usize> =
+        mounts(&spec).iter().map(|mount| mount.destination().components().count()).collect();
     assert!(order.is_sorted(), "{order:?}");
 }
 
 #[test]
 fn what_is_asked_for_stands_in_place_of_the_usual() {
     let place = place();
-    let shm = place.spec(|desired| desired.mounts.push(mount("/dev/shm", MountKind::Tmpfs { size: Some(7), mode: None })));
+    let shm = place.spec(|desired| {
+        desired.mounts.push(mount("/dev/shm", MountKind::Tmpfs { size: Some(7), mode: None }))
+    });
     assert!(has(at(&shm, "/dev/shm"), "size=7"));
-    let all = place.spec(|desired| desired.mounts.push(mount("/dev", MountKind::Bind { source: "/dev".into() })));
+    let all =
+        place.spec(|desired| desired.mounts.push(mount("/dev", MountKind::Bind { source: "/dev".into() })));
     assert_eq!(mounts(&all).iter().filter(|mount| mount.destination().starts_with("/dev")).count(), 1);
     assert!(!has(at(&all, "/dev"), "nodev"));
 }
@@ -113,7 +124,8 @@ fn what_is_asked_for_stands_in_place_of_the_usual() {
 fn binds_keep_devices_and_setuid_out_and_spread_nothing() {
     let place = place();
     let source = place.folder.path().to_owned();
-    let spec = place.spec(|desired| desired.mounts.push(mount("/x", MountKind::Bind { source: source.clone() })));
+    let spec =
+        place.spec(|desired| desired.mounts.push(mount("/x", MountKind::Bind { source: source.clone() })));
     for option in ["rbind", "rprivate", "nosuid", "nodev", "rw"] {
         assert!(has(at(&spec, "/x"), option), "{option}");
     }
@@ -123,7 +135,9 @@ fn binds_keep_devices_and_setuid_out_and_spread_nothing() {
     bind.read_only = true;
     shared.mounts.push(bind);
     let spec = place.build(&shared).unwrap();
-    for (option, wanted) in [("rbind", false), ("rprivate", false), ("nodev", false), ("ro", true), ("rshared", true)] {
+    for (option, wanted) in
+        [("rbind", false), ("rprivate", false), ("nodev", false), ("ro", true), ("rshared", true)]
+    {
         assert_eq!(has(at(&spec, "/x"), option), wanted, "{option}");
     }
     assert_eq!(spec.linux().as_ref().unwrap().rootfs_propagation().as_deref(), Some("rshared"));
@@ -259,15 +273,24 @@ fn volumes_and_secrets_are_mounted() {
     fs::create_dir(place.folder.path().join("root/data")).unwrap();
     fs::write(place.folder.path().join("root/data/seed"), "x").unwrap();
     crate::volume::Volumes::new(&place.folders).create(Some("own"), Default::default(), false).unwrap();
-    let secret = crate::secret::Secret { name: "key".into(), created: jiff::Timestamp::UNIX_EPOCH, labels: Default::default() };
+    let secret = crate::secret::Secret {
+        name: "key".into(),
+        created: jiff::Timestamp::UNIX_EPOCH,
+        labels: Default::default(),
+    };
     crate::secret::create(&place.folders, &secret, b"hush", false).unwrap();
     let spec = place.spec(|desired| {
         let kind = MountKind::Volume { name: "own".into(), anonymous: false, no_copy: false, subpath: None };
         desired.mounts.push(mount("/data", kind));
-        desired.mounts.push(mount("/run/secrets/key", MountKind::Secret { name: "key".into(), uid, gid, mode: 0o400 }));
+        desired
+            .mounts
+            .push(mount("/run/secrets/key", MountKind::Secret { name: "key".into(), uid, gid, mode: 0o400 }));
         desired.process.secret_env.push(("key".into(), "KEY".into()));
     });
-    assert_eq!(at(&spec, "/data").source().as_deref(), Some(place.folders.volumes().join("own/data").as_path()));
+    assert_eq!(
+        at(&spec, "/data").source().as_deref(),
+        Some(place.folders.volumes().join("own/data").as_path())
+    );
     assert!(place.folders.volumes().join("own/data/seed").exists(), "filled from the image");
     let file = at(&spec, "/run/secrets/key").source().clone().unwrap();
     assert_eq!(fs::read(file).unwrap(), b"hush");

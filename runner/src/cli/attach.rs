@@ -7,7 +7,12 @@ use crate::{
     error::{Result, RunnerError},
     record::AttachOptions,
     supervisor::{
-        clients::Request, events, live::{Condition, snapshot}, order::Attach, remote, terminal::DetachKeys,
+        clients::Request,
+        events,
+        live::{Condition, snapshot},
+        order::Attach,
+        remote,
+        terminal::DetachKeys,
     },
 };
 
@@ -48,7 +53,11 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         return Err(RunnerError::Conflict(format!("container {} is paused: unpause it first", desired.name)));
     }
     let session = remote::reach(&context.records, &desired)?.ok_or_else(|| {
-        RunnerError::Conflict(format!("container {} is {}: only a running one can be attached to", desired.name, is.name()))
+        RunnerError::Conflict(format!(
+            "container {} is {}: only a running one can be attached to",
+            desired.name,
+            is.name()
+        ))
     })?;
     let attach = Attach { input: desired.process.interactive && !arguments.no_stdin, output: true };
     remote::ask(&session, &Request::Attach(attach))?;

@@ -48,7 +48,9 @@ fn plan(context: &Context, desired: &Desired) -> Result<Plan> {
             Plan::Leave("stopped by a person")
         }
         RestartPolicy::UnlessStopped => Plan::Start,
-        RestartPolicy::No | RestartPolicy::OnFailure(_) => Plan::Leave("its restart policy does not ask for it"),
+        RestartPolicy::No | RestartPolicy::OnFailure(_) => {
+            Plan::Leave("its restart policy does not ask for it")
+        }
     })
 }
 

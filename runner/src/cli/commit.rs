@@ -12,7 +12,9 @@ use crate::{
 
 /// Its arguments.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  berth-runner commit -c 'CMD [\"/bin/app\"]' -m 'with the fix' web localhost/web:2")]
+#[command(
+    after_help = "Examples:\n  berth-runner commit -c 'CMD [\"/bin/app\"]' -m 'with the fix' web localhost/web:2"
+)]
 pub(crate) struct Arguments {
     /// The container: a name or an id
     #[arg(value_name = "CONTAINER")]

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    Globals, attach, exec, inspect, kill, logs, pause, port, ps, rename, rm, start, stats, stop, top,
-    update, wait,
+    Globals, attach, exec, inspect, kill, logs, pause, port, ps, rename, rm, start, stats, stop, top, update,
+    wait,
 };
 use crate::{
     error::{Result, RunnerError},
@@ -125,7 +125,8 @@ fn prune(globals: &Globals, force: bool, filter: &[String]) -> Result<u8> {
     let mut code = 0;
     for desired in found {
         let seen = snapshot(&context.records, &desired)?;
-        let ended = matches!(seen.condition, Condition::Created | Condition::Exited) && seen.supervisor.is_none();
+        let ended =
+            matches!(seen.condition, Condition::Created | Condition::Exited) && seen.supervisor.is_none();
         if !ended || !super::select::matches(&context, &filters, &desired, &seen)? {
             continue;
         }

@@ -56,7 +56,9 @@ impl End {
             return Ok(Self::Stream);
         }
         match text.split_once(':') {
-            Some((name, path)) if !name.is_empty() && !name.starts_with(['/', '.']) && !name.contains('/') => {
+            Some((name, path))
+                if !name.is_empty() && !name.starts_with(['/', '.']) && !name.contains('/') =>
+            {
                 if path.is_empty() {
                     return Err(RunnerError::Usage(format!("{text}: a path is missing behind the colon")));
                 }
@@ -67,7 +69,8 @@ impl End {
                 let folder = std::env::current_dir().doing("asking for", "the current folder")?;
                 let mut path = folder.join(text).display().to_string();
                 for behind in ["/.", "/"] {
-                    if (text.ends_with(behind) || (text == "." && behind == "/.")) && !path.ends_with(behind) {
+                    if (text.ends_with(behind) || (text == "." && behind == "/.")) && !path.ends_with(behind)
+                    {
                         path.push_str(behind);
                         break;
                     }
@@ -82,7 +85,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
     let (from, to) = (End::of(&context, &arguments.source)?, End::of(&context, &arguments.destination)?);
     let owners = if arguments.archive { Owners::Kept } else { Owners::Caller };
-    let packing = |path: &str| Wants::Pack { path: path.to_owned(), follow: arguments.follow_link, bare: false };
+    let packing =
+        |path: &str| Wants::Pack { path: path.to_owned(), follow: arguments.follow_link, bare: false };
     let unpacking = |path: &str, target| Wants::Unpack { path: path.to_owned(), target, owners };
     match (from, to) {
         (End::There(container, path), End::Stream) => {
@@ -108,9 +112,12 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         }
         (End::Here(here), End::There(container, path)) => {
             let wants = unpacking(&path, Target::Copy);
-            let mut helper = Helper::start(&context.folders, &container, &wants, Stdio::piped(), Stdio::null())?;
+            let mut helper =
+                Helper::start(&context.folders, &container, &wants, Stdio::piped(), Stdio::null())?;
             let done = match helper.input() {
-                Some(tar) => pack(&Place::open(Path::new("/"))?, &here, arguments.follow_link, Packed::Named, tar),
+                Some(tar) => {
+                    pack(&Place::open(Path::new("/"))?, &here, arguments.follow_link, Packed::Named, tar)
+                }
                 None => Ok(()),
             };
             match (done, helper.finish()) {
@@ -123,8 +130,13 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
             let mut reader =
                 Helper::start(&context.folders, &one, &packing(&source), Stdio::null(), Stdio::piped())?;
             let pipe = reader.output().map_or_else(Stdio::null, Stdio::from);
-            let writer =
-                Helper::start(&context.folders, &other, &unpacking(&path, Target::Copy), pipe, Stdio::null())?;
+            let writer = Helper::start(
+                &context.folders,
+                &other,
+                &unpacking(&path, Target::Copy),
+                pipe,
+                Stdio::null(),
+            )?;
             let written = writer.finish();
             reader.finish().and(written)?;
         }

@@ -86,8 +86,11 @@ fn make_volumes(volumes: &Volumes, desired: &mut Desired) -> Result<()> {
 
 /// Makes a container: flags, image, record. It does not run yet.
 pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desired> {
-    let surroundings =
-        Surroundings { folders: &context.folders, records: &context.records, rootless: rootless::is_inside() };
+    let surroundings = Surroundings {
+        folders: &context.folders,
+        records: &context.records,
+        rootless: rootless::is_inside(),
+    };
     let plan = flags.plan(&surroundings)?;
     // Until the record names the image, nothing else would keep it.
     let _held = context.store.hold()?;
@@ -96,7 +99,9 @@ pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desire
         Some(name) => {
             let image = image::ensure(&context.store, name, plan.policy, plan.platform.as_ref())?;
             let config = ImageConfig::parse(&context.store.blob(&image.id)?)?;
-            let full = image.names.iter().find(|full| *full == name || full.ends_with(&format!("/{name}")) || full.contains(name.as_str()));
+            let full = image.names.iter().find(|full| {
+                *full == name || full.ends_with(&format!("/{name}")) || full.contains(name.as_str())
+            });
             let full = full.or(image.names.first()).cloned().unwrap_or_else(|| name.clone());
             Some((ImageUse { name: full, manifest: image.manifest, id: image.id }, config))
         }

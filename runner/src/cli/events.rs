@@ -57,14 +57,18 @@ pub(crate) struct Arguments {
 /// [`RunnerError::Usage`] for another text.
 pub(super) fn time(text: &str) -> Result<Timestamp> {
     let wrong = || {
-        RunnerError::Usage(format!("{text:?} is no time: write 2026-01-31T12:00:00Z, seconds since 1970, or 10m for so long ago"))
+        RunnerError::Usage(format!(
+            "{text:?} is no time: write 2026-01-31T12:00:00Z, seconds since 1970, or 10m for so long ago"
+        ))
     };
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
     if let Ok(seconds) = text.parse::<f64>() {
-        return Timestamp::from_duration(jiff::SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?)
-            .map_err(|_| wrong());
+        return Timestamp::from_duration(
+            jiff::SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?,
+        )
+        .map_err(|_| wrong());
     }
     if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
         let zoned = time.to_zoned(jiff::tz::TimeZone::system()).map_err(|_| wrong())?;
@@ -107,14 +111,18 @@ fn value(event: &Event, trunc: bool) -> Value {
             event.container_exit_code.map_or(Value::Nothing, |code| Value::Int(code.into())),
         ),
         Field::new("HealthStatus", event.health_status.as_ref().map_or(Value::Nothing, Value::text)),
-        Field::new("Attributes", Value::map(event.attributes.iter().map(|(key, text)| (key.clone(), Value::text(text))))),
+        Field::new(
+            "Attributes",
+            Value::map(event.attributes.iter().map(|(key, text)| (key.clone(), Value::text(text)))),
+        ),
     ])
 }
 
 fn print(event: &Event, arguments: &Arguments) -> Result<()> {
     match arguments.format.as_deref() {
         Some(format) if output::is_json(format) => {
-            let line = serde_json::to_string(event).map_err(std::io::Error::from).doing("writing", "an event")?;
+            let line =
+                serde_json::to_string(event).map_err(std::io::Error::from).doing("writing", "an event")?;
             output::line(line)
         }
         Some(format) => output::raw(output::render(format, &value(event, arguments.trunc))?.as_bytes()),
@@ -146,8 +154,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let path = context.folders.events();
     let folder = path.parent().unwrap_or(&path);
     crate::record::files::private_folder(folder)?;
-    let queue =
-        inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).doing("watching", folder)?;
+    let queue = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+        .doing("watching", folder)?;
     let flags = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
     inotify::add_watch(&queue, folder, flags).doing("watching", folder)?;
     // Without a beginning a stream begins now.
@@ -167,7 +175,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
                 drain(reader, skip, &wanted, arguments)?;
             }
             let there = fs::metadata(&path).ok().map(|there| there.ino());
-            let have = reader.as_ref().and_then(|reader| reader.get_ref().metadata().ok()).map(|have| have.ino());
+            let have =
+                reader.as_ref().and_then(|reader| reader.get_ref().metadata().ok()).map(|have| have.ino());
             if there == have {
                 break;
             }

@@ -76,7 +76,12 @@ pub(crate) struct Arguments {
     workdir: Option<PathBuf>,
 
     /// The container, then the program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CONTAINER COMMAND")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CONTAINER COMMAND"
+    )]
     command: Vec<String>,
 }
 
@@ -112,7 +117,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     events::note(&context.folders, &desired, "exec");
     let start = |ends: Ends<'_>| engine.exec(&desired.id, &process, ends, arguments.preserve_fds);
     if arguments.detach {
-        let null = fs::File::options().read(true).write(true).open("/dev/null").doing("opening", "/dev/null")?;
+        let null =
+            fs::File::options().read(true).write(true).open("/dev/null").doing("opening", "/dev/null")?;
         let started = if arguments.tty {
             start(Ends::Terminal)?
         } else {
@@ -136,7 +142,10 @@ fn environment(arguments: &Arguments) -> Result<Vec<String>> {
     };
     for file in &arguments.env_file {
         let text = fs::read_to_string(file).doing("reading", file)?;
-        text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')).for_each(&mut add);
+        text.lines()
+            .map(str::trim_start)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .for_each(&mut add);
     }
     arguments.env.iter().for_each(|text| add(text));
     Ok(env)
@@ -155,7 +164,11 @@ fn without_terminal(start: impl FnOnce(Ends<'_>) -> Result<Started>, interactive
     let signals = Signals::collect(&signal::PROXIED).doing("collecting", "signals")?;
     let (caller_in, caller_out, caller_err) =
         (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
-    let pipe = || std::io::pipe().doing("making", "a pipe").map(|(read, write)| (OwnedFd::from(read), OwnedFd::from(write)));
+    let pipe = || {
+        std::io::pipe()
+            .doing("making", "a pipe")
+            .map(|(read, write)| (OwnedFd::from(read), OwnedFd::from(write)))
+    };
     let mut relay = Relay::default();
     let input = if !interactive {
         null()?
@@ -190,7 +203,11 @@ fn with_terminal(mut started: Started, interactive: bool, mut keys: DetachKeys) 
         .terminal
         .take()
         .ok_or_else(|| RunnerError::Unsupported("the runtime made no terminal for exec".into()))?;
-    let _raw = if interactive { Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")? } else { None };
+    let _raw = if interactive {
+        Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")?
+    } else {
+        None
+    };
     rustix::io::ioctl_fionbio(&master, true).doing("preparing", "the terminal")?;
     let out = Sink::new(Some(own(rustix::stdio::stdout())?));
     let relay = Relay {
@@ -221,7 +238,9 @@ struct Relay {
 
 impl Relay {
     fn resize(&self) {
-        if let (Some(master), Some((ws_row, ws_col))) = (&self.terminal, terminal::size(rustix::stdio::stdin())) {
+        if let (Some(master), Some((ws_row, ws_col))) =
+            (&self.terminal, terminal::size(rustix::stdio::stdin()))
+        {
             let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
             let _ended_meanwhile = rustix::termios::tcsetwinsize(master, size);
         }
@@ -244,7 +263,9 @@ impl Relay {
                 fds.push(PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::OUT));
             }
             let outputs = fds.len();
-            fds.extend(self.outputs.iter().map(|(fd, _)| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+            fds.extend(
+                self.outputs.iter().map(|(fd, _)| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)),
+            );
             match poll(&mut fds, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error).doing("waiting for", "the program"),
@@ -329,7 +350,8 @@ impl Relay {
                 self.outputs.swap_remove(0);
             }
         }
-        let status = waitid(WaitId::PidFd(started.pidfd.as_fd()), WaitIdOptions::EXITED).doing("waiting for", "the program")?;
+        let status = waitid(WaitId::PidFd(started.pidfd.as_fd()), WaitIdOptions::EXITED)
+            .doing("waiting for", "the program")?;
         let code = status.and_then(|status| {
             status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal))
         });

@@ -28,7 +28,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let Command::Run { container } = &arguments.command;
     let context = globals.open()?;
     let desired = context.records.find(container)?;
-    let health = desired.health.as_ref().filter(|health| health.test.first().is_some_and(|first| first != "NONE"));
+    let health =
+        desired.health.as_ref().filter(|health| health.test.first().is_some_and(|first| first != "NONE"));
     let Some(health) = health else {
         return Err(RunnerError::Usage(format!(
             "container {} has no check of health: create it with --health-cmd",

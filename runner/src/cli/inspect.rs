@@ -13,8 +13,9 @@ use crate::{
     network::Attachment,
     record::{Desired, Mount, MountKind, Namespace, RestartPolicy, UserNamespace, files},
     supervisor::{
-        health, log,
+        health,
         live::{Condition, snapshot},
+        log,
     },
 };
 
@@ -254,7 +255,9 @@ fn networks(got: Option<&Attachment>, ports: &Json) -> Json {
     let entry = |link: &crate::network::Link| {
         let first = |v4: bool| link.addresses.iter().find(|(address, _)| address.is_ipv4() == v4);
         let gateway = |v4: bool| link.gateways.iter().find(|gateway| gateway.is_ipv4() == v4);
-        let text = |address: Option<&(std::net::IpAddr, u8)>| address.map(|(ip, _)| ip.to_string()).unwrap_or_default();
+        let text = |address: Option<&(std::net::IpAddr, u8)>| {
+            address.map(|(ip, _)| ip.to_string()).unwrap_or_default()
+        };
         json!({
             "EndpointID": "",
             "Gateway": gateway(true).map(ToString::to_string).unwrap_or_default(),
@@ -271,7 +274,8 @@ fn networks(got: Option<&Attachment>, ports: &Json) -> Json {
     for link in links {
         networks.insert(link.network.clone(), entry(link));
     }
-    let mut settings = links.first().map_or_else(|| json!({"IPAddress": "", "Gateway": "", "MacAddress": ""}), entry);
+    let mut settings =
+        links.first().map_or_else(|| json!({"IPAddress": "", "Gateway": "", "MacAddress": ""}), entry);
     if let Some(settings) = settings.as_object_mut() {
         settings.insert("Ports".into(), ports.clone());
         settings.insert("Networks".into(), Json::Object(networks));
@@ -294,9 +298,11 @@ pub(super) fn container(context: &Context, desired: &Desired, size: bool) -> Res
     }
     let ports = Json::Object(ports);
     let got: Option<Attachment> = files::read_json(&folders.running(id).join("network.json"))?;
-    let (program, arguments) = desired.process.args.split_first().map_or((String::new(), vec![]), |(first, rest)| {
-        (first.clone(), rest.to_vec())
-    });
+    let (program, arguments) = desired
+        .process
+        .args
+        .split_first()
+        .map_or((String::new(), vec![]), |(first, rest)| (first.clone(), rest.to_vec()));
     let image = desired.image.as_ref();
     let seen = snapshot(&context.records, desired)?;
     let mut json = json!({

@@ -21,12 +21,15 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
-    let signal = parse::signal(&arguments.signal).map_err(|rule| RunnerError::Usage(format!("--signal: {rule}")))?;
+    let signal =
+        parse::signal(&arguments.signal).map_err(|rule| RunnerError::Usage(format!("--signal: {rule}")))?;
     let context = globals.open()?;
     let all = arguments.selection.all;
     arguments.selection.each(&context, false, |desired| match remote::reach(&context.records, desired)? {
         Some(session) => remote::done(&session, &Request::Kill { signal, person: true }).map(drop),
         None if all => Ok(()),
-        None => Err(RunnerError::Conflict(format!("container {} does not run: nothing to kill", desired.name))),
+        None => {
+            Err(RunnerError::Conflict(format!("container {} does not run: nothing to kill", desired.name)))
+        }
     })
 }

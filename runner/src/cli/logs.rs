@@ -152,7 +152,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
             )));
         }
         let name = (arguments.names || several).then_some(desired.name.as_str());
-        let printer = Printer { arguments, since: since.clone(), until: until.clone(), name, open: [false; 2] };
+        let printer =
+            Printer { arguments, since: since.clone(), until: until.clone(), name, open: [false; 2] };
         match follow(&context, &desired, printer) {
             // `logs | head`: whoever reads has what they wanted.
             Err(RunnerError::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {}
@@ -274,7 +275,8 @@ fn read_on(
     }
     // The one that follows the current one: it is newer by one than where the current one is now.
     let there = files(folder)?;
-    let at = current.as_ref().and_then(|reader| there.iter().position(|(_, file)| same(file, reader.get_ref())));
+    let at =
+        current.as_ref().and_then(|reader| there.iter().position(|(_, file)| same(file, reader.get_ref())));
     let next = at.map_or(0, |at| at + 1);
     match there.into_iter().nth(next) {
         Some((_, file)) => {

@@ -1,19 +1,19 @@
 //! The command line: one file per command. A command parses, calls one function, prints.
 
-mod container_flags;
-mod create;
 mod access;
 mod attach;
 mod boot;
-mod container;
 mod check;
 mod commit;
+mod container;
+mod container_flags;
 mod cp;
+mod create;
 mod diff;
 mod doctor;
-mod export;
 mod events;
 mod exec;
+mod export;
 mod globals;
 mod healthcheck;
 mod history;
@@ -32,24 +32,24 @@ pub(crate) mod output;
 mod pause;
 mod port;
 mod ps;
-mod replace;
-mod run;
-mod secret;
-mod unshare;
-mod volume;
 mod pull;
 mod push;
 mod rename;
+mod replace;
 mod rm;
 mod rmi;
+mod run;
 mod save;
+mod secret;
 mod select;
 mod start;
 mod stats;
 mod stop;
 mod tag;
 mod top;
+mod unshare;
 mod update;
+mod volume;
 mod wait;
 
 use std::{io::Write, process::ExitCode};
@@ -223,7 +223,6 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
             container::run(globals, &arguments).map_err(if runs { container } else { own })
         }
         Command::Create(arguments) => create::run(globals, &arguments).map_err(container),
-        Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::Events(arguments) => events::run(globals, &arguments).map_err(own),
         Command::Exec(arguments) => exec::run(globals, &arguments).map_err(container),
         Command::Healthcheck(arguments) => healthcheck::run(globals, &arguments).map_err(container),

@@ -61,11 +61,8 @@ pub(crate) struct Arguments {
     sync: bool,
 }
 
-const HEADINGS: &[(&str, &str)] = &[
-    ("ID", "CONTAINER ID"),
-    ("CreatedHuman", "CREATED"),
-    ("RunningFor", "CREATED"),
-];
+const HEADINGS: &[(&str, &str)] =
+    &[("ID", "CONTAINER ID"), ("CreatedHuman", "CREATED"), ("RunningFor", "CREATED")];
 
 struct One {
     desired: Desired,
@@ -122,7 +119,8 @@ fn show(context: &Context, arguments: &Arguments) -> Result<()> {
         ones.push(One { desired, seen, health, size });
     }
     sort(&mut ones, &arguments.sort)?;
-    let rows: Result<Vec<Row>> = ones.iter().map(|one| row(context, one, arguments.listing.no_trunc)).collect();
+    let rows: Result<Vec<Row>> =
+        ones.iter().map(|one| row(context, one, arguments.listing.no_trunc)).collect();
     let template = match (arguments.size, arguments.ns) {
         (false, false) => {
             "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.CreatedHuman}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
@@ -199,6 +197,7 @@ fn status(one: &One, now: Timestamp) -> String {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one line per field that podman has")]
 fn row(context: &Context, one: &One, whole: bool) -> Result<Row> {
     let desired = &one.desired;
     let now = Timestamp::now();
@@ -224,9 +223,9 @@ fn row(context: &Context, one: &One, whole: bool) -> Result<Row> {
     let labels = || Value::map(desired.labels.iter().map(|(key, text)| (key.clone(), Value::text(text))));
     let mounts = || Value::texts(desired.mounts.iter().map(|mount| mount.destination.display().to_string()));
     let pid = i64::from(one.seen.pid.unwrap_or_default());
-    let image_name = image.map(|image| image.name.clone()).or_else(|| {
-        desired.rootfs.as_ref().map(|rootfs| rootfs.display().to_string())
-    });
+    let image_name = image
+        .map(|image| image.name.clone())
+        .or_else(|| desired.rootfs.as_ref().map(|rootfs| rootfs.display().to_string()));
     let image_name = image_name.unwrap_or_default();
     let image_id = image.map(|image| image.id.to_string()).unwrap_or_default();
     let image_id = image_id.split_once(':').map_or(image_id.as_str(), |(_, hex)| hex);
@@ -272,7 +271,13 @@ fn row(context: &Context, one: &One, whole: bool) -> Result<Row> {
         Field::new("Exited", Value::Bool(one.seen.condition == Condition::Exited)),
         Field::new(
             "ExitedAt",
-            Value::Int(one.seen.exit.as_ref().filter(|_| !up).map_or(-62_135_596_800, |exit| exit.finished.as_second())),
+            Value::Int(
+                one.seen
+                    .exit
+                    .as_ref()
+                    .filter(|_| !up)
+                    .map_or(-62_135_596_800, |exit| exit.finished.as_second()),
+            ),
         ),
         Field::new("ExitCode", Value::Int(code)),
         Field::new("Id", Value::text(id)),
@@ -288,7 +293,10 @@ fn row(context: &Context, one: &One, whole: bool) -> Result<Row> {
         Field::new("PodName", Value::text("")),
         Field::new("Ports", Value::list(json_ports)),
         Field::new("Restarts", Value::Int(i64::from(one.seen.restarts))),
-        Field::new("Size", one.size.map_or(Value::Nothing, |size| Value::Int(i64::try_from(size).unwrap_or(i64::MAX)))),
+        Field::new(
+            "Size",
+            one.size.map_or(Value::Nothing, |size| Value::Int(i64::try_from(size).unwrap_or(i64::MAX))),
+        ),
         Field::new("StartedAt", Value::Int(started)),
         Field::new("State", Value::text(one.seen.condition.name())),
         Field::new("Status", Value::text(status(one, now))),

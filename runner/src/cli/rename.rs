@@ -3,7 +3,10 @@
 use clap::Args;
 
 use super::Globals;
-use crate::{error::Result, supervisor::{claim::Turn, events}};
+use crate::{
+    error::Result,
+    supervisor::{claim::Turn, events},
+};
 
 /// Its arguments.
 #[derive(Args, Debug)]

@@ -40,7 +40,9 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
     let _always = (arguments.volumes, arguments.depend);
     let ignore = arguments.ignore || arguments.force;
-    arguments.selection.each(&context, ignore, |desired| remove(&context, desired, arguments.force, arguments.time))
+    arguments
+        .selection
+        .each(&context, ignore, |desired| remove(&context, desired, arguments.force, arguments.time))
 }
 
 /// Removes a container.
@@ -81,7 +83,10 @@ pub(super) fn remove(context: &Context, desired: &Desired, force: bool, time: Op
         pass::settle(records, desired)?;
         return pass::remove(records, desired);
     }
-    Err(RunnerError::Conflict(format!("container {} is started all the time: stop what starts it", desired.name)))
+    Err(RunnerError::Conflict(format!(
+        "container {} is started all the time: stop what starts it",
+        desired.name
+    )))
 }
 
 fn end_supervisor(supervisor: Option<i32>) -> Result<()> {

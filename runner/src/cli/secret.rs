@@ -131,7 +131,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
                 let quiet = secret.name.clone();
                 Ok(output::Row { quiet, shown: output::value(&shown(secret))?, json: None })
             };
-            let rows = secret::all(folders)?.into_iter().filter(matches).map(row).collect::<Result<Vec<_>>>()?;
+            let rows =
+                secret::all(folders)?.into_iter().filter(matches).map(row).collect::<Result<Vec<_>>>()?;
             let columns = output::Columns {
                 template: "{{.Name}}\t{{.Driver}}\t{{.CreatedAt}}",
                 headings: &[("CreatedAt", "CREATED")],
@@ -139,8 +140,11 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
             output::list(listing, columns, &rows)?;
         }
         Command::Rm { all, ignore, secrets } => {
-            let names: Vec<String> =
-                if *all { secret::all(folders)?.into_iter().map(|one| one.name).collect() } else { secrets.clone() };
+            let names: Vec<String> = if *all {
+                secret::all(folders)?.into_iter().map(|one| one.name).collect()
+            } else {
+                secrets.clone()
+            };
             for name in names {
                 match secret::remove(folders, &name) {
                     Err(RunnerError::NotFound(_)) if *ignore => {}
@@ -158,7 +162,8 @@ fn create(folders: &Folders, arguments: &Create) -> Result<()> {
         return Err(RunnerError::Usage(format!("--driver {}: is not built: file", arguments.driver)));
     }
     let labels = arguments.label.iter().map(|text| parse::pair(text));
-    let labels = labels.collect::<Result<_, _>>().map_err(|what| RunnerError::Usage(format!("--label: {what}")))?;
+    let labels =
+        labels.collect::<Result<_, _>>().map_err(|what| RunnerError::Usage(format!("--label: {what}")))?;
     let mut data = Vec::new();
     // One more than may be is read, so that too much is seen and no file fills the memory.
     let most = secret::MAX as u64 + 1;

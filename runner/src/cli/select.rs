@@ -16,8 +16,20 @@ use crate::{
 
 /// Filters of `ps` and of commands that take several containers.
 pub(crate) const FILTERS: &[&str] = &[
-    "ancestor", "before", "exited", "health", "id", "label", "label!", "name", "network", "restart-policy", "since",
-    "status", "until", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "health",
+    "id",
+    "label",
+    "label!",
+    "name",
+    "network",
+    "restart-policy",
+    "since",
+    "status",
+    "until",
+    "volume",
 ];
 
 /// Arguments that say which containers.
@@ -161,12 +173,18 @@ pub(crate) fn networks(desired: &Desired) -> Vec<String> {
 }
 
 /// Whether a container satisfies filters of [`FILTERS`].
-pub(crate) fn matches(context: &Context, filters: &Filters, desired: &Desired, seen: &Snapshot) -> Result<bool> {
+pub(crate) fn matches(
+    context: &Context,
+    filters: &Filters,
+    desired: &Desired,
+    seen: &Snapshot,
+) -> Result<bool> {
     let ages = |key: &str| -> Result<Vec<jiff::Timestamp>> {
         filters.values(key).iter().map(|name| Ok(context.records.find(name)?.created)).collect()
     };
     let (before, since) = (ages("before")?, ages("since")?);
-    let until: Result<Vec<_>> = filters.values("until").iter().map(|text| super::events::time(text)).collect();
+    let until: Result<Vec<_>> =
+        filters.values("until").iter().map(|text| super::events::time(text)).collect();
     let image = desired.image.as_ref();
     let ancestor = |value: &str| {
         image.is_some_and(|image| {
@@ -196,10 +214,12 @@ pub(crate) fn matches(context: &Context, filters: &Filters, desired: &Desired, s
         seen.condition.name() == value
     };
     let code = |value: &str| {
-        seen.condition.name() == "exited" && seen.exit.as_ref().is_some_and(|exit| value.parse() == Ok(exit.code))
+        seen.condition.name() == "exited"
+            && seen.exit.as_ref().is_some_and(|exit| value.parse() == Ok(exit.code))
     };
     Ok(filters.any("id", |value| desired.id.as_str().starts_with(value))
-        && filters.any("name", |value| desired.name.contains(value.trim_start_matches('^').trim_end_matches('$')))
+        && filters
+            .any("name", |value| desired.name.contains(value.trim_start_matches('^').trim_end_matches('$')))
         && filters.any("status", status)
         && filters.any("exited", code)
         && filters.any("ancestor", ancestor)

@@ -6,13 +6,7 @@ use super::{Globals, select::Selection};
 use crate::{
     error::{Result, RunnerError},
     record::AttachOptions,
-    supervisor::{
-        self,
-        clients::Request,
-        order::Attach,
-        remote,
-        terminal::DetachKeys,
-    },
+    supervisor::{self, clients::Request, order::Attach, remote, terminal::DetachKeys},
 };
 
 /// Its arguments.
@@ -56,7 +50,10 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         (session, true) => session,
         (_, false) => {
             let session = remote::reach(&context.records, &desired)?.ok_or_else(|| {
-                RunnerError::Conflict(format!("container {} ended before it could be attached to", desired.name))
+                RunnerError::Conflict(format!(
+                    "container {} ended before it could be attached to",
+                    desired.name
+                ))
             })?;
             remote::ask(&session, &Request::Attach(attach))?;
             session

@@ -74,7 +74,8 @@ fn network(pid: i32) -> (u64, u64) {
         if name.trim() == "lo" {
             continue;
         }
-        let numbers: Vec<u64> = numbers.split_ascii_whitespace().filter_map(|text| text.parse().ok()).collect();
+        let numbers: Vec<u64> =
+            numbers.split_ascii_whitespace().filter_map(|text| text.parse().ok()).collect();
         sum.0 += numbers.first().copied().unwrap_or_default();
         sum.1 += numbers.get(8).copied().unwrap_or_default();
     }
@@ -95,7 +96,10 @@ fn samples(context: &Context, arguments: &Arguments) -> Result<Vec<Sample>> {
         let seen = snapshot(&context.records, &desired)?;
         let Some(pid) = seen.pid else {
             if named && !arguments.all {
-                return Err(RunnerError::Conflict(format!("container {} does not run: it uses nothing", desired.name)));
+                return Err(RunnerError::Conflict(format!(
+                    "container {} does not run: it uses nothing",
+                    desired.name
+                )));
             }
             if arguments.all {
                 let stats = Stats::default();
@@ -105,7 +109,13 @@ fn samples(context: &Context, arguments: &Arguments) -> Result<Vec<Sample>> {
         };
         // One that ends between is left out.
         let Ok(stats) = Engine::of(&context.folders, &desired).stats(&desired.id) else { continue };
-        samples.push(Sample { network: network(pid), stats, at: Instant::now(), started: seen.started, desired });
+        samples.push(Sample {
+            network: network(pid),
+            stats,
+            at: Instant::now(),
+            started: seen.started,
+            desired,
+        });
     }
     Ok(samples)
 }
@@ -180,7 +190,8 @@ const COLUMNS: Columns = Columns {
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
-    let listing = Listing { format: arguments.format.clone(), no_trunc: arguments.no_trunc, ..Listing::default() };
+    let listing =
+        Listing { format: arguments.format.clone(), no_trunc: arguments.no_trunc, ..Listing::default() };
     let mut before: Vec<Sample> = Vec::new();
     loop {
         let now = samples(&context, arguments)?;

@@ -46,7 +46,9 @@ pub(crate) struct RestartArguments {
 /// Stops, and remembers that a person did.
 pub(super) fn stop(context: &Context, desired: &Desired, time: Option<u32>) -> Result<()> {
     let seconds = time.unwrap_or(desired.stop_timeout);
-    if !remote::stop(&context.records, desired, seconds, true)? && context.folders.container(&desired.id).exists() {
+    if !remote::stop(&context.records, desired, seconds, true)?
+        && context.folders.container(&desired.id).exists()
+    {
         // One that rests between two starts, or comes back with the machine, is to stay ended too.
         remember_stop(&context.folders, &desired.id, true)?;
     }

@@ -72,7 +72,11 @@ impl Process {
     }
 
     fn line(&self, key: &str) -> &str {
-        self.status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).unwrap_or_default().trim()
+        self.status
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))
+            .unwrap_or_default()
+            .trim()
     }
 
     /// Field of `stat`, counted as proc(5) counts: from 3 on.
@@ -154,7 +158,10 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let selection = Selection { containers, latest: arguments.latest, ..Default::default() };
     let desired = selection.one(&context)?;
     if !snapshot(&context.records, &desired)?.condition.is_up() {
-        return Err(RunnerError::Conflict(format!("container {} does not run: it has no processes", desired.name)));
+        return Err(RunnerError::Conflict(format!(
+            "container {} does not run: it has no processes",
+            desired.name
+        )));
     }
     let mut pids = Engine::of(&context.folders, &desired).processes(&desired.id)?;
     pids.sort_unstable();
@@ -164,7 +171,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let mut table = vec![headings];
     for process in &processes {
         let parent = process.line("PPid");
-        let inner = processes.iter().find(|other| other.pid.to_string() == parent).map_or("0", Process::inner);
+        let inner =
+            processes.iter().find(|other| other.pid.to_string() == parent).map_or("0", Process::inner);
         table.push(columns.iter().map(|name| process.column(name, uptime, inner)).collect());
     }
     output::raw(aligned(&table).as_bytes())?;

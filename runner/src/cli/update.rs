@@ -70,8 +70,9 @@ fn change(arguments: &Arguments, limits: &mut Limits) -> Result<bool> {
         Some("-1") => limits.memory_swap = Some(-1),
         Some(text) => {
             let bytes = i64::try_from(bytes("memory-swap", text)?);
-            limits.memory_swap =
-                Some(bytes.map_err(|_| RunnerError::Usage("--memory-swap is more than any machine has".into()))?);
+            limits.memory_swap = Some(
+                bytes.map_err(|_| RunnerError::Usage("--memory-swap is more than any machine has".into()))?,
+            );
         }
     }
     if let Some(text) = &arguments.memory_reservation {

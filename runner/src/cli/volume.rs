@@ -185,11 +185,10 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
                 let quiet = volume.name.clone();
                 Ok(output::Row { quiet, shown: output::value(&shown(&volumes, volume)?)?, json: None })
             };
-            let rows = matching(&volumes, &listing.filter)?.into_iter().map(row).collect::<Result<Vec<_>>>()?;
-            let columns = output::Columns {
-                template: "{{.Driver}}\t{{.Name}}",
-                headings: &[("Name", "VOLUME NAME")],
-            };
+            let rows =
+                matching(&volumes, &listing.filter)?.into_iter().map(row).collect::<Result<Vec<_>>>()?;
+            let columns =
+                output::Columns { template: "{{.Driver}}\t{{.Name}}", headings: &[("Name", "VOLUME NAME")] };
             output::list(listing, columns, &rows)?;
         }
         Command::Prune { force, filter } => {
@@ -206,7 +205,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
             }
         }
         Command::Rm { all, force, volumes: names } => {
-            let names = if *all { volumes.all()?.into_iter().map(|one| one.name).collect() } else { names.clone() };
+            let names =
+                if *all { volumes.all()?.into_iter().map(|one| one.name).collect() } else { names.clone() };
             for name in names {
                 match volumes.remove(&name) {
                     Err(RunnerError::NotFound(_)) if *force => {}
@@ -227,9 +227,12 @@ fn create(volumes: &Volumes, arguments: &Create) -> Result<()> {
         )));
     }
     let labels = arguments.label.iter().map(|text| parse::pair(text));
-    let labels = labels.collect::<Result<_, _>>().map_err(|what| RunnerError::Usage(format!("--label: {what}")))?;
+    let labels =
+        labels.collect::<Result<_, _>>().map_err(|what| RunnerError::Usage(format!("--label: {what}")))?;
     let made = match volumes.create(arguments.name.as_deref(), labels, false) {
-        Err(RunnerError::Conflict(_)) if arguments.ignore => return output::line(arguments.name.as_deref().unwrap_or_default()),
+        Err(RunnerError::Conflict(_)) if arguments.ignore => {
+            return output::line(arguments.name.as_deref().unwrap_or_default());
+        }
         other => other?,
     };
     output::line(&made.name)
@@ -238,7 +241,9 @@ fn create(volumes: &Volumes, arguments: &Create) -> Result<()> {
 fn export(volumes: &Volumes, name: &str, to: Option<&std::path::Path>) -> Result<()> {
     let Some(path) = to else {
         if io::stdout().is_terminal() {
-            return Err(RunnerError::Usage("a tar is nothing for a terminal: say --output FILE, or pipe it".into()));
+            return Err(RunnerError::Usage(
+                "a tar is nothing for a terminal: say --output FILE, or pipe it".into(),
+            ));
         }
         return volumes.export(name, io::stdout().lock());
     };

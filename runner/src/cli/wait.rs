@@ -40,7 +40,16 @@ pub(crate) struct Arguments {
 }
 
 const CONDITIONS: [&str; 11] = [
-    "created", "configured", "running", "paused", "stopping", "stopped", "exited", "restarting", "removing", "healthy",
+    "created",
+    "configured",
+    "running",
+    "paused",
+    "stopping",
+    "stopped",
+    "exited",
+    "restarting",
+    "removing",
+    "healthy",
     "unhealthy",
 ];
 
@@ -117,7 +126,9 @@ fn wait(context: &Context, desired: &Desired, conditions: &[String]) -> Result<i
         let seen = snapshot(&context.records, desired)?;
         let found = health::found(&context.folders, desired)?.map(|found| found.status);
         let holds = |word: &String| match word.as_str() {
-            "stopped" | "exited" => seen.condition == Condition::Exited && seen.supervisor.is_none() && !seen.orphaned,
+            "stopped" | "exited" => {
+                seen.condition == Condition::Exited && seen.supervisor.is_none() && !seen.orphaned
+            }
             "configured" => seen.condition == Condition::Created,
             "healthy" | "unhealthy" => found.as_deref() == Some(word) && seen.condition.is_up(),
             word => seen.condition.name() == word,

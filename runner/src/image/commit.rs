@@ -77,7 +77,9 @@ pub(crate) fn commit(
     let _hold = context.store.hold()?;
     let base = context.store.find(of.manifest.as_str())?;
     let base = base.map_or_else(|| context.store.find(of.id.as_str()), |base| Ok(Some(base)))?;
-    let base = base.ok_or_else(|| RunnerError::NotFound(format!("the image {} of {} is gone", of.name, container.name)))?;
+    let base = base.ok_or_else(|| {
+        RunnerError::NotFound(format!("the image {} of {} is gone", of.name, container.name))
+    })?;
     let frozen = if pause { Frozen::of(context, container)? } else { None };
     let mut layer = Counted { writer: context.store.begin_unknown_layer()?, size: 0 };
     let written = context.store.upper_tar(container, &mut layer);

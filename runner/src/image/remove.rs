@@ -48,7 +48,9 @@ impl Removal<'_> {
         }
         store.remove_image(&image.manifest)?;
         // Older manifests of the same image, which nothing names any more.
-        for older in store.images()?.into_iter().filter(|other| other.id == image.id && other.names.is_empty()) {
+        for older in
+            store.images()?.into_iter().filter(|other| other.id == image.id && other.names.is_empty())
+        {
             store.remove_image(&older.manifest)?;
         }
         let mut said: Vec<_> = image.names.iter().map(|name| format!("Untagged: {name}")).collect();

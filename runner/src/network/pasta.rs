@@ -39,7 +39,9 @@ fn missing() -> Option<String> {
         return Some("pasta is not installed: install it (package `passt`)".into());
     }
     let tun = fs::File::options().read(true).write(true).open(TUN);
-    tun.err().map(|error| format!("pasta cannot open {TUN} ({error}): root makes it usable with `chmod 666 {TUN}`"))
+    tun.err().map(|error| {
+        format!("pasta cannot open {TUN} ({error}): root makes it usable with `chmod 666 {TUN}`")
+    })
 }
 
 /// See [`super::prepare`].
@@ -48,7 +50,8 @@ pub(super) fn prepare(folders: &Folders, desired: &Desired) -> Result<Attachment
         if !desired.network.ports.is_empty() {
             return Err(RunnerError::Unsupported(format!("--publish: {missing}, or use --network host")));
         }
-        let said = writeln!(stderr(), "berth-runner: {} has no network but its loopback: {missing}", desired.name);
+        let said =
+            writeln!(stderr(), "berth-runner: {} has no network but its loopback: {missing}", desired.name);
         said.doing("writing", "standard error")?;
     }
     // Found out before the container starts; pasta takes the ports itself, so they are free again afterwards.

@@ -35,10 +35,8 @@ pub(crate) fn table(name: &str, networks: &[Network], leases: &[Lease], opened: 
         for range in &network.ranges {
             masquerade(&mut table, network, range.subnet);
         }
-        table.add(
-            "masquerade",
-            Rule::new().to(&network.interface).published().of_this_machine().masquerade(),
-        );
+        table
+            .add("masquerade", Rule::new().to(&network.interface).published().of_this_machine().masquerade());
     }
     for lease in leases {
         publish(&mut table, lease);

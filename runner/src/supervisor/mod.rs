@@ -95,10 +95,7 @@ pub(crate) fn run_foreground(folders: &Folders, desired: &Desired) -> Result<u8>
         let (session, _) = remote::start(folders, &desired.id, Some(attach))?;
         return remote::attached(&session, attach, desired, &desired.attach);
     }
-    let order = Order {
-        preserve_fds: serve::handed_down(),
-        ..Order::plain(folders, &desired.id)
-    };
+    let order = Order { preserve_fds: serve::handed_down(), ..Order::plain(folders, &desired.id) };
     let preserve_fds = order.preserve_fds;
     let (ours, theirs) = parcel::pair().doing("starting", "the container")?;
     order.send(&ours, &[("stdin", rustix::stdio::stdin())])?;

@@ -251,8 +251,16 @@ fn not_begun(records: &Records, desired: &Desired, error: &RunnerError) -> Resul
 fn front(desired: &Desired, inherit: bool) -> Result<Front> {
     let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().doing("keeping", "a descriptor");
     let attach = &desired.attach;
-    let input = if desired.process.interactive && attach.stdin && !inherit { Some(own(rustix::stdio::stdin())?) } else { None };
-    let raw = if desired.process.tty { Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")? } else { None };
+    let input = if desired.process.interactive && attach.stdin && !inherit {
+        Some(own(rustix::stdio::stdin())?)
+    } else {
+        None
+    };
+    let raw = if desired.process.tty {
+        Raw::make(rustix::stdio::stdin()).doing("preparing", "the terminal")?
+    } else {
+        None
+    };
     Ok(Front {
         input,
         out: Sink::new(if attach.stdout { Some(own(rustix::stdio::stdout())?) } else { None }),

@@ -13,7 +13,8 @@ use rustix::{
     fs::{Mode, OFlags},
     process::{Gid, Uid},
     thread::{
-        LinkNameSpaceType, move_into_link_name_space, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+        LinkNameSpaceType, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
+        set_thread_res_uid,
     },
 };
 
@@ -69,7 +70,8 @@ fn enter(folders: &Folders, records: &Records, container: &Desired, path: &str) 
         let root = folders.running(&container.id).join("root");
         let root = match &container.rootfs {
             Some(rootfs) => rootfs.clone(),
-            None => PathBuf::from(format!("/proc/{supervisor}/root")).join(root.strip_prefix("/").unwrap_or(&root)),
+            None => PathBuf::from(format!("/proc/{supervisor}/root"))
+                .join(root.strip_prefix("/").unwrap_or(&root)),
         };
         let place = Place::open(&root)?;
         join(pid)?;
@@ -84,7 +86,12 @@ fn enter(folders: &Folders, records: &Records, container: &Desired, path: &str) 
 }
 
 /// Where a path leads into something that is mounted: the folder that is, and the rest of the path.
-fn mounted(folders: &Folders, container: &Desired, path: &str, runs: bool) -> Result<Option<(PathBuf, String)>> {
+fn mounted(
+    folders: &Folders,
+    container: &Desired,
+    path: &str,
+    runs: bool,
+) -> Result<Option<(PathBuf, String)>> {
     let named = Named::of(path);
     let within = container.mounts.iter().filter(|mount| named.path.starts_with(&mount.destination));
     let Some(mount) = within.max_by_key(|mount| mount.destination.as_os_str().len()) else { return Ok(None) };

@@ -73,7 +73,12 @@ impl Helper {
         command.arg(ARGUMENT).arg(&folders.store).arg(&folders.run).arg(container.id.as_str());
         match wants {
             Wants::Pack { path, follow, bare } => {
-                command.args(["pack", path, if *follow { "follow" } else { "link" }, if *bare { "bare" } else { "named" }]);
+                command.args([
+                    "pack",
+                    path,
+                    if *follow { "follow" } else { "link" },
+                    if *bare { "bare" } else { "named" },
+                ]);
             }
             Wants::Unpack { path, target, owners } => {
                 command.args(["unpack", path, target.word(), owners.word()]);

@@ -72,7 +72,10 @@ pub(crate) fn pack(place: &Place, text: &str, follow: bool, packed: Packed, out:
 
 fn walk(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, at: &Path, deepest: usize) -> Result<()> {
     if deepest == 0 {
-        return Err(RunnerError::Content(format!("{}: more than {DEEPEST} folders in each other", at.display())));
+        return Err(RunnerError::Content(format!(
+            "{}: more than {DEEPEST} folders in each other",
+            at.display()
+        )));
     }
     let mut names: Vec<_> = Vec::new();
     for found in Dir::read_from(folder).doing("reading", at)? {
@@ -88,7 +91,13 @@ fn walk(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, at: &Path, deepest
     Ok(())
 }
 
-fn one(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, name: &CStr, at: &Path, deepest: usize) -> Result<()> {
+fn one(
+    tar: &mut tar::Builder<impl Write>,
+    folder: &OwnedFd,
+    name: &CStr,
+    at: &Path,
+    deepest: usize,
+) -> Result<()> {
     let about = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         // It went while the folder was read.
         Err(rustix::io::Errno::NOENT) => return Ok(()),
@@ -101,7 +110,8 @@ fn one(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, name: &CStr, at: &P
             walk(tar, &inner, at, deepest - 1)
         }
         FileType::RegularFile => {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            let flags =
+                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             content(tar, at, openat(folder, name, flags, Mode::empty()).doing("opening", at)?)
         }
         FileType::Symlink => {
@@ -161,7 +171,10 @@ fn entry(tar: &mut tar::Builder<impl Write>, at: &Path, about: &Stat, of: EntryO
 fn content(tar: &mut tar::Builder<impl Write>, at: &Path, opened: OwnedFd) -> Result<()> {
     let about = fstat(&opened).doing("asking", at)?;
     if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
-        return Err(RunnerError::Conflict(format!("{} became something else while it was read", at.display())));
+        return Err(RunnerError::Conflict(format!(
+            "{} became something else while it was read",
+            at.display()
+        )));
     }
     let size = u64::try_from(about.st_size).unwrap_or_default();
     let mut header = header(&about);

@@ -108,7 +108,10 @@ pub(super) fn names(path: &Path) -> Result<Vec<OsString>> {
             Component::Normal(name) => names.push(name.to_owned()),
             Component::CurDir => {}
             Component::RootDir | Component::ParentDir | Component::Prefix(_) => {
-                return Err(RunnerError::Content(format!("the tar names {}, which leads out of it", path.display())));
+                return Err(RunnerError::Content(format!(
+                    "the tar names {}, which leads out of it",
+                    path.display()
+                )));
             }
         }
     }
@@ -136,7 +139,11 @@ mod tests {
             ("/a..", "/a..", false, false),
         ] {
             let named = Named::of(text);
-            assert_eq!((named.path.as_path(), named.contents, named.folder), (Path::new(path), contents, folder), "{text}");
+            assert_eq!(
+                (named.path.as_path(), named.contents, named.folder),
+                (Path::new(path), contents, folder),
+                "{text}"
+            );
         }
     }
 

@@ -10,8 +10,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown, futimens, linkat,
-        mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
+        AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fchown,
+        futimens, linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
@@ -76,7 +76,13 @@ struct Landing {
 /// # Errors
 /// [`RunnerError::Content`] for names that lead out; [`RunnerError::NotFound`] for a destination whose folder is not
 /// there; where it cannot be written.
-pub(crate) fn unpack(place: &Place, text: &str, target: Target, owners: Owners, from: impl Read) -> Result<()> {
+pub(crate) fn unpack(
+    place: &Place,
+    text: &str,
+    target: Target,
+    owners: Owners,
+    from: impl Read,
+) -> Result<()> {
     let mut tar = tar::Archive::new(from);
     let broken = |error: io::Error| RunnerError::Content(format!("reading the tar: {error}"));
     let mut into: Option<Landing> = None;
@@ -121,8 +127,9 @@ impl Landing {
         };
         let into = |folder, top| Self { folder, top, owners };
         if target == Target::Into {
-            let folder = existing
-                .ok_or_else(|| RunnerError::NotFound(format!("{text}: no such folder, and a tar goes into one")))?;
+            let folder = existing.ok_or_else(|| {
+                RunnerError::NotFound(format!("{text}: no such folder, and a tar goes into one"))
+            })?;
             return Ok(into(folder, None));
         }
         let contents = first.file_name().is_none();
@@ -140,7 +147,8 @@ impl Landing {
         }
         let parent = named.path.parent().unwrap_or(Path::new("/"));
         let folder = place.at(parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let folder = folder.ok_or_else(|| RunnerError::NotFound(format!("{}: no such folder", parent.display())))?;
+        let folder =
+            folder.ok_or_else(|| RunnerError::NotFound(format!("{}: no such folder", parent.display())))?;
         Ok(into(folder, Some(named.name().map(OsString::from))))
     }
 
@@ -159,7 +167,8 @@ impl Landing {
         let path = self.path(path)?;
         let Some(name) = path.file_name() else { return Ok(None) };
         let parent = folder_below(&self.folder, path.parent().unwrap_or(Path::new("")))?;
-        let broken = |error: io::Error| RunnerError::Content(format!("reading the tar: {}: {error}", path.display()));
+        let broken =
+            |error: io::Error| RunnerError::Content(format!("reading the tar: {}: {error}", path.display()));
         let head = entry.header();
         let mode = Mode::from_raw_mode(head.mode().map_err(broken)? & 0o7777);
         let mtime = head.mtime().map_err(broken)?;
@@ -172,12 +181,16 @@ impl Landing {
                 if is_folder {
                     return Ok(true);
                 }
-                Err(RunnerError::Conflict(format!("{} is a folder, and a file should become it", path.display())))
+                Err(RunnerError::Conflict(format!(
+                    "{} is a folder, and a file should become it",
+                    path.display()
+                )))
             }
             Ok(_) => unlinkat(&parent, name, AtFlags::empty()).doing("removing", &path).map(|()| false),
         };
         let owned = || {
-            chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).doing("giving away", &path)
+            chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .doing("giving away", &path)
         };
         match kind {
             tar::EntryType::Directory => {
@@ -191,7 +204,8 @@ impl Landing {
             }
             tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
                 gone(false)?;
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let made = openat(&parent, name, flags, Mode::RUSR | Mode::WUSR).doing("making", &path)?;
                 let mut out = file(made);
                 io::copy(entry, &mut out).doing("writing", &path)?;
@@ -243,7 +257,10 @@ fn times(mtime: u64) -> Timestamps {
 mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
 
-    use super::{super::pack::{Packed, pack}, *};
+    use super::{
+        super::pack::{Packed, pack},
+        *,
+    };
 
     fn place(folder: &Path) -> Place {
         Place::open(folder).unwrap()

@@ -73,7 +73,9 @@ impl ImageConfig {
             config: ImageConfig,
         }
         let whole = serde_json::from_slice::<Whole>(bytes);
-        whole.map(|whole| whole.config).map_err(|error| RunnerError::Content(format!("the image's configuration: {error}")))
+        whole
+            .map(|whole| whole.config)
+            .map_err(|error| RunnerError::Content(format!("the image's configuration: {error}")))
     }
 
     /// Its check, where it has one.
@@ -82,7 +84,9 @@ impl ImageConfig {
         if check.test.is_empty() || check.test.first().is_some_and(|word| word == "NONE") {
             return None;
         }
-        let or = |nanoseconds: u64, other: u64| if nanoseconds == 0 { other } else { (nanoseconds / 1_000_000).max(1) };
+        let or = |nanoseconds: u64, other: u64| {
+            if nanoseconds == 0 { other } else { (nanoseconds / 1_000_000).max(1) }
+        };
         Some(Health {
             test: check.test.clone(),
             interval_ms: or(check.interval, 30_000),
@@ -108,10 +112,13 @@ impl ImageConfig {
     /// # Errors
     /// [`RunnerError::Content`] with the field.
     pub(super) fn check(&self) -> Result<()> {
-        let mut texts = self.env.iter().chain(&self.entrypoint).chain(&self.cmd).chain([&self.working_dir, &self.user]);
+        let mut texts =
+            self.env.iter().chain(&self.entrypoint).chain(&self.cmd).chain([&self.working_dir, &self.user]);
         match texts.find(|text| text.contains('\0')) {
             None => Ok(()),
-            Some(text) => Err(RunnerError::Content(format!("the image's configuration has a zero byte in {text:?}"))),
+            Some(text) => {
+                Err(RunnerError::Content(format!("the image's configuration has a zero byte in {text:?}")))
+            }
         }
     }
 }
@@ -122,7 +129,9 @@ mod tests {
 
     #[test]
     fn a_configuration_may_leave_out_or_say_null() {
-        for text in ["{}", r#"{"config":null}"#, r#"{"config":{"Env":null,"Labels":null,"Volumes":null,"Cmd":null}}"#] {
+        for text in
+            ["{}", r#"{"config":null}"#, r#"{"config":{"Env":null,"Labels":null,"Volumes":null,"Cmd":null}}"#]
+        {
             let config = ImageConfig::parse(text.as_bytes()).unwrap();
             assert!(config.env.is_empty() && config.health().is_none(), "{text}");
         }
@@ -131,7 +140,8 @@ mod tests {
 
     #[test]
     fn dockers_health_checks_are_read() {
-        let text = r#"{"config":{"Healthcheck":{"Test":["CMD","/check"],"Interval":5000000000,"Retries":2}}}"#;
+        let text =
+            r#"{"config":{"Healthcheck":{"Test":["CMD","/check"],"Interval":5000000000,"Retries":2}}}"#;
         let health = ImageConfig::parse(text.as_bytes()).unwrap().health().unwrap();
         assert_eq!((health.interval_ms, health.timeout_ms, health.retries), (5000, 30_000, 2));
         let none = r#"{"config":{"Healthcheck":{"Test":["NONE"]}}}"#;

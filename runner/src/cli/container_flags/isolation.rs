@@ -110,13 +110,18 @@ fn numbers(text: &str, known: &[&str]) -> Parsed<Vec<(String, u32)>> {
 
 fn user(text: &str, surroundings: &Surroundings<'_>) -> Parsed<UserChoice> {
     let (mode, rest) = text.split_once(':').unwrap_or((text, ""));
-    let value = |found: &[(String, u32)], key: &str| found.iter().find(|(name, _)| name == key).map(|(_, number)| *number);
+    let value = |found: &[(String, u32)], key: &str| {
+        found.iter().find(|(name, _)| name == key).map(|(_, number)| *number)
+    };
     match mode {
         "host" => Ok(UserChoice::Host),
         "" | "private" => Ok(UserChoice::Usual),
         "auto" => {
             if surroundings.rootless {
-                return Err("auto needs id-mapped mounts, which the kernel lets only root make: keep-id or host".into());
+                return Err(
+                    "auto needs id-mapped mounts, which the kernel lets only root make: keep-id or host"
+                        .into(),
+                );
             }
             let found = numbers(rest, &["size"])?;
             let size = value(&found, "size").unwrap_or(crate::bundle::ids::BLOCK);
@@ -130,14 +135,22 @@ fn user(text: &str, surroundings: &Surroundings<'_>) -> Parsed<UserChoice> {
             Ok(UserChoice::KeepId { uid: value(&found, "uid"), gid: value(&found, "gid") })
         }
         "nomap" => Ok(UserChoice::NoMap),
-        "container" => Ok(UserChoice::Container(surroundings.records.find(rest).map_err(|error| error.to_string())?)),
+        "container" => {
+            Ok(UserChoice::Container(surroundings.records.find(rest).map_err(|error| error.to_string())?))
+        }
         "ns" => Ok(UserChoice::Path(path(rest)?)),
         other => Err(format!("{other:?} is none of auto, keep-id, nomap, host, container:NAME and ns:PATH")),
     }
 }
 
 impl IsolationFlags {
-    pub(super) fn apply(&self, surroundings: &Surroundings<'_>, desired: &mut Desired, choices: &mut Choices, faults: &mut Faults) {
+    pub(super) fn apply(
+        &self,
+        surroundings: &Surroundings<'_>,
+        desired: &mut Desired,
+        choices: &mut Choices,
+        faults: &mut Faults,
+    ) {
         let isolation = &mut desired.isolation;
         for (flag, text, private, into) in [
             ("--pid", &self.pid, &[][..], &mut isolation.pid),

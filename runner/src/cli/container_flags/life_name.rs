@@ -3,17 +3,19 @@
 use rand::RngExt;
 
 const HOW: [&str; 48] = [
-    "amber", "ample", "arctic", "autumn", "balanced", "bright", "brisk", "calm", "candid", "careful", "cheerful", "clear",
-    "coastal", "copper", "crisp", "daring", "early", "eager", "fair", "frank", "gentle", "golden", "hardy", "humble", "keen",
-    "light", "lively", "lucid", "mellow", "merry", "neat", "noble", "northern", "patient", "plain", "prompt", "quick", "quiet",
-    "ready", "silver", "sober", "steady", "sunny", "swift", "tidy", "trusty", "warm", "windward",
+    "amber", "ample", "arctic", "autumn", "balanced", "bright", "brisk", "calm", "candid", "careful",
+    "cheerful", "clear", "coastal", "copper", "crisp", "daring", "early", "eager", "fair", "frank", "gentle",
+    "golden", "hardy", "humble", "keen", "light", "lively", "lucid", "mellow", "merry", "neat", "noble",
+    "northern", "patient", "plain", "prompt", "quick", "quiet", "ready", "silver", "sober", "steady",
+    "sunny", "swift", "tidy", "trusty", "warm", "windward",
 ];
 
 const WHAT: [&str; 48] = [
-    "anchor", "barge", "beacon", "binnacle", "bollard", "bow", "bridge", "buoy", "cabin", "capstan", "cleat", "compass",
-    "coracle", "crane", "current", "cutter", "davit", "deck", "dinghy", "dock", "ferry", "fjord", "galley", "gull", "harbour",
-    "hatch", "hawser", "helm", "hull", "jetty", "keel", "ketch", "lantern", "lock", "mast", "mooring", "oar", "pennant",
-    "pier", "porthole", "quay", "rudder", "sail", "skiff", "sloop", "tiller", "tug", "wharf",
+    "anchor", "barge", "beacon", "binnacle", "bollard", "bow", "bridge", "buoy", "cabin", "capstan", "cleat",
+    "compass", "coracle", "crane", "current", "cutter", "davit", "deck", "dinghy", "dock", "ferry", "fjord",
+    "galley", "gull", "harbour", "hatch", "hawser", "helm", "hull", "jetty", "keel", "ketch", "lantern",
+    "lock", "mast", "mooring", "oar", "pennant", "pier", "porthole", "quay", "rudder", "sail", "skiff",
+    "sloop", "tiller", "tug", "wharf",
 ];
 
 fn pick<'a>(words: &[&'a str]) -> &'a str {

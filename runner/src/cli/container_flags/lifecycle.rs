@@ -175,7 +175,9 @@ fn program(text: &str) -> Parsed<PathBuf> {
     let found = if text.contains('/') {
         std::fs::canonicalize(text).ok()
     } else {
-        std::env::var_os("PATH").and_then(|path| std::env::split_paths(&path).map(|folder| folder.join(text)).find(|path| path.is_file()))
+        std::env::var_os("PATH").and_then(|path| {
+            std::env::split_paths(&path).map(|folder| folder.join(text)).find(|path| path.is_file())
+        })
     };
     found.filter(|path| path.is_file()).ok_or_else(|| format!("no program {text}"))
 }
@@ -211,7 +213,8 @@ impl LifeFlags {
                 faults.add("--restart", "and --rm contradict each other");
             }
         }
-        choices.stop_signal = self.stop_signal.as_deref().and_then(|text| faults.take("--stop-signal", parse::signal(text)));
+        choices.stop_signal =
+            self.stop_signal.as_deref().and_then(|text| faults.take("--stop-signal", parse::signal(text)));
         desired.stop_timeout = self.stop_timeout.unwrap_or(10);
         desired.timeout = self.timeout.filter(|seconds| *seconds > 0);
         for (flag, path, into) in [
@@ -245,7 +248,10 @@ impl HealthFlags {
         }
         let on_failure = self.health_on_failure.as_deref().unwrap_or("none");
         if !["none", "kill", "restart", "stop"].contains(&on_failure) {
-            faults.add("--health-on-failure", format!("{on_failure:?} is none of none, kill, restart and stop"));
+            faults.add(
+                "--health-on-failure",
+                format!("{on_failure:?} is none of none, kill, restart and stop"),
+            );
         }
         if self.health_retries == Some(0) {
             faults.add("--health-retries", "is 1 or more");
@@ -288,7 +294,8 @@ impl HealthChoice {
         if self.off {
             return None;
         }
-        let (image_test, image_times) = image.map_or((None, None), |health| (Some(health.test.clone()), Some(health)));
+        let (image_test, image_times) =
+            image.map_or((None, None), |health| (Some(health.test.clone()), Some(health)));
         let times = image_times.as_ref();
         Some(Health {
             test: self.test.or(image_test)?,
@@ -309,7 +316,9 @@ mod tests {
     fn policies_keys_logs_and_streams_are_read() {
         assert_eq!(restart("on-failure:3"), Ok(RestartPolicy::OnFailure(Some(3))));
         assert_eq!(restart("always"), Ok(RestartPolicy::Always));
-        assert!(restart("on-failure:x").is_err() && restart("always:1").is_err() && restart("maybe").is_err());
+        assert!(
+            restart("on-failure:x").is_err() && restart("always:1").is_err() && restart("maybe").is_err()
+        );
         for good in ["", "a", "ctrl-a", "ctrl-p,ctrl-q", "a,ctrl-]"] {
             assert!(detach_keys(good).is_ok(), "{good}");
         }
@@ -335,9 +344,16 @@ mod tests {
 
     #[test]
     fn flags_of_health_stand_before_the_images() {
-        let shell = HealthFlags { health_cmd: Some("true".into()), health_retries: Some(7), ..HealthFlags::default() };
+        let shell = HealthFlags {
+            health_cmd: Some("true".into()),
+            health_retries: Some(7),
+            ..HealthFlags::default()
+        };
         let found = health(&shell, None).unwrap();
-        assert_eq!((found.test, found.interval_ms, found.retries), (vec!["CMD-SHELL".into(), "true".into()], 30_000, 7));
+        assert_eq!(
+            (found.test, found.interval_ms, found.retries),
+            (vec!["CMD-SHELL".into(), "true".into()], 30_000, 7)
+        );
         let image = health(&shell, None);
         let slower = HealthFlags { health_interval: Some("1m".into()), ..HealthFlags::default() };
         let found = health(&slower, image.clone()).unwrap();

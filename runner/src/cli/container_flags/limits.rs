@@ -80,11 +80,19 @@ fn thousandths(text: &str) -> Parsed<u64> {
     }
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| wrong())? };
     let part: u64 = format!("{part:0<3.3}").parse().map_err(|_| wrong())?;
-    whole.checked_mul(1000).and_then(|whole| whole.checked_add(part)).filter(|milli| *milli <= 1 << 40).ok_or_else(wrong)
+    whole
+        .checked_mul(1000)
+        .and_then(|whole| whole.checked_add(part))
+        .filter(|milli| *milli <= 1 << 40)
+        .ok_or_else(wrong)
 }
 
 fn within<T: PartialOrd + std::fmt::Display + Copy>(value: T, low: T, high: T) -> Parsed<T> {
-    if value >= low && value <= high { Ok(value) } else { Err(format!("{value} is not from {low} to {high}")) }
+    if value >= low && value <= high {
+        Ok(value)
+    } else {
+        Err(format!("{value} is not from {low} to {high}"))
+    }
 }
 
 /// `0-3,7`.
@@ -94,7 +102,11 @@ fn set(text: &str) -> Parsed<String> {
         Some((from, to)) => number(from).zip(number(to)).is_some_and(|(from, to)| from <= to),
         None => number(part).is_some(),
     };
-    if text.split(',').all(part) { Ok(text.to_owned()) } else { Err(format!("{text:?} is no list, as 0-3,7 is one")) }
+    if text.split(',').all(part) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no list, as 0-3,7 is one"))
+    }
 }
 
 impl LimitFlags {
@@ -139,7 +151,8 @@ impl LimitFlags {
             (limits.cpu_quota, limits.cpu_period) = (None, None);
         }
         if let Some(quota) = self.cpu_quota.filter(|quota| *quota != 0) {
-            limits.cpu_quota = if quota < 0 { Some(-1) } else { faults.take("--cpu-quota", within(quota, 1000, i64::MAX)) };
+            limits.cpu_quota =
+                if quota < 0 { Some(-1) } else { faults.take("--cpu-quota", within(quota, 1000, i64::MAX)) };
             limits.cpu_milli = None;
         }
         if let Some(period) = self.cpu_period.filter(|period| *period != 0) {
@@ -158,7 +171,9 @@ impl LimitFlags {
             }
         }
         if let Some(number) = self.pids_limit {
-            limits.pids = faults.take("--pids-limit", within(number, -1, 1 << 22)).map(|number| if number == 0 { -1 } else { number });
+            limits.pids = faults
+                .take("--pids-limit", within(number, -1, 1 << 22))
+                .map(|number| if number == 0 { -1 } else { number });
         }
         if let Some(weight) = self.blkio_weight.filter(|weight| *weight != 0) {
             limits.blkio_weight = faults.take("--blkio-weight", within(weight, 10, 1000));

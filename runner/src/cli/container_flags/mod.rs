@@ -190,7 +190,9 @@ impl ImageFlags {
     fn wanted(&self) -> parse::Parsed<Option<berth_oci::Platform>> {
         if let Some(text) = &self.platform {
             if self.arch.is_some() || self.os.is_some() || self.variant.is_some() {
-                return Err("--platform says the same as --arch, --os and --variant: take one or the others".into());
+                return Err(
+                    "--platform says the same as --arch, --os and --variant: take one or the others".into()
+                );
             }
             return text.parse().map(Some).map_err(|error| format!("{text:?}: {error}"));
         }
@@ -200,7 +202,12 @@ impl ImageFlags {
         let host = berth_copier::copy::platform::host();
         let architecture = self.arch.clone().unwrap_or(host.architecture);
         let os = self.os.clone().unwrap_or(host.os);
-        Ok(Some(berth_oci::Platform { architecture, os, variant: self.variant.clone(), ..Default::default() }))
+        Ok(Some(berth_oci::Platform {
+            architecture,
+            os,
+            variant: self.variant.clone(),
+            ..Default::default()
+        }))
     }
 }
 

@@ -22,8 +22,12 @@ pub(super) fn memory(found: &mut Mount, key: &str, value: &str) -> Parsed<()> {
 
 fn kind(name: &str, source: Option<&str>) -> Parsed<MountKind> {
     match (name, source) {
-        ("bind", Some(source)) if source.starts_with(['/', '.']) => Ok(MountKind::Bind { source: parse_source(source)? }),
-        ("bind", Some(source)) => Err(format!("source={source}: a folder of the machine begins with / or ./")),
+        ("bind", Some(source)) if source.starts_with(['/', '.']) => {
+            Ok(MountKind::Bind { source: parse_source(source)? })
+        }
+        ("bind", Some(source)) => {
+            Err(format!("source={source}: a folder of the machine begins with / or ./"))
+        }
         ("bind", None) => Err("type=bind has no source=".into()),
         ("volume", None | Some("")) => Ok(anonymous()),
         ("volume", Some(name)) => {
@@ -32,7 +36,9 @@ fn kind(name: &str, source: Option<&str>) -> Parsed<MountKind> {
         }
         ("tmpfs", None) => Ok(MountKind::Tmpfs { size: None, mode: None }),
         ("tmpfs", Some(_)) => Err("type=tmpfs has no source".into()),
-        (known @ ("image" | "devpts" | "ramfs" | "glob" | "npipe"), _) => Err(format!("type={known} is not built: bind, volume or tmpfs")),
+        (known @ ("image" | "devpts" | "ramfs" | "glob" | "npipe"), _) => {
+            Err(format!("type={known} is not built: bind, volume or tmpfs"))
+        }
         (other, _) => Err(format!("type={other}: is none of bind, volume and tmpfs")),
     }
 }
@@ -87,9 +93,11 @@ pub(super) fn parse(text: &str) -> Parsed<Mount> {
         .split(',')
         .map(|part| part.split_once('=').map_or((part, None), |(key, value)| (key, Some(value))))
         .collect();
-    let last = |keys: &[&str]| pairs.iter().rev().find(|(key, _)| keys.contains(key)).and_then(|(_, value)| *value);
+    let last =
+        |keys: &[&str]| pairs.iter().rev().find(|(key, _)| keys.contains(key)).and_then(|(_, value)| *value);
     let source = last(&["source", "src"]);
-    let place = last(&["destination", "dst", "target"]).ok_or_else(|| format!("{text:?} has no destination="))?;
+    let place =
+        last(&["destination", "dst", "target"]).ok_or_else(|| format!("{text:?} has no destination="))?;
     let mut found = mount(parse_destination(place)?, kind(last(&["type"]).unwrap_or("volume"), source)?);
     let named = ["type", "source", "src", "destination", "dst", "target"];
     for (name, value) in pairs.iter().filter(|(key, _)| !named.contains(key)) {
@@ -104,7 +112,8 @@ mod tests {
 
     #[test]
     fn mounts_are_said_by_keys() {
-        let bind = parse("type=bind,src=/etc,target=/host,ro,bind-propagation=rslave,relabel=private").unwrap();
+        let bind =
+            parse("type=bind,src=/etc,target=/host,ro,bind-propagation=rslave,relabel=private").unwrap();
         assert_eq!(bind.kind, MountKind::Bind { source: "/etc".into() });
         assert!(bind.read_only && bind.relabel == Some(Relabel::Private) && bind.options == ["rslave"]);
         let volume = parse("source=data,dst=/srv,volume-nocopy,subpath=a/b,readonly=false").unwrap();

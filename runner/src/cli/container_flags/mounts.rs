@@ -51,7 +51,11 @@ pub(super) fn parse_destination(text: &str) -> Parsed<PathBuf> {
         return wrong("leads upwards");
     }
     let clean: PathBuf = path.components().collect();
-    if clean == Path::new("/") { wrong("is the container's root, which cannot be mounted over") } else { Ok(clean) }
+    if clean == Path::new("/") {
+        wrong("is the container's root, which cannot be mounted over")
+    } else {
+        Ok(clean)
+    }
 }
 
 /// A path of the machine: absolute, or from here where it begins with a dot.
@@ -76,9 +80,14 @@ pub(super) fn parse_option(mount: &mut Mount, word: &str) -> Parsed<()> {
                 return Err(format!("{word} is for volumes"));
             }
         },
-        "O" => return Err("overlays over folders of the machine (O) are not built: mount it :ro, or a copy".into()),
-        "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable" | "bind"
-        | "rbind" | "exec" | "noexec" | "dev" | "nodev" | "suid" | "nosuid" | "noatime" | "relatime" | "nodiratime" => {
+        "O" => {
+            return Err(
+                "overlays over folders of the machine (O) are not built: mount it :ro, or a copy".into()
+            );
+        }
+        "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable"
+        | "bind" | "rbind" | "exec" | "noexec" | "dev" | "nodev" | "suid" | "nosuid" | "noatime"
+        | "relatime" | "nodiratime" => {
             mount.options.push(word.to_owned());
         }
         other => return Err(format!("{other:?} is no option of a mount")),
@@ -131,7 +140,11 @@ fn tmpfs(text: &str) -> Parsed<Mount> {
     for word in options.split(',') {
         match word.split_once('=') {
             Some((key @ ("size" | "mode"), value)) => mount_key::memory(&mut found, key, value)?,
-            Some((key, _)) => return Err(format!("{key:?} is no option of a tmpfs: size, mode, ro, noexec, nosuid, nodev")),
+            Some((key, _)) => {
+                return Err(format!(
+                    "{key:?} is no option of a tmpfs: size, mode, ro, noexec, nosuid, nodev"
+                ));
+            }
             None if word == "tmpcopyup" || word == "notmpcopyup" => copy_up = word == "tmpcopyup",
             None => parse_option(&mut found, word)?,
         }
@@ -209,18 +222,29 @@ impl MountFlags {
         found.extend(self.tmpfs.iter().filter_map(|text| faults.take("--tmpfs", tmpfs(text))));
         for (at, one) in found.iter().enumerate() {
             if found[..at].iter().any(|other| other.destination == one.destination) {
-                faults.add("--volume, --mount, --tmpfs", format!("two mounts at {}", one.destination.display()));
+                faults.add(
+                    "--volume, --mount, --tmpfs",
+                    format!("two mounts at {}", one.destination.display()),
+                );
             }
             if let MountKind::Bind { source } = &one.kind
                 && surroundings.folders.owns(source)
             {
-                faults.add("--volume, --mount", format!("{} is of this program's own store, which no container may have", source.display()));
+                faults.add(
+                    "--volume, --mount",
+                    format!(
+                        "{} is of this program's own store, which no container may have",
+                        source.display()
+                    ),
+                );
             }
         }
         for text in &self.volumes_from {
             let others = faults.take("--volumes-from", volumes_from(text, surroundings)).unwrap_or_default();
             // What is said of a path here is said of it.
-            let fresh = others.into_iter().filter(|other| found.iter().all(|one| one.destination != other.destination));
+            let fresh = others
+                .into_iter()
+                .filter(|other| found.iter().all(|one| one.destination != other.destination));
             let fresh: Vec<Mount> = fresh.collect();
             found.extend(fresh);
         }
@@ -228,9 +252,11 @@ impl MountFlags {
         for text in &self.secret {
             faults.take("--secret", secret_of(text, surroundings, desired));
         }
-        desired.devices = self.device.iter().filter_map(|text| faults.take("--device", device(text))).collect();
+        desired.devices =
+            self.device.iter().filter_map(|text| faults.take("--device", device(text))).collect();
         if !["bind", "anonymous", "tmpfs", "ignore"].contains(&self.image_volume.as_str()) {
-            faults.add("--image-volume", format!("{:?} is none of bind, tmpfs and ignore", self.image_volume));
+            faults
+                .add("--image-volume", format!("{:?} is none of bind, tmpfs and ignore", self.image_volume));
         }
     }
 }
@@ -269,7 +295,18 @@ mod tests {
         assert!(matches!(no_copy.kind, MountKind::Volume { no_copy: true, .. }));
         let here = std::env::current_dir().unwrap();
         assert_eq!(volume(".:/srv").unwrap().kind, MountKind::Bind { source: here });
-        for bad in ["a/b:/srv", "/etc:srv", "/etc:/", "/etc:/a/../..", "/nowhere/at/all:/srv", "a:/b:ro:x", "/etc:/a:nope", "/etc:/a:O", "/etc:/a:nocopy", ""] {
+        for bad in [
+            "a/b:/srv",
+            "/etc:srv",
+            "/etc:/",
+            "/etc:/a/../..",
+            "/nowhere/at/all:/srv",
+            "a:/b:ro:x",
+            "/etc:/a:nope",
+            "/etc:/a:O",
+            "/etc:/a:nocopy",
+            "",
+        ] {
             assert!(volume(bad).is_err(), "{bad:?}");
         }
     }

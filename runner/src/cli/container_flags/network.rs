@@ -60,10 +60,8 @@ pub(crate) struct NetworkFlags {
 
 fn mac(text: &str) -> Parsed<String> {
     let parts: Vec<&str> = text.split([':', '-']).collect();
-    let bytes: Option<Vec<u8>> = parts
-        .iter()
-        .map(|part| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2))
-        .collect();
+    let bytes: Option<Vec<u8>> =
+        parts.iter().map(|part| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2)).collect();
     match bytes.as_deref() {
         // The lowest bit of the first is a group's.
         Some(bytes @ [first, ..]) if bytes.len() == 6 && first & 1 == 0 => {
@@ -90,7 +88,8 @@ fn options(attach: &mut Attach, text: &str) -> Parsed<()> {
 }
 
 fn host(text: &str) -> Parsed<(String, Option<IpAddr>)> {
-    let (name, address) = text.split_once([':', '=']).ok_or_else(|| format!("{text:?} is no NAME:ADDRESS"))?;
+    let (name, address) =
+        text.split_once([':', '=']).ok_or_else(|| format!("{text:?} is no NAME:ADDRESS"))?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if name.is_empty() || !name.chars().all(legal) {
         return Err(format!("{name:?} is no host's name"));
@@ -118,10 +117,14 @@ impl NetworkFlags {
                 "none" => return Ok(NetworkMode::None),
                 "host" => return Ok(NetworkMode::Host),
                 "pasta" => {
-                    return Ok(NetworkMode::Pasta(rest.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()));
+                    return Ok(NetworkMode::Pasta(
+                        rest.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect(),
+                    ));
                 }
                 "container" => {
-                    return Ok(NetworkMode::Container(surroundings.records.find(rest).map_err(|error| error.to_string())?.id));
+                    return Ok(NetworkMode::Container(
+                        surroundings.records.find(rest).map_err(|error| error.to_string())?.id,
+                    ));
                 }
                 "ns" => return Ok(NetworkMode::Path(super::isolation::path(rest)?)),
                 "slirp4netns" => return Err("slirp4netns is not built: pasta does the same".into()),
@@ -139,7 +142,8 @@ impl NetworkFlags {
                 }
             }
         }
-        let repeated = attached.iter().map(|attach| &attach.network).collect::<BTreeSet<_>>().len() < attached.len();
+        let repeated =
+            attached.iter().map(|attach| &attach.network).collect::<BTreeSet<_>>().len() < attached.len();
         if repeated {
             return Err("one network is named twice".into());
         }
@@ -150,7 +154,8 @@ impl NetworkFlags {
     fn one_network(&self, mode: &mut NetworkMode, faults: &mut Faults) {
         let fixed = [("--ip", self.ip.map(IpAddr::from)), ("--ip6", self.ip6.map(IpAddr::from))];
         let mac = self.mac_address.as_deref().and_then(|text| faults.take("--mac-address", mac(text)));
-        let asked = fixed.iter().any(|(_, ip)| ip.is_some()) || mac.is_some() || !self.network_alias.is_empty();
+        let asked =
+            fixed.iter().any(|(_, ip)| ip.is_some()) || mac.is_some() || !self.network_alias.is_empty();
         if !asked {
             return;
         }
@@ -176,13 +181,22 @@ impl NetworkFlags {
                 }
             }
             _ if fixed.iter().any(|(_, ip)| ip.is_some()) || mac.is_some() => {
-                faults.add("--ip, --mac-address", "say to which network: --network NAME:ip=ADDRESS,mac=ADDRESS");
+                faults.add(
+                    "--ip, --mac-address",
+                    "say to which network: --network NAME:ip=ADDRESS,mac=ADDRESS",
+                );
             }
             _ => {}
         }
     }
 
-    pub(super) fn apply(&self, surroundings: &Surroundings<'_>, desired: &mut Desired, choices: &mut Choices, faults: &mut Faults) {
+    pub(super) fn apply(
+        &self,
+        surroundings: &Surroundings<'_>,
+        desired: &mut Desired,
+        choices: &mut Choices,
+        faults: &mut Faults,
+    ) {
         let mut mode = faults.take("--network", self.mode(surroundings)).unwrap_or(NetworkMode::None);
         self.one_network(&mut mode, faults);
         let wants = &mut desired.network;
@@ -212,13 +226,19 @@ impl NetworkFlags {
             if !self.publish.is_empty() || self.publish_all {
                 faults.add("--publish", format!("with --network {kind} there is nothing to publish"));
             }
-            if matches!(kind, "none" | "container") && !(self.dns.is_empty() && self.dns_search.is_empty() && self.dns_option.is_empty()) {
+            if matches!(kind, "none" | "container")
+                && !(self.dns.is_empty() && self.dns_search.is_empty() && self.dns_option.is_empty())
+            {
                 faults.add("--dns, --dns-search, --dns-option", format!("go with no --network {kind}"));
             }
         }
-        if matches!(mode, NetworkMode::Host) && desired.isolation.uts == Namespace::Private && desired.process.hostname.is_none() {
+        if matches!(mode, NetworkMode::Host)
+            && desired.isolation.uts == Namespace::Private
+            && desired.process.hostname.is_none()
+        {
             // Whoever is on the machine's network has the machine's name there.
-            desired.process.hostname = Some(rustix::system::uname().nodename().to_string_lossy().into_owned());
+            desired.process.hostname =
+                Some(rustix::system::uname().nodename().to_string_lossy().into_owned());
         }
         desired.network.mode = mode;
     }
@@ -226,7 +246,8 @@ impl NetworkFlags {
 
 /// Ports that `--publish-all` publishes: those of the image and of `--expose`.
 pub(super) fn publish_exposed(ports: &mut Vec<Port>, exposed: &[(u16, Protocol)]) {
-    let exposed: BTreeSet<(u16, u8)> = exposed.iter().map(|(port, protocol)| (*port, *protocol as u8)).collect();
+    let exposed: BTreeSet<(u16, u8)> =
+        exposed.iter().map(|(port, protocol)| (*port, *protocol as u8)).collect();
     for (container, protocol) in exposed {
         let protocol = match protocol {
             0 => Protocol::Tcp,

@@ -15,8 +15,8 @@ use crate::{
     error::{Result, RunnerError},
     image::PullPolicy,
     record::{
-        AttachOptions, Desired, ImageUse, Isolation, Limits, LogOptions, MountKind, Namespace, NetworkMode, NetworkWants,
-        ProcessWants, RestartPolicy, Seccomp, Security, UserNamespace,
+        AttachOptions, Desired, ImageUse, Isolation, Limits, LogOptions, MountKind, Namespace, NetworkMode,
+        NetworkWants, ProcessWants, RestartPolicy, Seccomp, Security, UserNamespace,
         parse::{self, Faults},
     },
 };
@@ -120,7 +120,13 @@ fn zone(name: &str) -> parse::Parsed<PathBuf> {
 
 /// Programs that are init systems.
 fn is_init_system(program: &str) -> bool {
-    let paths = ["/sbin/init", "/usr/sbin/init", "/usr/local/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd"];
+    let paths = [
+        "/sbin/init",
+        "/usr/sbin/init",
+        "/usr/local/sbin/init",
+        "/lib/systemd/systemd",
+        "/usr/lib/systemd/systemd",
+    ];
     paths.contains(&program) || program == "systemd" || program == "init"
 }
 
@@ -157,8 +163,12 @@ impl ContainerFlags {
         let (image, command) = self.image_and_command();
         if self.choice.rootfs {
             match std::fs::canonicalize(image) {
-                Ok(folder) if folder.is_dir() && !surroundings.folders.owns(&folder) => desired.rootfs = Some(folder),
-                Ok(folder) => faults.add("--rootfs", format!("{} is no folder for a container", folder.display())),
+                Ok(folder) if folder.is_dir() && !surroundings.folders.owns(&folder) => {
+                    desired.rootfs = Some(folder)
+                }
+                Ok(folder) => {
+                    faults.add("--rootfs", format!("{} is no folder for a container", folder.display()))
+                }
                 Err(error) => faults.add("--rootfs", format!("{image}: {error}")),
             }
         } else if image.is_empty() {
@@ -169,7 +179,10 @@ impl ContainerFlags {
         }
         faults.finish()?;
         let mut warnings = Vec::new();
-        if surroundings.rootless && self.network.network.is_empty() && desired.network.mode == NetworkMode::None {
+        if surroundings.rootless
+            && self.network.network.is_empty()
+            && desired.network.mode == NetworkMode::None
+        {
             warnings.push("pasta is not installed: the container has no network (--network none says the same without this word)".into());
         }
         Ok(Plan {
@@ -215,9 +228,13 @@ impl Plan {
         process::merge_env(&mut wants.env, choices.env);
         wants.cwd = choices.cwd.unwrap_or_else(|| config.cwd());
         wants.user = choices.user.unwrap_or_else(|| config.user.clone());
-        wants.systemd = choices.systemd.unwrap_or_else(|| wants.args.first().is_some_and(|program| is_init_system(program)));
+        wants.systemd = choices
+            .systemd
+            .unwrap_or_else(|| wants.args.first().is_some_and(|program| is_init_system(program)));
         if wants.systemd && wants.init {
-            return Err(RunnerError::Usage("--init: the program is an init system itself: leave it out, or say --systemd=false".into()));
+            return Err(RunnerError::Usage(
+                "--init: the program is an init system itself: leave it out, or say --systemd=false".into(),
+            ));
         }
         desired.labels.extend(config.labels.clone());
         desired.labels.extend(choices.labels);
@@ -231,9 +248,12 @@ impl Plan {
         desired.health = choices.health.with(config.health());
         for path in config.volumes.keys() {
             let place: PathBuf = Path::new("/").join(path).components().collect();
-            let legal = place != Path::new("/") && place.components().all(|part| part != std::path::Component::ParentDir);
+            let legal = place != Path::new("/")
+                && place.components().all(|part| part != std::path::Component::ParentDir);
             if !legal {
-                return Err(RunnerError::Content(format!("the image asks for a volume at {path:?}, where none can be")));
+                return Err(RunnerError::Content(format!(
+                    "the image asks for a volume at {path:?}, where none can be"
+                )));
             }
             if desired.mounts.iter().any(|mount| mount.destination == place) {
                 continue;

@@ -82,7 +82,8 @@ fn pair_or_own(text: &str) -> Parsed<Vec<String>> {
         return Ok(vec![text.to_owned()]);
     }
     let wanted = |name: &str| text.strip_suffix('*').map_or(name == text, |stem| name.starts_with(stem));
-    let own = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let own = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(own.filter(|(name, _)| wanted(name)).map(|(name, value)| format!("{name}={value}")).collect())
 }
 
@@ -100,15 +101,18 @@ pub(super) fn merge_env(into: &mut Vec<String>, more: impl IntoIterator<Item = S
 
 fn entrypoint(text: &str) -> Parsed<Vec<String>> {
     if text.starts_with('[') {
-        return serde_json::from_str(text).map_err(|error| format!("{text:?} is no JSON array of words: {error}"));
+        return serde_json::from_str(text)
+            .map_err(|error| format!("{text:?} is no JSON array of words: {error}"));
     }
     Ok(if text.is_empty() { Vec::new() } else { vec![text.to_owned()] })
 }
 
 fn hostname(text: &str) -> Parsed<String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    let good = !text.is_empty() && text.len() <= 64 && text.chars().all(legal) && !text.starts_with(['-', '.']);
-    good.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no host name: letters, digits, - and . up to 64"))
+    let good =
+        !text.is_empty() && text.len() <= 64 && text.chars().all(legal) && !text.starts_with(['-', '.']);
+    good.then(|| text.to_owned())
+        .ok_or_else(|| format!("{text:?} is no host name: letters, digits, - and . up to 64"))
 }
 
 impl ProcessFlags {
@@ -120,7 +124,8 @@ impl ProcessFlags {
         for text in &self.env {
             merge_env(&mut choices.env, faults.take("--env", pair_or_own(text)).unwrap_or_default());
         }
-        choices.entrypoint = self.entrypoint.as_deref().and_then(|text| faults.take("--entrypoint", entrypoint(text)));
+        choices.entrypoint =
+            self.entrypoint.as_deref().and_then(|text| faults.take("--entrypoint", entrypoint(text)));
         choices.user.clone_from(&self.user);
         if let Some(path) = &self.workdir {
             if path.starts_with('/') && !path.contains('\0') {

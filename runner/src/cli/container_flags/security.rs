@@ -84,7 +84,16 @@ fn paths(text: &str) -> parse::Parsed<Vec<std::path::PathBuf>> {
 fn sysctl(text: &str, network: bool, ipc: bool) -> parse::Parsed<(String, String)> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=VALUE"))?;
     let name = name.trim().replace('/', ".");
-    let of_ipc = ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"];
+    let of_ipc = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
     let (kind, own) = if name.starts_with("net.") {
         ("network", network)
     } else if of_ipc.contains(&name.as_str()) || name.starts_with("fs.mqueue.") {
@@ -92,7 +101,11 @@ fn sysctl(text: &str, network: bool, ipc: bool) -> parse::Parsed<(String, String
     } else {
         return Err(format!("{name} is not a container's own: it would change the whole machine"));
     };
-    if own { Ok((name, value.trim().to_owned())) } else { Err(format!("{name} belongs to the {kind} namespace, which is not the container's own")) }
+    if own {
+        Ok((name, value.trim().to_owned()))
+    } else {
+        Err(format!("{name} belongs to the {kind} namespace, which is not the container's own"))
+    }
 }
 
 impl SecurityFlags {
@@ -107,7 +120,9 @@ impl SecurityFlags {
         match capabilities::all() {
             Err(error) => faults.add("--cap-add", error),
             Ok(all) => match capabilities::choose(&self.cap_add, &self.cap_drop, &all) {
-                Ok(_) if self.privileged => security.capabilities = all.iter().map(|name| (*name).to_owned()).collect(),
+                Ok(_) if self.privileged => {
+                    security.capabilities = all.iter().map(|name| (*name).to_owned()).collect()
+                }
                 Ok(chosen) => security.capabilities = chosen,
                 Err(all) => all.into_iter().for_each(|fault| faults.add("--cap-add, --cap-drop", fault)),
             },
@@ -177,12 +192,18 @@ mod tests {
 
     #[test]
     fn only_values_of_the_containers_own_namespaces_are_set() {
-        assert_eq!(sysctl("net.core.somaxconn=1024", true, true), Ok(("net.core.somaxconn".into(), "1024".into())));
+        assert_eq!(
+            sysctl("net.core.somaxconn=1024", true, true),
+            Ok(("net.core.somaxconn".into(), "1024".into()))
+        );
         assert_eq!(sysctl("net/ipv4/ip_forward = 1", true, true).unwrap().0, "net.ipv4.ip_forward");
         assert!(sysctl("kernel.shmmax=1", true, true).is_ok());
-        for (text, network, ipc) in
-            [("net.core.somaxconn=1", false, true), ("kernel.sem=1", true, false), ("vm.swappiness=1", true, true), ("x", true, true)]
-        {
+        for (text, network, ipc) in [
+            ("net.core.somaxconn=1", false, true),
+            ("kernel.sem=1", true, false),
+            ("vm.swappiness=1", true, true),
+            ("x", true, true),
+        ] {
             assert!(sysctl(text, network, ipc).is_err(), "{text}");
         }
     }

@@ -15,7 +15,9 @@ struct Typed {
 }
 
 fn parse(words: &[&str]) -> ContainerFlags {
-    Typed::try_parse_from([&["run"], words].concat()).unwrap_or_else(|error| panic!("{words:?}: {error}")).flags
+    Typed::try_parse_from([&["run"], words].concat())
+        .unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        .flags
 }
 
 struct Place {
@@ -44,7 +46,8 @@ impl Place {
     fn with(&self, words: &[&str], config: &str) -> crate::error::Result<(Desired, Ids)> {
         let config = ImageConfig::parse(format!("{{\"config\":{config}}}").as_bytes()).unwrap();
         let digest: berth_oci::Digest = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
-        let used = crate::record::ImageUse { name: "x.org/a:latest".into(), manifest: digest.clone(), id: digest };
+        let used =
+            crate::record::ImageUse { name: "x.org/a:latest".into(), manifest: digest.clone(), id: digest };
         let (desired, ids, _) = self.plan(words)?.finish(Some((used, config)), &self.surroundings(false))?;
         Ok((desired, ids))
     }
@@ -81,7 +84,9 @@ fn nothing_said_is_the_safe_thing() {
     assert_eq!(security.seccomp, Seccomp::Default);
     assert_eq!(security.capabilities, crate::bundle::capabilities::DEFAULT);
     assert!(security.added_capabilities.is_empty() && security.unmasked.is_empty());
-    for namespace in [&desired.isolation.pid, &desired.isolation.ipc, &desired.isolation.uts, &desired.isolation.cgroup] {
+    for namespace in
+        [&desired.isolation.pid, &desired.isolation.ipc, &desired.isolation.uts, &desired.isolation.cgroup]
+    {
         assert_eq!(*namespace, Namespace::Private);
     }
     assert_eq!(desired.network.mode, NetworkMode::Bridge(Vec::new()));
@@ -136,7 +141,9 @@ fn each_flag_changes_what_it_says() {
         (&["--memory-swappiness", "7"], |d| d.limits.memory_swappiness == Some(7)),
         (&["--cpus", "1.5"], |d| d.limits.cpu_milli == Some(1500)),
         (&["--cpu-shares", "7"], |d| d.limits.cpu_shares == Some(7)),
-        (&["--cpu-quota", "5000", "--cpu-period", "10000"], |d| d.limits.cpu_quota == Some(5000) && d.limits.cpu_period == Some(10_000)),
+        (&["--cpu-quota", "5000", "--cpu-period", "10000"], |d| {
+            d.limits.cpu_quota == Some(5000) && d.limits.cpu_period == Some(10_000)
+        }),
         (&["--cpuset-cpus", "0-1"], |d| d.limits.cpuset_cpus.as_deref() == Some("0-1")),
         (&["--cpuset-mems", "0"], |d| d.limits.cpuset_mems.as_deref() == Some("0")),
         (&["--pids-limit", "-1"], |d| d.limits.pids == Some(-1)),
@@ -149,15 +156,22 @@ fn each_flag_changes_what_it_says() {
         (&["--cgroup-parent", "/x"], |d| d.limits.cgroup_parent.as_deref() == Some("/x")),
         (&["--cgroup-conf", "memory.high=1"], |d| d.limits.unified["memory.high"] == "1"),
         (&["--privileged"], |d| {
-            d.security.privileged && !d.security.no_new_privileges && d.security.seccomp == Seccomp::Unconfined && d.security.capabilities.len() > 30
+            d.security.privileged
+                && !d.security.no_new_privileges
+                && d.security.seccomp == Seccomp::Unconfined
+                && d.security.capabilities.len() > 30
         }),
         (&["--cap-add", "net_admin"], |d| d.security.added_capabilities == ["CAP_NET_ADMIN"]),
         (&["--cap-drop", "all"], |d| d.security.capabilities.is_empty()),
         (&["--security-opt", "no-new-privileges=false"], |d| !d.security.no_new_privileges),
         (&["--security-opt", "no-new-privileges:true", "--privileged"], |d| d.security.no_new_privileges),
         (&["--security-opt", "seccomp=unconfined"], |d| d.security.seccomp == Seccomp::Unconfined),
-        (&["--security-opt", "seccomp=/etc/passwd"], |d| d.security.seccomp == Seccomp::File("/etc/passwd".into())),
-        (&["--security-opt", "label=type:x_t"], |d| d.security.selinux.as_deref() == Some("system_u:system_r:x_t:s0")),
+        (&["--security-opt", "seccomp=/etc/passwd"], |d| {
+            d.security.seccomp == Seccomp::File("/etc/passwd".into())
+        }),
+        (&["--security-opt", "label=type:x_t"], |d| {
+            d.security.selinux.as_deref() == Some("system_u:system_r:x_t:s0")
+        }),
         (&["--security-opt", "mask=/a:/b"], |d| d.security.masked.len() == 2),
         (&["--security-opt", "unmask=ALL"], |d| d.security.unmasked == [std::path::Path::new("/")]),
         (&["--security-opt", "proc-opts=hidepid=2"], |d| d.security.proc_options == ["hidepid=2"]),
@@ -165,7 +179,10 @@ fn each_flag_changes_what_it_says() {
         (&["--read-only", "--read-only-tmpfs=false"], |d| !d.security.read_only_tmpfs),
         (&["--sysctl", "net.core.somaxconn=7"], |d| d.security.sysctl["net.core.somaxconn"] == "7"),
         (&["--userns", "host"], |d| d.isolation.user == UserNamespace::Host),
-        (&["--uidmap", "0:1000:10"], |d| matches!(&d.isolation.user, UserNamespace::Private { uids, gids } if uids == gids && uids[0].host == 1000)),
+        (
+            &["--uidmap", "0:1000:10"],
+            |d| matches!(&d.isolation.user, UserNamespace::Private { uids, gids } if uids == gids && uids[0].host == 1000),
+        ),
         (&["--pid", "host"], |d| d.isolation.pid == Namespace::Host),
         (&["--ipc", "host"], |d| d.isolation.ipc == Namespace::Host),
         (&["--uts", "host"], |d| d.isolation.uts == Namespace::Host),
@@ -175,20 +192,26 @@ fn each_flag_changes_what_it_says() {
         (&["--network", "none"], |d| d.network.mode == NetworkMode::None),
         (&["--net", "host"], |d| d.network.mode == NetworkMode::Host && d.process.hostname.is_some()),
         (&["--network", "container:web"], |d| matches!(d.network.mode, NetworkMode::Container(_))),
-        (&["--network", "a:ip=10.0.0.7", "--network", "b"], |d| {
-            matches!(&d.network.mode, NetworkMode::Bridge(all) if all.len() == 2 && all[0].ip.is_some())
-        }),
-        (&["--ip", "10.0.0.7", "--mac-address", "92:d0:c6:0a:29:33", "--network-alias", "db"], |d| {
-            matches!(&d.network.mode, NetworkMode::Bridge(all) if all[0].ip.is_some() && all[0].mac.is_some() && all[0].aliases == ["db"])
-        }),
+        (
+            &["--network", "a:ip=10.0.0.7", "--network", "b"],
+            |d| matches!(&d.network.mode, NetworkMode::Bridge(all) if all.len() == 2 && all[0].ip.is_some()),
+        ),
+        (
+            &["--ip", "10.0.0.7", "--mac-address", "92:d0:c6:0a:29:33", "--network-alias", "db"],
+            |d| matches!(&d.network.mode, NetworkMode::Bridge(all) if all[0].ip.is_some() && all[0].mac.is_some() && all[0].aliases == ["db"]),
+        ),
         (&["-p", "8080:80"], |d| d.network.ports[0].host == 8080),
         (&["-P", "--expose", "80"], |d| d.network.ports[0].container == 80 && d.network.ports[0].host == 0),
         (&["--dns", "1.1.1.1", "--dns-search", "x.org", "--dns-option", "ndots:2"], |d| {
-            d.network.dns.len() == 1 && d.network.dns_search == ["x.org"] && d.network.dns_options == ["ndots:2"]
+            d.network.dns.len() == 1
+                && d.network.dns_search == ["x.org"]
+                && d.network.dns_options == ["ndots:2"]
         }),
         (&["--add-host", "db:10.0.0.7"], |d| d.network.hosts.len() == 1),
         (&["--no-hosts"], |d| d.network.no_hosts),
-        (&["--health-cmd", "true", "--health-interval", "5s"], |d| d.health.as_ref().unwrap().interval_ms == 5000),
+        (&["--health-cmd", "true", "--health-interval", "5s"], |d| {
+            d.health.as_ref().unwrap().interval_ms == 5000
+        }),
         (&["--no-healthcheck"], |d| d.health.is_none()),
     ];
     for (flags, check) in table {
@@ -271,7 +294,11 @@ fn each_fault_is_named_with_its_flag_and_all_of_them_at_once() {
         assert!(text.contains(flag), "{flags:?}: {text}");
         assert!(!text.contains("faults:"), "{flags:?}: {text}");
     }
-    let all: Vec<&str> = table.iter().filter(|flags| flags.len() == 2 && flags[0] != "--network").flat_map(|flags| flags.iter().copied()).collect();
+    let all: Vec<&str> = table
+        .iter()
+        .filter(|flags| flags.len() == 2 && flags[0] != "--network")
+        .flat_map(|flags| flags.iter().copied())
+        .collect();
     // Options that may be said once only are said once.
     let mut seen = std::collections::HashSet::new();
     let once: Vec<&str> = all.chunks(2).filter(|pair| seen.insert(pair[0])).flatten().copied().collect();
@@ -341,7 +368,27 @@ fn the_image_decides_what_nobody_says() {
 #[test]
 fn flags_stand_before_the_image() {
     let place = place();
-    let words = ["-e", "A=mine", "-w", "/x", "-u", "0", "-l", "a=mine", "--stop-signal", "9", "-P", "--no-healthcheck", "-v", "own:/data", "--image-volume", "ignore", "a", "one", "two"];
+    let words = [
+        "-e",
+        "A=mine",
+        "-w",
+        "/x",
+        "-u",
+        "0",
+        "-l",
+        "a=mine",
+        "--stop-signal",
+        "9",
+        "-P",
+        "--no-healthcheck",
+        "-v",
+        "own:/data",
+        "--image-volume",
+        "ignore",
+        "a",
+        "one",
+        "two",
+    ];
     let (desired, _) = place.with(&words, IMAGE).unwrap();
     assert_eq!(desired.process.args, ["/entry", "one", "two"]);
     assert_eq!(desired.process.env, ["PATH=/bin", "A=mine"]);
@@ -388,7 +435,10 @@ fn ids_of_its_own_wherever_nothing_stands_against_them() {
     ] {
         assert_eq!(ids(shared), host, "{shared:?}");
     }
-    assert!(matches!(place.with(&["--userns", "auto", "-v", "/proc/sys:/x", "a", "sh"], "{}"), Err(RunnerError::Unsupported(_))));
+    assert!(matches!(
+        place.with(&["--userns", "auto", "-v", "/proc/sys:/x", "a", "sh"], "{}"),
+        Err(RunnerError::Unsupported(_))
+    ));
     let mut own = other("own", 9);
     own.isolation.user = UserNamespace::Private { uids: Vec::new(), gids: Vec::new() };
     place.records.create(&own).unwrap();

@@ -62,9 +62,17 @@ impl FromArgMatches for Unbuilt {
 
 impl Args for Unbuilt {
     fn augment_args(command: Command) -> Command {
-        let valued = VALUED.map(|name| Arg::new(name).long(name).hide(true).action(ArgAction::Append).allow_hyphen_values(true));
+        let valued = VALUED.map(|name| {
+            Arg::new(name).long(name).hide(true).action(ArgAction::Append).allow_hyphen_values(true)
+        });
         let switch = |name| {
-            Arg::new(name).long(name).hide(true).action(ArgAction::Append).num_args(0..=1).require_equals(true).default_missing_value("true")
+            Arg::new(name)
+                .long(name)
+                .hide(true)
+                .action(ArgAction::Append)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
         };
         command.args(valued).args(SWITCHES.map(switch))
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Surroundings, UserChoice};
 use crate::{
-    bundle::{can_be_id_mapped, ids::BLOCK, id_mapped_roots},
+    bundle::{can_be_id_mapped, id_mapped_roots, ids::BLOCK},
     error::{Result, RunnerError},
     record::{Desired, IdMap, MountKind, Namespace, NetworkMode, UserNamespace},
     rootless,
@@ -47,7 +47,11 @@ fn shared<'a>(desired: &'a Desired) -> impl Iterator<Item = &'a berth_runtime::C
     let four = [&isolation.pid, &isolation.ipc, &isolation.uts, &isolation.cgroup];
     let network = match &desired.network.mode {
         NetworkMode::Container(id) => Some(id),
-        NetworkMode::Bridge(_) | NetworkMode::Pasta(_) | NetworkMode::Host | NetworkMode::None | NetworkMode::Path(_) => None,
+        NetworkMode::Bridge(_)
+        | NetworkMode::Pasta(_)
+        | NetworkMode::Host
+        | NetworkMode::None
+        | NetworkMode::Path(_) => None,
     };
     let of = |namespace: &'a Namespace| match namespace {
         Namespace::Container(id) => Some(id),
@@ -69,7 +73,9 @@ fn of_container(other: &Desired) -> UserNamespace {
 fn shares_with_machine(desired: &Desired) -> bool {
     let isolation = &desired.isolation;
     matches!(desired.network.mode, NetworkMode::Host | NetworkMode::Path(_))
-        || [&isolation.pid, &isolation.ipc].iter().any(|namespace| matches!(namespace, Namespace::Host | Namespace::Path(_)))
+        || [&isolation.pid, &isolation.ipc]
+            .iter()
+            .any(|namespace| matches!(namespace, Namespace::Host | Namespace::Path(_)))
         || [&isolation.uts, &isolation.cgroup].iter().any(|namespace| matches!(namespace, Namespace::Path(_)))
 }
 
@@ -134,7 +140,9 @@ pub(super) fn decide(
         UserChoice::Host => Ok(Ids::Fixed(UserNamespace::Host)),
         UserChoice::Auto(size) => match obstacle(desired, surroundings)? {
             None => Ok(Ids::Auto(size)),
-            Some(why) => Err(RunnerError::Unsupported(format!("--userns auto: {why}: mount another place, or say --userns host"))),
+            Some(why) => Err(RunnerError::Unsupported(format!(
+                "--userns auto: {why}: mount another place, or say --userns host"
+            ))),
         },
         UserChoice::Maps(uids, gids) => Ok(Ids::Fixed(UserNamespace::Private { uids, gids })),
         UserChoice::Container(other) => Ok(Ids::Fixed(of_container(&other))),
@@ -143,7 +151,9 @@ pub(super) fn decide(
             let (uids, gids) = rootless::counts();
             let others = |count: u32| vec![IdMap { container: 0, host: 1, size: count.saturating_sub(1) }];
             if uids < 2 || gids < 2 {
-                return Err(RunnerError::Unsupported("--userns nomap: this user has no subordinate ids in /etc/subuid".into()));
+                return Err(RunnerError::Unsupported(
+                    "--userns nomap: this user has no subordinate ids in /etc/subuid".into(),
+                ));
             }
             Ok(Ids::Fixed(UserNamespace::Private { uids: others(uids), gids: others(gids) }))
         }

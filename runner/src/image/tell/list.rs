@@ -115,7 +115,8 @@ impl Listed<'_> {
         let (containers, _damaged) = self.context.records.all()?;
         let mut all = Vec::new();
         let images = self.context.store.images()?;
-        let named: BTreeSet<_> = images.iter().filter(|i| !i.names.is_empty()).map(|i| i.id.clone()).collect();
+        let named: BTreeSet<_> =
+            images.iter().filter(|i| !i.names.is_empty()).map(|i| i.id.clone()).collect();
         for image in images {
             // An older manifest of an image that has its name by another one now.
             if image.names.is_empty() && named.contains(&image.id) {

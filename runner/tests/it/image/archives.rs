@@ -10,7 +10,10 @@ use super::{
 use crate::program::Runner;
 
 fn layout() -> Layout {
-    Layout::of(&[Layer::gzip(&tar(&[("etc/motd", b"hello\n"), ("large", &[7; 300_000])])), Layer::zstd(&tar(&[("b", b"b")]))])
+    Layout::of(&[
+        Layer::gzip(&tar(&[("etc/motd", b"hello\n"), ("large", &[7; 300_000])])),
+        Layer::zstd(&tar(&[("b", b"b")])),
+    ])
 }
 
 const NAME: &str = "test.example/image:1";
@@ -37,7 +40,9 @@ fn what_is_saved_is_loaded_with_the_same_id_in_every_format() {
 fn several_images_go_through_one_archive_and_share_their_layers() {
     let runner = Runner::new();
     let base = Layer::gzip(&tar(&[("base", &[1; 100_000])]));
-    for (name, layers) in [("one", vec![base.clone()]), ("two", vec![base.clone(), Layer::gzip(&tar(&[("x", b"x")]))])] {
+    for (name, layers) in
+        [("one", vec![base.clone()]), ("two", vec![base.clone(), Layer::gzip(&tar(&[("x", b"x")]))])]
+    {
         done(&runner, &["pull", "-q", &Layout::of(&layers).name()]);
         done(&runner, &["tag", NAME, name]);
     }

@@ -163,16 +163,21 @@ fn an_index_without_this_machines_platform_is_refused_with_what_it_has() {
 
 #[test]
 fn an_artifact_is_no_image() {
-    let layout = Layout::with(&[Layer::gzip(&plain())], |_| {}, |manifest| {
-        manifest["config"]["mediaType"] = "application/vnd.example.thing+json".into();
-    });
+    let layout = Layout::with(
+        &[Layer::gzip(&plain())],
+        |_| {},
+        |manifest| {
+            manifest["config"]["mediaType"] = "application/vnd.example.thing+json".into();
+        },
+    );
     refuses(&layout, 1, "artifact of type application/vnd.example.thing+json and no image");
 }
 
 #[test]
 fn schema_1_is_refused_with_its_reason() {
     let layout = Layout::of(&[Layer::gzip(&plain())]);
-    let old = br#"{"schemaVersion":1,"name":"x","tag":"1","architecture":"amd64","fsLayers":[],"history":[]}"#;
+    let old =
+        br#"{"schemaVersion":1,"name":"x","tag":"1","architecture":"amd64","fsLayers":[],"history":[]}"#;
     layout.blob(old);
     layout.index(&json!([{
         "mediaType": "application/vnd.docker.distribution.manifest.v1+json", "digest": digest(old), "size": old.len(),
@@ -210,7 +215,10 @@ fn layers_come_plain_and_packed_twice_and_empty() {
     let layout = Layout::of(&layers);
     let runner = Runner::new();
     assert_eq!(done(&runner, &["pull", "-q", &layout.name()]), digest(&layout.config).hex());
-    let told = done(&runner, &["image", "inspect", "--format", "{{len .RootFS.Layers}} {{.Digest}}", "test.example/image:1"]);
+    let told = done(
+        &runner,
+        &["image", "inspect", "--format", "{{len .RootFS.Layers}} {{.Digest}}", "test.example/image:1"],
+    );
     assert_eq!(told, format!("6 {}", layout.digest()));
     assert!(runner.run(&["check"]).status.success());
 }

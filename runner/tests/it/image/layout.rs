@@ -92,9 +92,7 @@ impl Layout {
         for layer in layers {
             made.blob(&layer.bytes);
         }
-        let described = |layer: &Layer| {
-            json!({"mediaType": layer.media_type, "digest": digest(&layer.bytes), "size": layer.bytes.len()})
-        };
+        let described = |layer: &Layer| json!({"mediaType": layer.media_type, "digest": digest(&layer.bytes), "size": layer.bytes.len()});
         let mut document = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",

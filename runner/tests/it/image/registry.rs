@@ -38,7 +38,11 @@ b rm -a >/dev/null; b rmi -a -f >/dev/null
 fn digest_at(name: &str) -> String {
     let tool = Tool::new("skopeo").unwrap();
     let name = format!("docker://{name}");
-    tool.args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &name]).run().unwrap().trim().to_owned()
+    tool.args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &name])
+        .run()
+        .unwrap()
+        .trim()
+        .to_owned()
 }
 
 #[test]
@@ -69,7 +73,9 @@ fn an_image_comes_from_our_registry_and_goes_back_with_the_same_digest() {
     assert_eq!(digest_at(&there), pushed);
     let back = Runner::new();
     done(&back, &["pull", "-q", "--tls-verify=false", &there]);
-    let layers = |runner: &Runner, name: &str| done(runner, &["image", "inspect", "-f", "{{.Id}} {{.RootFS.Layers}}", name]);
+    let layers = |runner: &Runner, name: &str| {
+        done(runner, &["image", "inspect", "-f", "{{.Id}} {{.RootFS.Layers}}", name])
+    };
     assert_eq!(layers(&back, &there), layers(&runner, &name));
     assert!(back.run(&["check"]).status.success());
 }

@@ -45,7 +45,8 @@ impl Server {
         let manifest = "application/vnd.oci.image.manifest.v1+json".to_owned();
         let mut content = HashMap::new();
         for name in ["1".to_owned(), layout.digest().to_string()] {
-            content.insert(format!("/v2/image/manifests/{name}"), (manifest.clone(), layout.manifest.clone()));
+            content
+                .insert(format!("/v2/image/manifests/{name}"), (manifest.clone(), layout.manifest.clone()));
         }
         let blobs = layers.iter().map(|layer| &layer.bytes).chain([&layout.config]);
         for blob in blobs {
@@ -115,7 +116,8 @@ impl State {
             return;
         }
         let Some((media_type, body)) = self.content.get(path) else {
-            let _gone = connection.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _gone = connection
+                .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             return;
         };
         let digest = digest(body);

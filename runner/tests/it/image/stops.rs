@@ -17,7 +17,8 @@ use crate::program::Runner;
 
 /// Three layers, one with a large file.
 fn layers() -> Vec<Layer> {
-    let noise: Vec<u8> = (0..3_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let noise: Vec<u8> =
+        (0..3_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     vec![
         Layer::gzip(&tar(&[("large", &noise), ("a", b"a")])),
         Layer::gzip(&tar(&[("b", b"b")])),

@@ -86,11 +86,28 @@ fn a_tar_becomes_an_image_with_what_the_changes_say() {
     std::fs::write(&path, super::layout::gzip(&tar(&[("bin/app", b"x")]))).unwrap();
     let id = done(
         &runner,
-        &["import", "-q", "-c", "CMD [\"/bin/app\"]", "-c", "ENV A=1", "-m", "why", path.to_str().unwrap(), "made:1"],
+        &[
+            "import",
+            "-q",
+            "-c",
+            "CMD [\"/bin/app\"]",
+            "-c",
+            "ENV A=1",
+            "-m",
+            "why",
+            path.to_str().unwrap(),
+            "made:1",
+        ],
     );
     let shown = done(
         &runner,
-        &["image", "inspect", "-f", "sha256:{{.Id}} {{.Config.Cmd}} {{.Config.Env}} {{.Comment}}", "localhost/made:1"],
+        &[
+            "image",
+            "inspect",
+            "-f",
+            "sha256:{{.Id}} {{.Config.Cmd}} {{.Config.Env}} {{.Comment}}",
+            "localhost/made:1",
+        ],
     );
     assert_eq!(shown, format!("{id} [/bin/app] [A=1] why"));
     let error = refused(&runner, 2, &["import", "-c", "RUN x", path.to_str().unwrap()]);

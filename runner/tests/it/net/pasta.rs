@@ -36,8 +36,13 @@ fn an_ordinary_users_container_has_a_way_out_and_published_ports() {
     let home = tempfile::Builder::new().prefix("berth-runner-user-").tempdir().unwrap();
     let folder = home.path();
     std::fs::copy(env!("CARGO_BIN_EXE_berth-runner"), folder.join("berth-runner")).unwrap();
-    let ports = [publish("127.0.0.1", 8080, 80, "tcp"), publish("0.0.0.0", 8081, 80, "udp"), publish("127.0.0.1", 0, 80, "tcp")];
-    std::fs::write(folder.join("record.json"), record("web", json!({ "pasta": [] }), &ports).to_string()).unwrap();
+    let ports = [
+        publish("127.0.0.1", 8080, 80, "tcp"),
+        publish("0.0.0.0", 8081, 80, "udp"),
+        publish("127.0.0.1", 0, 80, "tcp"),
+    ];
+    std::fs::write(folder.join("record.json"), record("web", json!({ "pasta": [] }), &ports).to_string())
+        .unwrap();
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
     let path = folder.display();
     // The container, then what looks after it; the end of the input ends both.
@@ -102,7 +107,8 @@ fn what_keeps_pasta_from_work_is_told_where_ports_are_wanted() {
     // A machine without the device.
     machine.host.shell("mount -t tmpfs none /dev/net");
     let mode = json!({ "pasta": [] });
-    let refused = machine.try_container(&record("web", mode.clone(), &[publish("127.0.0.1", 8080, 80, "tcp")]));
+    let refused =
+        machine.try_container(&record("web", mode.clone(), &[publish("127.0.0.1", 8080, 80, "tcp")]));
     let refused = refused.err().unwrap();
     assert!(refused.contains("--publish: pasta cannot open /dev/net/tun"), "{refused}");
     let web = machine.container(&record("web", mode, &[]));
