@@ -1,6 +1,11 @@
 //! The runner as its users meet it: the program, run as root and as an ordinary user.
 #![expect(clippy::unwrap_used, reason = "whatever a test needs and does not get fails it there")]
 
+#[path = "it/bundle.rs"]
+mod bundle;
+#[path = "it/bundle_user.rs"]
+mod bundle_user;
+#[path = "it/image/mod.rs"]
 #[path = "it/image/mod.rs"]
 mod image;
 #[path = "it/net/mod.rs"]

@@ -6,7 +6,10 @@ use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources,
     PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
 };
-use rustix::process::{Resource, getrlimit};
+use rustix::{
+    process::{Resource, getrlimit},
+    thread::{CapabilitySet, capabilities},
+};
 
 use crate::{
     error::{Result, RunnerError},
@@ -111,6 +114,8 @@ fn swap_counts() -> bool {
 pub(super) struct Starter {
     /// An ordinary user, in a namespace of the user's own.
     pub(super) rootless: bool,
+    /// It may go above its own limits: root, unless that right was taken away.
+    pub(super) raises_limits: bool,
     /// The pids controller can be used.
     pub(super) counts_processes: bool,
     /// Swap is counted.
@@ -120,7 +125,8 @@ pub(super) struct Starter {
 impl Starter {
     pub(super) fn this(rootless: bool) -> Self {
         let counts_processes = !rootless || delegated("pids");
-        Self { rootless, counts_processes, counts_swap: swap_counts() }
+        let rights = capabilities(None).is_ok_and(|own| own.effective.contains(CapabilitySet::SYS_RESOURCE));
+        Self { rootless, raises_limits: rights && !rootless, counts_processes, counts_swap: swap_counts() }
     }
 }
 
@@ -168,14 +174,19 @@ fn rlimit(kind: PosixRlimitType, soft: u64, hard: u64) -> PosixRlimit {
     PosixRlimitBuilder::default().typ(kind).soft(soft).hard(hard).build().unwrap_or_default()
 }
 
+/// What the kernel lets nobody exceed, root neither.
+fn most_open_files() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
+    text.trim().parse().unwrap_or(u64::MAX)
+}
+
 /// Resource limits of the first process.
 pub(super) fn rlimits(desired: &Desired, starter: Starter) -> Result<Vec<PosixRlimit>> {
     let hard = |resource, wanted: u64| {
-        // A user cannot go above the own limit; root can.
         let own = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-        if starter.rootless { wanted.min(own) } else { wanted }
+        if starter.raises_limits { wanted } else { wanted.min(own) }
     };
-    let files = hard(Resource::Nofile, OPEN_FILES);
+    let files = hard(Resource::Nofile, OPEN_FILES.min(most_open_files()));
     let mut found = vec![rlimit(PosixRlimitType::RlimitNofile, files, files)];
     // Where no group counts processes, the kernel counts those of each user id of the namespace.
     if desired.limits.pids.is_none() && !starter.counts_processes {
@@ -206,8 +217,10 @@ mod tests {
     use super::*;
     use crate::record::{Ulimit, tests::desired};
 
-    const ROOT: Starter = Starter { rootless: false, counts_processes: true, counts_swap: true };
-    const USER: Starter = Starter { rootless: true, counts_processes: false, counts_swap: false };
+    const ROOT: Starter =
+        Starter { rootless: false, raises_limits: true, counts_processes: true, counts_swap: true };
+    const USER: Starter =
+        Starter { rootless: true, raises_limits: false, counts_processes: false, counts_swap: false };
 
     fn limited(change: impl FnOnce(&mut Limits)) -> LinuxResources {
         let mut container = desired("web", 1);

@@ -35,7 +35,7 @@ use self::{inside::Inside, limits::Starter, user::Identity};
 use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
-    record::{Desired, IdMap, Namespace, Seccomp, UserNamespace, files},
+    record::{Desired, IdMap, Namespace, Records, Seccomp, UserNamespace, files},
     rootless,
     volume::DiskIds,
 };
@@ -50,6 +50,23 @@ struct Build<'a> {
     inside: Inside,
     identity: Identity,
     starter: Starter,
+    /// Ids of its user namespace, its own or another container's, where it is not the runner's.
+    maps: Option<(Vec<IdMap>, Vec<IdMap>)>,
+}
+
+/// The ids that a container has, also where they are another's.
+fn maps_of(folders: &Folders, desired: &Desired) -> Result<Option<(Vec<IdMap>, Vec<IdMap>)>> {
+    match &desired.isolation.user {
+        UserNamespace::Private { uids, gids } => Ok(Some((uids.clone(), gids.clone()))),
+        UserNamespace::Container(id) => {
+            let other = Records::new(folders).find(id.as_str())?;
+            match other.isolation.user {
+                UserNamespace::Private { uids, gids } => Ok(Some((uids, gids))),
+                UserNamespace::Host | UserNamespace::Container(_) | UserNamespace::Path(_) => Ok(None),
+            }
+        }
+        UserNamespace::Host | UserNamespace::Path(_) => Ok(None),
+    }
 }
 
 /// Filesystems whose mounts can be id-mapped: magic number, and since which kernel.
@@ -104,19 +121,16 @@ impl Build<'_> {
     /// Whether files on disk keep the container's ids: its namespace is its own and mounts can be made so. An
     /// ordinary user cannot make such mounts; there files have the ids of the user's namespace.
     fn id_mapped(&self) -> bool {
-        matches!(self.desired.isolation.user, UserNamespace::Private { .. }) && !self.starter.rootless
+        self.maps.is_some() && !self.starter.rootless
     }
 
-    /// How ids of the mounted root become ids on disk.
+    /// How ids of the mounted root become ids on disk. A folder of the machine as a root is as it is.
     fn disk_ids(&self) -> DiskIds {
-        match &self.desired.isolation.user {
-            UserNamespace::Private { uids, gids } if self.id_mapped() => {
+        match &self.maps {
+            Some((uids, gids)) if self.id_mapped() && self.desired.rootfs.is_none() => {
                 DiskIds { uids: uids.clone(), gids: gids.clone() }
             }
-            UserNamespace::Private { .. }
-            | UserNamespace::Host
-            | UserNamespace::Container(_)
-            | UserNamespace::Path(_) => DiskIds::default(),
+            Some(_) | None => DiskIds::default(),
         }
     }
 
@@ -138,11 +152,11 @@ impl Build<'_> {
 
     /// Whether a group exists in the container.
     fn knows_gid(&self, gid: u32) -> bool {
-        match &self.desired.isolation.user {
-            UserNamespace::Private { gids, .. } => outside(gids, gid).is_some(),
-            UserNamespace::Host => rootless::has_gid(gid),
+        match (&self.maps, &self.desired.isolation.user) {
+            (Some((_, gids)), _) => outside(gids, gid).is_some(),
+            (None, UserNamespace::Host) => rootless::has_gid(gid),
             // Whoever made it did not say.
-            UserNamespace::Container(_) | UserNamespace::Path(_) => false,
+            (None, _) => false,
         }
     }
 
@@ -228,7 +242,8 @@ pub(crate) fn build(folders: &Folders, desired: &Desired, root: &Path) -> Result
     rootless::hold(folders)?;
     let inside = Inside::new(root)?;
     let identity = user::find(&inside, &desired.process.user, &desired.process.groups)?;
-    let build = Build { folders, desired, inside, identity, starter: Starter::this(rootless) };
+    let maps = maps_of(folders, desired)?;
+    let build = Build { folders, desired, inside, identity, starter: Starter::this(rootless), maps };
     files::private_folder(&folders.running(&desired.id))?;
     let mut spec = Spec::default();
     spec.set_version(VERSION.into());

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Result, RunnerError},
-    record::{Desired, Mount, MountKind, Namespace, UserNamespace},
+    record::{Desired, Mount, MountKind, Namespace},
     secret, volume,
 };
 
@@ -103,7 +103,7 @@ fn memory(desired: &Desired) -> Vec<Mounted> {
 
 /// The ids of a mount are the container's: what its root writes is root's on disk, and nothing else of root's is its.
 fn id_map(build: &Build<'_>, mount: &mut Mounted, source: &Path) -> Result<()> {
-    let UserNamespace::Private { uids, gids } = &build.desired.isolation.user else { return Ok(()) };
+    let Some((uids, gids)) = &build.maps else { return Ok(()) };
     if !build.id_mapped() || !super::can_be_id_mapped(source)? {
         return Ok(());
     }

@@ -5,9 +5,7 @@ use oci_spec::runtime::{Process, User};
 use super::{Build, INIT_PATH, capabilities, limits, own_files};
 use crate::{
     error::{Result, RunnerError},
-    init,
-    record::UserNamespace,
-    secret,
+    init, secret,
 };
 
 /// Where programs are sought unless the image says.
@@ -61,7 +59,7 @@ fn uuid(id: &str) -> String {
 
 /// Ids that the container's namespace lacks end every call that sets them, with a word that helps nobody.
 fn check_ids(build: &Build<'_>) -> Result<()> {
-    let UserNamespace::Private { uids, gids } = &build.desired.isolation.user else { return Ok(()) };
+    let Some((uids, gids)) = &build.maps else { return Ok(()) };
     let identity = &build.identity;
     let lacks = |what: &str, id: u32| {
         Err(RunnerError::Usage(format!(

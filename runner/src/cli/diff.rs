@@ -23,10 +23,26 @@ pub(crate) struct Arguments {
     format: Option<String>,
 }
 
+/// What every start makes in a root, so that something can be mounted there; podman leaves it out, too.
+const MADE_AT_START: &[&str] = &[
+    "dev",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/mtab",
+    "etc/resolv.conf",
+    "proc",
+    "run",
+    "run/.containerenv",
+    "run/notify",
+    "run/secrets",
+    "sys",
+];
+
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
     let container = context.records.find(&arguments.container)?;
-    let changes = context.store.changes(&container)?;
+    let mut changes = context.store.changes(&container)?;
+    changes.retain(|(_, path)| !MADE_AT_START.iter().any(|made| path == Path::new(made)));
     let shown = |path: &Path| Path::new("/").join(path).display().to_string();
     match arguments.format.as_deref() {
         None => {

@@ -65,10 +65,12 @@ impl Outline {
 pub(crate) fn check_platform(image: &str, is: &Platform, asked: Option<&Platform>) -> Result<()> {
     let none = Platform::default();
     let wanted = platform::wanted(asked.unwrap_or(&none), &platform::host());
+    // Where nobody asked for a variant, and the processor has none that is known, any will do.
+    let any_variant = wanted.iter().all(|wanted| wanted.variant.is_none());
     let fits = |wanted: &Platform| {
         (is.os.is_empty() || is.os == wanted.os)
             && (is.architecture.is_empty() || is.architecture == wanted.architecture)
-            && (is.variant.is_none() || wanted.variant.is_none() || is.variant == wanted.variant)
+            && (is.variant.is_none() || any_variant || is.variant == wanted.variant)
     };
     if wanted.iter().any(fits) {
         return Ok(());

@@ -29,9 +29,9 @@ use crate::{
 /// Manifests that name an image's configuration and layers.
 const MANIFEST_TYPES: &[&str] = &[MediaType::OCI_MANIFEST, MediaType::DOCKER_MANIFEST];
 
-/// How much may come out of a packed layer (U11): a tebibyte at most, and past the first gibibyte 200 for each byte.
+/// How much may come out of a packed layer (U11): a tebibyte at most, and past the first gibibyte 100 for each byte.
 /// Layers of programs unpack to 2 to 5 for one; what is nearly all zeros can come unpacked.
-const LIMITS: Limits = Limits { bytes: 1 << 40, ratio: 200, free: 1 << 30 };
+const LIMITS: Limits = Limits { bytes: 1 << 40, ratio: 100, free: 1 << 30 };
 
 const BUFFER: usize = 256 << 10;
 

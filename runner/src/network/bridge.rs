@@ -1,8 +1,9 @@
 //! One container on bridges: from the record to interfaces, rules and names, and back.
 
-use std::{io, os::fd::AsFd};
+use std::{io, os::fd::AsFd, sync::Mutex};
 
 use berth_runtime::ContainerId;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Attachment,
@@ -115,7 +116,7 @@ pub(super) fn attach(folders: &Folders, desired: &Desired, pid: i32) -> Result<(
         let (defaults, published) = (defaults(&lease, &networks, held), !lease.ports.is_empty());
         wire::connect(&mut socket, bridge, network, held, container.as_fd(), defaults, published)?;
     }
-    settle(folders, &leases, &mut socket)
+    settle(folders, &leases, &mut socket, false)
 }
 
 /// Of several networks the first that leads out brings the default route, of each version.
@@ -130,23 +131,46 @@ fn defaults(lease: &Lease, networks: &[Network], held: &Held) -> Defaults {
     Defaults { v4: first(false), v6: first(true) }
 }
 
-/// Makes rules and name servers follow from the leases, whatever was before.
-fn settle(folders: &Folders, leases: &Leases, socket: &mut Socket) -> Result<()> {
-    let table = table_name(folders);
-    let mut filter = Socket::netfilter().doing("opening", "a socket for the packet filter")?;
+/// The socket of the packet filter. It stays open until this process ends: closing one waits until the kernel has
+/// taken replaced rules apart, which is longer than all else that is done here.
+static FILTER: Mutex<Option<Socket>> = Mutex::new(None);
+
+/// The table as it was last put in place.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct InPlace {
+    handle: u64,
+    fingerprint: u64,
+}
+
+/// Makes rules and name servers follow from the leases, whatever was before. `anew`: also where all is as it was left.
+fn settle(folders: &Folders, leases: &Leases, socket: &mut Socket, anew: bool) -> Result<()> {
+    let name = table_name(folders);
+    let mut filter = FILTER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let filter = match &mut *filter {
+        Some(filter) => filter,
+        none => none.insert(Socket::netfilter().doing("opening", "a socket for the packet filter")?),
+    };
     let used: Vec<Network> = Networks::new(folders)
         .all()?
         .into_iter()
         .filter(|network| leases.uses(&network.name).is_some())
         .collect();
     if used.is_empty() {
-        nft::Table::remove(&table, &mut filter).doing("removing the table of the packet filter", &table)?;
+        nft::Table::remove(&name, filter).doing("removing the table of the packet filter", &name)?;
         return forwarding::close(folders);
     }
     let opened = forwarding::open(folders, &used, socket)?.opened;
-    rules::table(&table, &used, leases.all(), &opened)
-        .replace(&mut filter)
-        .map_err(|error| refused(&table, error))?;
+    let table = rules::table(&name, &used, leases.all(), &opened);
+    let note = folders.run.join("network").join("table.json");
+    let fingerprint = table.fingerprint();
+    let handle = nft::Table::handle(&name, filter).doing("reading the packet filter", &name)?;
+    let there = handle.map(|handle| InPlace { handle, fingerprint });
+    if anew || there.is_none() || there != files::read_json(&note)? {
+        table.replace(filter).map_err(|error| refused(&name, error))?;
+        if let Some(handle) = nft::Table::handle(&name, filter).doing("reading the packet filter", &name)? {
+            files::replace_json(&note, &InPlace { handle, fingerprint }, false)?;
+        }
+    }
     let mut ports = leases.all().iter().flat_map(|lease| &lease.ports);
     let loopback = ports.any(|port| port.address.is_loopback() || port.address.is_unspecified());
     for network in &used {
@@ -171,15 +195,22 @@ fn refused(table: &str, error: io::Error) -> RunnerError {
 /// See [`super::detach`].
 pub(super) fn detach(folders: &Folders, id: &ContainerId) -> Result<()> {
     let mut leases = Leases::open(folders)?;
-    let lease = leases.remove(id)?;
-    let mut socket = route()?;
+    let Some(lease) = leases.remove(id)? else {
+        return if leases.reclaimed { settle(folders, &leases, &mut route()?, false) } else { Ok(()) };
+    };
     // The interfaces go with the container's namespace; only where that lives on they are ours to remove.
-    if let Some(lease) = lease.filter(|lease| lease.init.as_ref().is_some_and(Process::alive)) {
+    if lease.init.as_ref().is_some_and(Process::alive) {
+        let mut socket = route()?;
         for held in &lease.links {
             socket.remove(&held.here).doing("removing interface", &held.here)?;
         }
     }
-    settle(folders, &leases, &mut socket)
+    // Rules speak of networks and of published ports. Those of a network without containers harm nobody and are there
+    // for the next one; `network reload` takes them away, and the bridge.
+    if lease.ports.is_empty() && !leases.reclaimed {
+        return Ok(());
+    }
+    settle(folders, &leases, &mut route()?, false)
 }
 
 /// Containers on a network, by name.
@@ -233,7 +264,7 @@ pub(crate) fn connect(folders: &Folders, name: &str, wants: Attach) -> Result<()
             leases.put(lease)?;
             return Err(error);
         }
-        settle(folders, &leases, &mut socket)?;
+        settle(folders, &leases, &mut socket, false)?;
         tell(folders, &desired, &lease, &networks)?;
     }
     // Records have a lock of their own; whoever holds it may wait for this one.
@@ -269,7 +300,7 @@ pub(crate) fn disconnect(folders: &Folders, network: &str, name: &str) -> Result
         }
         lease.links.retain(|held| held.link.network != network);
         leases.put(lease.clone())?;
-        settle(folders, &leases, &mut socket)?;
+        settle(folders, &leases, &mut socket, false)?;
         let networks = networks_of(folders, &lease)?;
         let container = wire::namespace(init.pid)?;
         for held in &lease.links {
@@ -362,6 +393,7 @@ pub(crate) fn remove(folders: &Folders, name: &str, force: bool) -> Result<Strin
     let mut socket = route()?;
     socket.remove(&network.interface).doing("removing bridge", &network.interface)?;
     Networks::new(folders).remove(&network)?;
+    settle(folders, &leases, &mut socket, false)?;
     Ok(network.name)
 }
 
@@ -418,5 +450,5 @@ pub(crate) fn reload(folders: &Folders) -> Result<()> {
             }
         }
     }
-    settle(folders, &leases, &mut socket)
+    settle(folders, &leases, &mut socket, true)
 }

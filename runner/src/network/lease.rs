@@ -66,6 +66,8 @@ pub(crate) struct Leases {
     folder: PathBuf,
     _lock: fs::File,
     all: Vec<Lease>,
+    /// Leases were given back for containers that are gone.
+    pub(crate) reclaimed: bool,
 }
 
 /// Where leases lie.
@@ -108,9 +110,10 @@ impl Leases {
         let folder = folder(folders);
         files::private_folder(&folder)?;
         sweep(&folder)?;
-        let mut leases = Self { all: read(&folder)?, folder, _lock: lock };
+        let mut leases = Self { all: read(&folder)?, folder, _lock: lock, reclaimed: false };
         let gone: Vec<_> =
             leases.all.iter().filter(|lease| !lease.alive()).map(|lease| lease.id.clone()).collect();
+        leases.reclaimed = !gone.is_empty();
         for id in gone {
             leases.remove(&id)?;
         }

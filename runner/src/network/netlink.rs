@@ -105,6 +105,11 @@ impl Message {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
+    /// What is written so far.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn finish(mut self, sequence: u32) -> Vec<u8> {
         let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.bytes[..4].copy_from_slice(&length.to_ne_bytes());
@@ -151,6 +156,12 @@ impl Socket {
     pub(crate) fn ask(&mut self, message: Message) -> io::Result<()> {
         self.send_with_flags(message, ACK)?;
         self.collect().map(drop)
+    }
+
+    /// Asks for one object.
+    pub(crate) fn get(&mut self, message: Message) -> io::Result<Vec<Answer>> {
+        self.send_with_flags(message, ACK)?;
+        self.collect()
     }
 
     /// Asks for all objects of a kind.

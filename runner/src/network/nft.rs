@@ -4,7 +4,8 @@
 use std::{io, net::IpAddr};
 
 use super::{
-    netlink::{APPEND, CREATE, Message, Socket},
+    netlink::{APPEND, CREATE, Message, Socket, attributes},
+    pool,
     subnet::Subnet,
 };
 
@@ -12,6 +13,7 @@ const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const NEW_TABLE: u16 = 0;
+const GET_TABLE: u16 = 1;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
@@ -336,8 +338,26 @@ impl Table {
         batch
     }
 
-    /// Puts the table in place of the one of its name. Chains stay where they hang, rules are replaced.
-    pub(crate) fn replace(&self, socket: &mut Socket) -> io::Result<()> {
+    /// What this table is, in short: two that differ have different ones.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let bytes: Vec<u8> = self.messages().iter().flat_map(|message| message.bytes().to_vec()).collect();
+        pool::hash(&bytes)
+    }
+
+    /// The number that the kernel gave the table of a name when it was made; no other ever gets it.
+    pub(crate) fn handle(name: &str, socket: &mut Socket) -> io::Result<Option<u64>> {
+        let mut message = Self::message(GET_TABLE, 0);
+        message.text(1, name);
+        let answers = match socket.get(message) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            answers => answers?,
+        };
+        let found = answers.iter().flat_map(|answer| attributes(answer.body.get(4..).unwrap_or_default()));
+        let mut handles = found.filter(|(kind, _)| *kind == 4);
+        Ok(handles.find_map(|(_, value)| value.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))))
+    }
+
+    fn messages(&self) -> Vec<Message> {
         let mut messages = Vec::with_capacity(self.rules.len() + self.chains.len() + 2);
         let mut table = Self::message(NEW_TABLE, CREATE);
         table.text(1, &self.name);
@@ -363,7 +383,12 @@ impl Table {
             });
             messages.push(message);
         }
-        socket.transact(Self::batch(messages)).map_err(|(index, error)| {
+        messages
+    }
+
+    /// Puts the table in place of the one of its name. Chains stay where they hang, rules are replaced.
+    pub(crate) fn replace(&self, socket: &mut Socket) -> io::Result<()> {
+        socket.transact(Self::batch(self.messages())).map_err(|(index, error)| {
             let rule = index.checked_sub(3 + self.chains.len()).and_then(|index| self.rules.get(index));
             let what = rule.map_or_else(
                 || format!("table inet {}", self.name),

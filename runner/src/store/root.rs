@@ -22,6 +22,7 @@ use super::{
 use crate::{
     error::{Result, RunnerError, While},
     record::{Desired, IdMap, Records, UserNamespace, files},
+    rootless,
     unpack::OverlayNames,
 };
 
@@ -138,6 +139,10 @@ impl Store {
 
     /// The namespace whose ids the files get, where it is not the runner's own.
     fn namespace_of(&self, desired: &Desired) -> Result<Option<OwnedFd>> {
+        // Mounts of an ordinary user cannot be id-mapped: files have the ids of the user's namespace.
+        if rootless::is_inside() {
+            return Ok(None);
+        }
         match &desired.isolation.user {
             UserNamespace::Host => Ok(None),
             UserNamespace::Private { uids, gids } => {

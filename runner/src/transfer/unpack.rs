@@ -66,9 +66,19 @@ impl Owners {
 /// Where entries go.
 struct Landing {
     folder: OwnedFd,
-    /// The first name of each entry becomes this; `None` takes it away, so that what is in it goes into the folder.
-    top: Option<Option<OsString>>,
+    /// What is done to each entry's path.
+    names: Names,
     owners: Owners,
+}
+
+/// What becomes of an entry's path.
+enum Names {
+    /// It stays.
+    Kept,
+    /// The first name becomes this.
+    Renamed(OsString),
+    /// The tar begins at `.`, whose place this takes; without one it is the folder itself.
+    Under(Option<OsString>),
 }
 
 /// Puts a tar's files at a path.
@@ -125,17 +135,17 @@ impl Landing {
             Ok(existing) => existing,
             Err(error) => return Err(error),
         };
-        let into = |folder, top| Self { folder, top, owners };
+        let into = |folder, names| Self { folder, names, owners };
         if target == Target::Into {
             let folder = existing.ok_or_else(|| {
                 RunnerError::NotFound(format!("{text}: no such folder, and a tar goes into one"))
             })?;
-            return Ok(into(folder, None));
+            return Ok(into(folder, Names::Kept));
         }
-        let contents = first.file_name().is_none();
+        let name = first.file_name().map(OsString::from);
+        let contents = name.is_none();
         if let Some(folder) = existing {
-            let name = if contents { None } else { first.file_name().map(OsString::from) };
-            return Ok(into(folder, Some(name)));
+            return Ok(into(folder, name.map_or(Names::Under(None), Names::Renamed)));
         }
         // Something else than a folder is there, or nothing.
         let there = place.at(&named.path, OFlags::PATH)?.is_some();
@@ -149,17 +159,24 @@ impl Landing {
         let folder = place.at(parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let folder =
             folder.ok_or_else(|| RunnerError::NotFound(format!("{}: no such folder", parent.display())))?;
-        Ok(into(folder, Some(named.name().map(OsString::from))))
+        let name = named.name().map(OsString::from);
+        Ok(into(
+            folder,
+            match name {
+                Some(name) if !contents => Names::Renamed(name),
+                name => Names::Under(name),
+            },
+        ))
     }
 
     /// An entry's path below the folder.
     fn path(&self, entry: &Path) -> Result<PathBuf> {
         let names = names(entry)?;
-        let Some(top) = &self.top else { return Ok(names.into_iter().collect()) };
-        // Of `.` there is no first name to replace.
-        let contents = entry.components().next().is_none_or(|first| first.as_os_str() == ".");
-        let rest = names.into_iter().skip(usize::from(!contents));
-        Ok(top.iter().cloned().chain(rest).collect())
+        Ok(match &self.names {
+            Names::Kept => names.into_iter().collect(),
+            Names::Renamed(top) => std::iter::once(top.clone()).chain(names.into_iter().skip(1)).collect(),
+            Names::Under(top) => top.iter().cloned().chain(names).collect(),
+        })
     }
 
     /// Makes one entry; a folder is answered with its time.

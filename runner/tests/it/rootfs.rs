@@ -158,3 +158,57 @@ fn mounts_of_a_container_stay_in_it() {
     assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
     assert!(bundle.rootfs().join("m").is_dir());
 }
+
+#[test]
+fn an_ordinary_user_gets_a_root_in_a_user_namespace_with_what_the_host_has() {
+    let nobody = fs::read_to_string("/etc/passwd").unwrap();
+    let nobody = nobody.lines().find(|line| line.starts_with("nobody:")).expect("the user nobody");
+    let ids: Vec<u32> = nobody.split(':').skip(2).take(2).map(|id| id.parse().unwrap()).collect();
+    let mut bundle = Bundle::new();
+    let map = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
+    bundle.config["linux"]["uidMappings"] = map(ids[0]);
+    bundle.config["linux"]["gidMappings"] = map(ids[1]);
+    // The network is the host's, whose sysfs a user namespace cannot mount; group 5 has no id in it.
+    bundle.config["linux"]["namespaces"] =
+        json!([{"type": "mount"}, {"type": "pid"}, {"type": "ipc"}, {"type": "user"}]);
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|mount| mount["type"] != "cgroup");
+    mounts.push(json!({"destination": "/dev/pts", "type": "devpts", "options": ["newinstance", "mode=0620", "gid=5"]}));
+    mounts.push(
+        json!({"destination": "/source", "source": "source", "options": ["rbind", "rw", "dev", "suid"]}),
+    );
+    bundle.config["process"]["args"] = json!([
+        "/bin/busybox",
+        "sh",
+        "-c",
+        "exec 2>&1; busybox id -u; echo x > /dev/null; busybox touch /source/new; echo x > /sys/kernel/profiling; \
+         busybox grep -c ' /dev/pts ' /proc/self/mountinfo; busybox wc -c < /proc/interrupts"
+    ]);
+    let folder = bundle.folder.path();
+    fs::write(folder.join("config.json"), bundle.config.to_string()).unwrap();
+    fs::create_dir(folder.join("source")).unwrap();
+    fs::create_dir(folder.join("state")).unwrap();
+    // Where that user may reach it.
+    fs::copy(env!("CARGO_BIN_EXE_berth-runner"), folder.join("runner")).unwrap();
+    for path in ["", "rootfs", "rootfs/bin", "source", "state"] {
+        chown(folder.join(path), Some(ids[0]), Some(ids[1])).unwrap();
+    }
+    let output = std::process::Command::new("runuser")
+        .args(["-u", "nobody", "--"])
+        .arg(folder.join("runner"))
+        .args(["oci", "--root"])
+        .arg(folder.join("state"))
+        .args(["run", "--bundle"])
+        .arg(folder)
+        .arg("an-ordinary-users")
+        .output()
+        .unwrap();
+    let seen = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        seen,
+        "0\nsh: can't create /sys/kernel/profiling: Read-only file system\n1\n0\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(fs::metadata(folder.join("source/new")).unwrap().uid(), ids[0]);
+}

@@ -52,6 +52,8 @@ impl Container {
             return Err(self.state_error(condition(&folder, &record)?, wants));
         }
         folder.remove_file(SOCKET)?;
+        // It runs. Hooks may look at it, and enter it.
+        folder.lock(FlockOperation::Unlock)?;
         let pid = record.init.as_ref().map(|init| init.pid);
         let state = state_of(&record, ContainerState::Running, pid);
         let ran = Kind::Poststart.run(record.hooks.as_ref(), &state, &record.bundle);

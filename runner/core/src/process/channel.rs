@@ -21,6 +21,8 @@ const LONGEST: usize = 32 * 1024;
 /// One message.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Message {
+    /// Child to parent: what has to be done before the control group is entered is done.
+    Outside,
     /// Parent to child: ids are mapped, the control group is entered: go on.
     Go,
     /// Child to parent: the container's process was made by the one that joined its namespaces; with its pidfd.

@@ -6,7 +6,10 @@ use oci_spec::runtime::{
     IOPriorityClass, LinuxPersonality, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
     PosixRlimit, PosixRlimitType, Process, Scheduler,
 };
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use rustix::{
+    process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit},
+    thread::{CpuSet, sched_setaffinity},
+};
 
 use crate::{During, RuntimeError, sys::attributes};
 
@@ -135,6 +138,46 @@ fn scheduling(wanted: &Scheduler) -> Result<attributes::SchedulerAttributes, Run
     })
 }
 
+/// A list of processors, `0-3,7`.
+fn processors(field: &str, list: &str) -> Result<CpuSet, RuntimeError> {
+    let wrong = || RuntimeError::Spec {
+        field: field.to_owned(),
+        rule: format!("{list:?} is no list of processors such as 0-3,7, each below {}", CpuSet::MAX_CPU),
+    };
+    let mut set = CpuSet::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number =
+            |text: &str| text.trim().parse::<usize>().ok().filter(|number| *number < CpuSet::MAX_CPU);
+        let (first, last) = (number(first).ok_or_else(wrong)?, number(last).ok_or_else(wrong)?);
+        if first > last {
+            return Err(wrong());
+        }
+        (first..=last).for_each(|number| set.set(number));
+    }
+    Ok(set)
+}
+
+/// When a further process is put onto processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Before it enters the container's control group.
+    Initial,
+    /// After that.
+    Final,
+}
+
+/// In a further process: the processors that `process.execCPUAffinity` says.
+pub(super) fn set_affinity(process: &Process, moment: Moment) -> Result<(), RuntimeError> {
+    let Some(affinity) = process.exec_cpu_affinity() else { return Ok(()) };
+    let (field, list) = match moment {
+        Moment::Initial => ("process.execCPUAffinity.initial", affinity.initial()),
+        Moment::Final => ("process.execCPUAffinity.final", affinity.cpu_affinity_final()),
+    };
+    let Some(list) = list.as_deref().filter(|list| !list.is_empty()) else { return Ok(()) };
+    sched_setaffinity(None, &processors(field, list)?).during(|| format!("setting {field} to {list}"))
+}
+
 /// In the process: what it takes the machine for.
 pub(super) fn set_personality(wanted: &LinuxPersonality) -> Result<(), RuntimeError> {
     let domain = match wanted.domain() {
@@ -142,4 +185,18 @@ pub(super) fn set_personality(wanted: &LinuxPersonality) -> Result<(), RuntimeEr
         LinuxPersonalityDomain::PerLinux32 => 8,
     };
     attributes::personality(domain).during(|| format!("setting linux.personality {}", wanted.domain()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_processors_are_read_and_others_are_refused() {
+        let set = processors("f", "0-2,5").unwrap();
+        assert_eq!((0..8).filter(|number| set.is_set(*number)).collect::<Vec<_>>(), [0, 1, 2, 5]);
+        for wrong in ["", "a", "3-1", "1,,2", "99999", "-1"] {
+            assert!(processors("f", wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -95,6 +95,8 @@ pub(super) struct Opened {
     lowers: Vec<OwnedFd>,
     data_only: Vec<OwnedFd>,
     upper: Option<Upper>,
+    /// The lower layers are detached mounts, and so is what holds the upper one.
+    id_mapped: bool,
 }
 
 /// The folder that is written and its work folder.
@@ -130,7 +132,14 @@ impl Opened {
             // Only contents are read from these, by the mounter: whose they are does not matter.
             data_only: layers.data_only.iter().map(|path| folder(CWD, path)).collect::<Result<_, _>>()?,
             upper,
+            id_mapped: id_map.is_some(),
         })
+    }
+
+    /// All detached mounts.
+    fn mounts(&self) -> Vec<BorrowedFd<'_>> {
+        let upper = self.upper.as_ref().and_then(|upper| upper.id_mapped.as_ref());
+        self.lowers.iter().chain(upper).map(AsFd::as_fd).collect()
     }
 }
 
@@ -186,24 +195,41 @@ pub(super) fn detached(opened: &Opened, options: OverlayOptions<'_>) -> Result<O
         // An overlay has two layers at least; one alone is a bind.
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-        let copy = mount::open_tree(lower, c"", flags).map_err(silent)?;
+        let copy = if opened.id_mapped {
+            lower.try_clone().map_err(|_| silent(Errno::MFILE))?
+        } else {
+            mount::open_tree(lower, c"", flags).map_err(silent)?
+        };
         super::tree::Tree::from(copy.try_clone().map_err(|_| silent(Errno::MFILE))?)
             .change(super::options::Attributes::READ_ONLY, false)
             .map_err(silent)?;
         return Ok(copy);
     }
-    match configured(opened, options) {
-        // Between Linux 6.5 and 6.16 contents alone were allowed with metacopy only.
-        Err(Failure::Refused { errno: Errno::INVAL, .. })
-            if !opened.data_only.is_empty() && !options.metacopy && !options.userxattr =>
-        {
-            configured(opened, OverlayOptions { metacopy: true, ..options })
-        }
-        answer => answer,
+    let refused =
+        |answer: &Result<_, Failure>| matches!(answer, Err(Failure::Refused { errno: Errno::INVAL, .. }));
+    let mut answer = configured(opened, options, Layered::Detached);
+    // Between Linux 6.5 and 6.16 contents alone were allowed with metacopy only.
+    let contents = OverlayOptions { metacopy: options.metacopy || !options.userxattr, ..options };
+    if refused(&answer) && !opened.data_only.is_empty() && !options.metacopy && !options.userxattr {
+        answer = configured(opened, contents, Layered::Detached);
     }
+    if refused(&answer) && opened.id_mapped {
+        let options = if opened.data_only.is_empty() { options } else { contents };
+        // The first answer is the one that newer kernels mean.
+        return configured(opened, options, Layered::Attached).or(answer);
+    }
+    answer
 }
 
-fn configured(opened: &Opened, options: OverlayOptions<'_>) -> Result<OwnedFd, Failure> {
+/// Where id-mapped layers are when the overlay is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layered {
+    Detached,
+    /// Before Linux 6.15: in a mount namespace.
+    Attached,
+}
+
+fn configured(opened: &Opened, options: OverlayOptions<'_>, layered: Layered) -> Result<OwnedFd, Failure> {
     let context = match mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
         Err(Errno::NOSYS) => return Err(Failure::TooOld),
         answer => answer.map_err(|errno| Failure::Refused { errno, says: String::new() })?,
@@ -231,13 +257,14 @@ fn configured(opened: &Opened, options: OverlayOptions<'_>) -> Result<OwnedFd, F
         tell(context, &mut told, "upperdir", upper.folder.as_fd())?;
         tell(context, &mut told, "workdir", upper.work.as_fd())?;
     }
-    match &opened.upper {
-        // The overlay makes files of its own in these, which need an owner that has an id there.
-        Some(Upper { work, id_mapped: Some(_), .. }) => {
-            let owner = fs::fstat(work).map_err(refused)?;
-            create_as(context, owner.st_uid, owner.st_gid).map_err(refused)?;
-        }
-        _ => mount::fsconfig_create(context).map_err(refused)?,
+    if opened.id_mapped {
+        // The overlay makes files of its own in the work folder, which need an owner that has an id there.
+        let owner = opened.upper.as_ref().map_or(&opened.lowers[0], |upper| &upper.work);
+        let owner = fs::fstat(owner).map_err(refused)?;
+        let attach = if layered == Layered::Attached { opened.mounts() } else { Vec::new() };
+        create_as(context, owner.st_uid, owner.st_gid, &attach).map_err(refused)?;
+    } else {
+        mount::fsconfig_create(context).map_err(refused)?;
     }
     let mut attributes = MountAttrFlags::empty();
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, options.read_only);

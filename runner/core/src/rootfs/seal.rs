@@ -1,6 +1,10 @@
 //! Masked paths, read-only paths and the root's own last changes.
 
-use std::{cell::Cell, os::fd::AsFd, path::PathBuf};
+use std::{
+    cell::Cell,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
 
 use rustix::io::Errno;
 
@@ -53,7 +57,7 @@ impl Cover {
 /// The place of a path that may be missing: there is nothing to protect then.
 fn place(
     inside: &Inside,
-    path: &PathBuf,
+    path: &Path,
     step: impl Fn() -> String,
 ) -> Result<Option<std::os::fd::OwnedFd>, RuntimeError> {
     match resolve::existing(inside.root(), path, Links::Followed) {

@@ -4,21 +4,29 @@
 use std::os::fd::BorrowedFd;
 
 use rustix::{
+    fs::{Mode, OFlags, open},
     io::{self, Errno},
-    mount::fsconfig_create,
+    mount::{MountPropagationFlags, MoveMountFlags, fsconfig_create, mount_change, move_mount},
     process::{Pid, WaitOptions, waitpid},
+    thread::{UnshareFlags, unshare_unsafe},
 };
 
 /// `SECBIT_NO_SETUID_FIXUP`: who is not root keeps the capabilities.
 const KEEP_CAPABILITIES: libc::c_ulong = 1 << 2;
 
 /// Makes the instance that `context` describes, as this user and group, with the caller's capabilities. The caller
-/// itself stays what it is.
+/// itself stays what it is. `attach` are detached mounts, attached first in a mount namespace that exists for this moment
+/// alone: before Linux 6.15 an overlay takes no layer from a detached mount. They are of no use afterwards.
 ///
 /// # Errors
 /// The kernel's answer; `EPERM` for who may not set the ids.
 #[expect(unsafe_code, reason = "rustix has no clone and sets no file-system ids")]
-pub(crate) fn create_as(context: BorrowedFd<'_>, user: u32, group: u32) -> io::Result<()> {
+pub(crate) fn create_as(
+    context: BorrowedFd<'_>,
+    user: u32,
+    group: u32,
+    attach: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let none = std::ptr::null_mut::<libc::c_void>();
     // SAFETY: without CLONE_VM this is fork(2): the child has its own copy of everything and goes on here. It makes
     // system calls alone, none of which allocates or takes a lock, and ends.
@@ -26,7 +34,7 @@ pub(crate) fn create_as(context: BorrowedFd<'_>, user: u32, group: u32) -> io::R
         unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), none, none, none, none) };
     match i32::try_from(answer).map_err(|_| Errno::INVAL)? {
         0 => {
-            let errno = match become_and_create(context, user, group) {
+            let errno = match attach_all(attach).and_then(|()| become_and_create(context, user, group)) {
                 Ok(()) => 0,
                 Err(errno) => errno.raw_os_error(),
             };
@@ -36,6 +44,20 @@ pub(crate) fn create_as(context: BorrowedFd<'_>, user: u32, group: u32) -> io::R
         pid if pid > 0 => reap(Pid::from_raw(pid).ok_or(Errno::CHILD)?),
         _ => Err(last_error()),
     }
+}
+
+/// All onto `/`, one over the other: nobody looks them up.
+#[expect(unsafe_code, reason = "to unshare descriptors would be unsound; namespaces are not")]
+fn attach_all(mounts: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if mounts.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: the table of descriptors stays as it is.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
+    mount_change(c"/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+    let place = open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let onto = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    mounts.iter().try_for_each(|mount| move_mount(mount, c"", &place, c"", onto))
 }
 
 #[expect(unsafe_code, reason = "rustix sets no file-system ids")]

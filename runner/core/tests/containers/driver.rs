@@ -2,15 +2,13 @@
 
 use std::{
     fs,
-    os::fd::AsFd,
     path::Path,
     process::{Command, ExitCode},
 };
 
-use berth_runtime::{Bundle, CgroupDriver, Create, Runtime, Stdio};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use berth_runtime::{Bundle, CgroupDriver, Create, Exec, Runtime, Stdio};
 
-/// `driver create|run|start BUNDLE ID`, and `driver wait`, which only waits for its end.
+/// `driver create|run|start|exec|delete BUNDLE ID`, and `driver wait`, which only waits for its end.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words[..] {
@@ -18,7 +16,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
             rustix::event::pause();
         },
         [verb, bundle, id] => drive(verb, Path::new(bundle), id),
-        _ => Err("driver: create|run|start BUNDLE ID".into()),
+        _ => Err("driver: create|run|start|exec|delete BUNDLE ID".into()),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -30,10 +28,25 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn drive(verb: &str, folder: &Path, id: &str) -> Result<u8, Box<dyn std::error::Error>> {
-    let runtime = Runtime { root: folder.join("states"), cgroups: CgroupDriver::Folder, seccomp_cache: None };
+    let runtime = Runtime {
+        root: folder.join("states"),
+        cgroups: CgroupDriver::Folder,
+        seccomp_cache: Some(folder.join("filters")),
+    };
     let id = id.parse()?;
     if verb == "start" {
         runtime.open(&id)?.start()?;
+        return Ok(0);
+    }
+    if verb == "exec" {
+        let container = runtime.open(&id)?;
+        let mut process = container.process()?;
+        process.set_args(Some(vec!["/bin/true".into()]));
+        let started = container.exec(&Exec { process: &process, stdio: Stdio::Inherit, preserve_fds: 0 })?;
+        return Ok(ended(&started));
+    }
+    if verb == "delete" {
+        runtime.open(&id)?.delete(true)?;
         return Ok(0);
     }
     let bundle = Bundle::read(folder)?;
@@ -51,9 +64,13 @@ fn drive(verb: &str, folder: &Path, id: &str) -> Result<u8, Box<dyn std::error::
         return Ok(0);
     }
     container.start()?;
-    let status = waitid(WaitId::PidFd(started.pidfd.as_fd()), WaitIdOptions::EXITED)?;
+    let code = ended(&started);
     container.delete(true)?;
-    Ok(status.and_then(|status| status.exit_status()).and_then(|code| u8::try_from(code).ok()).unwrap_or(128))
+    Ok(code)
+}
+
+fn ended(started: &berth_runtime::Started) -> u8 {
+    u8::try_from(crate::bundle::wait(started)).unwrap_or(128)
 }
 
 /// The driver as a program of its own, where anybody may execute it.

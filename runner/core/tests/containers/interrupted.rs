@@ -17,6 +17,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = tests![
     f24_a_creation_killed_at_any_moment_leaves_nothing_after_a_delete_by_force,
     f24_a_start_killed_at_any_moment_leaves_nothing_after_a_delete_by_force,
+    f24_a_delete_killed_at_any_moment_is_finished_by_the_next,
 ];
 
 /// `make soak` asks for more.
@@ -108,6 +109,22 @@ fn f24_a_start_killed_at_any_moment_leaves_nothing_after_a_delete_by_force() {
         let status = container.status().unwrap().to_string();
         assert!(status == "created" || status == "running", "round {round}: {status}");
         container.delete(true).unwrap();
+        crate::bundle::wait(&started);
+        clean_up(&bundle, round);
+    }
+}
+
+fn f24_a_delete_killed_at_any_moment_is_finished_by_the_next() {
+    let first = bundle(1);
+    let (_container, _started) = first.start();
+    let whole = time_of("delete", &first);
+    for round in 0..rounds() / 4 {
+        let bundle = bundle(1);
+        let (_container, started) = bundle.start();
+        killed("delete", &bundle, moment(round, whole));
+        if let Ok(container) = bundle.runtime().open(&bundle.id) {
+            container.delete(true).unwrap();
+        }
         crate::bundle::wait(&started);
         clean_up(&bundle, round);
     }

@@ -155,14 +155,19 @@ fn a_recycled_process_id_is_not_the_container() {
     let (container, started) = bundle.start();
     wait(&started);
     // As if this process had been given the number of the one that ended.
+    let mut other = std::process::Command::new("sleep").arg("100").spawn().unwrap();
     let file = bundle.path("states").join(bundle.id.as_str()).join("state.json");
     let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    record["init"]["pid"] = json!(std::process::id());
+    record["init"]["pid"] = json!(other.id());
     std::fs::write(&file, record.to_string()).unwrap();
-    assert_eq!(container.status().unwrap(), Status::Stopped);
-    assert_eq!(container.pid().unwrap(), None);
-    assert!(container.kill(Signal::KILL.as_raw(), false).is_err());
+    let found = (container.status().unwrap(), container.pid().unwrap());
+    let killed = container.kill(Signal::KILL.as_raw(), false);
     container.delete(true).unwrap();
+    let lives = other.try_wait().unwrap().is_none();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(found, (Status::Stopped, None));
+    assert!(killed.is_err() && lives);
 }
 
 fn what_shares_the_pid_namespace_is_killed_too() {

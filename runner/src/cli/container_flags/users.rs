@@ -23,13 +23,15 @@ pub(crate) enum Ids {
 fn obstacle(desired: &Desired, surroundings: &Surroundings<'_>) -> Result<Option<String>> {
     let store = surroundings.folders.containers();
     let place = if store.exists() { store } else { PathBuf::from("/") };
-    let root = desired.rootfs.clone().unwrap_or(place);
+    if desired.rootfs.is_some() {
+        return Ok(Some("files of --rootfs keep the machine's ids".into()));
+    }
     if !id_mapped_roots() {
         return Ok(Some("this kernel is older than 5.19".into()));
     }
     let no = |path: &Path| format!("the filesystem of {} cannot map ids", path.display());
-    if !can_be_id_mapped(&root)? {
-        return Ok(Some(no(&root)));
+    if !can_be_id_mapped(&place)? {
+        return Ok(Some(no(&place)));
     }
     for mount in &desired.mounts {
         let MountKind::Bind { source } = &mount.kind else { continue };
@@ -97,7 +99,9 @@ fn usual(desired: &Desired, surroundings: &Surroundings<'_>, warnings: &mut Vec<
             ));
         }
     }
-    if surroundings.rootless || desired.security.privileged || shares_with_machine(desired) {
+    // A folder of the machine as a root is the machine's: its files keep their owners, as whoever named it sees them.
+    let machines = desired.rootfs.is_some() || desired.security.privileged || shares_with_machine(desired);
+    if surroundings.rootless || machines {
         return Ok(Ids::Fixed(UserNamespace::Host));
     }
     match obstacle(desired, surroundings)? {

@@ -1,6 +1,7 @@
 //! Images: what comes in, what is refused, what goes out.
 
 mod archives;
+mod containers;
 mod hostile;
 mod layout;
 mod registry;

@@ -69,6 +69,7 @@ fn containers_reach_their_own_network_and_the_world_and_nobody_elses() {
     // Passing packets on for containers makes no router of the machine.
     assert_eq!(machine.host.shell("cat /proc/sys/net/ipv4/ip_forward").trim(), "0");
     all.into_iter().for_each(super::machine::Container::end);
+    machine.network(&["reload"]);
     assert_eq!(machine.host.shell("cat /proc/sys/net/ipv4/conf/lan0/forwarding").trim(), "0");
 }
 

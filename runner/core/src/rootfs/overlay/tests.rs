@@ -13,6 +13,7 @@ use std::{
 use oci_spec::runtime::LinuxIdMappingBuilder;
 use rustix::{
     fs::{XattrFlags, setxattr},
+    mount::MountPropagationFlags,
     thread::UnshareFlags,
 };
 
@@ -162,6 +163,29 @@ fn id_mapped_layers_show_shifted_ids_and_keep_plain_ones_on_disk() {
         assert_eq!((kept.uid(), kept.gid()), (3, 4));
         let below = fs::metadata(folders.at("one/a")).unwrap();
         assert_eq!((below.uid(), below.gid()), (7, 8));
+    });
+}
+
+#[test]
+fn id_mapped_layers_can_be_attached_while_the_overlay_is_made() {
+    alone(|| {
+        let folders = Folders::new(&["one", "container/upper", "container/work"]);
+        fs::write(folders.at("one/a"), "one").unwrap();
+        let mapping = LinuxIdMappingBuilder::default().container_id(0_u32).host_id(500_000_u32).size(10_u32);
+        let ids = vec![mapping.build().unwrap()];
+        let namespace = make_user_namespace(&ids, &ids).unwrap();
+        unshare(UnshareFlags::NEWNS);
+        mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        let before = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let (one, upper, work) =
+            (folders.at("one"), folders.at("container/upper"), folders.at("container/work"));
+        let layers = Layers { lowers: &[&one], data_only: &[], upper: Some((&upper, &work)) };
+        let opened = Opened::open(&layers, Some(namespace.as_fd())).unwrap();
+        let mount = configured(&opened, OverlayOptions::default(), Layered::Attached).unwrap();
+        drop(opened);
+        let found = fs::metadata(format!("{}/a", path_of(mount.as_fd()))).unwrap();
+        assert_eq!((found.uid(), found.gid()), (500_000, 500_000));
+        assert_eq!(fs::read_to_string("/proc/thread-self/mountinfo").unwrap(), before);
     });
 }
 

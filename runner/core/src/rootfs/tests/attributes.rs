@@ -47,9 +47,10 @@ fn every_option_of_the_specification_is_what_the_kernel_shows() {
 #[test]
 fn propagation_is_the_hosts_only_when_it_is_asked_for() {
     alone(|| {
-        // This machine's / may be private; the test wants a shared one.
+        // This machine's / may be private; the test wants a shared one, and wherever the bundle lies.
         unshare(UnshareFlags::NEWNS);
-        rustix::mount::mount_change("/", rustix::mount::MountPropagationFlags::SHARED).unwrap();
+        let all = rustix::mount::MountPropagationFlags::SHARED | rustix::mount::MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", all).unwrap();
         let optional = |options: &[&str]| {
             let line = shown(options);
             let fields: Vec<&str> = line.split(' ').skip(6).take_while(|field| *field != "-").collect();

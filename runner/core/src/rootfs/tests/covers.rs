@@ -1,5 +1,7 @@
 //! Masked paths, read-only paths, the read-only root and its propagation, and both ways in.
 
+use rustix::mount::{MountPropagationFlags, mount_change};
+
 use super::*;
 
 #[test]
@@ -113,5 +115,29 @@ fn a_root_that_is_not_there_is_named() {
         fs::write(bundle.folder.path().join("gone"), "").unwrap();
         let error = bundle.run(String::new).unwrap_err();
         assert!(error.contains("root.path") && error.contains("is not a directory"), "{error}");
+    });
+}
+
+#[test]
+fn nothing_is_mounted_on_a_host_that_shares_its_mounts() {
+    alone(|| {
+        unshare(UnshareFlags::NEWNS);
+        // A host of the test's own: first nobody's peer, then shared.
+        for kind in [MountPropagationFlags::PRIVATE, MountPropagationFlags::SHARED] {
+            mount_change("/", kind | MountPropagationFlags::REC).unwrap();
+        }
+        let before = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        assert!(before.contains("shared:"));
+        for no_pivot in [false, true] {
+            let mut bundle =
+                Bundle::new().mount(proc()).mount(json!({"destination": "/run", "type": "tmpfs"}));
+            bundle.no_pivot = no_pivot;
+            bundle.run(String::new).unwrap();
+            assert_eq!(
+                fs::read_to_string("/proc/thread-self/mountinfo").unwrap(),
+                before,
+                "no_pivot: {no_pivot}"
+            );
+        }
     });
 }

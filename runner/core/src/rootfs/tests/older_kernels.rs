@@ -1,17 +1,15 @@
 //! Kernels without some calls: a filter answers in their place.
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-
 use super::*;
+use crate::seccomp::Filter;
 
-/// Takes a system call away from this process and those that it makes.
-fn without(calls: &[libc::c_long]) {
-    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
-    let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    let here = std::env::consts::ARCH.try_into().unwrap();
-    let filter: BpfProgram =
-        SeccompFilter::new(rules, SeccompAction::Allow, absent, here).unwrap().try_into().unwrap();
-    seccompiler::apply_filter(&filter).unwrap();
+/// Takes a system call away from this thread and those that it makes.
+fn without(call: &str) {
+    let profile = serde_json::from_value(json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": [call], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENOSYS}],
+    }));
+    Filter::compile(&profile.unwrap(), None).unwrap().install().unwrap();
 }
 
 fn bundle() -> Bundle {
@@ -30,7 +28,7 @@ fn before_linux_5_12_mounts_are_changed_where_they_are_attached() {
             .linux("maskedPaths", json!(["/proc/interrupts"]))
             .linux("rootfsPropagation", json!("private"));
         bundle.config["root"]["readonly"] = json!(true);
-        without(&[libc::SYS_mount_setattr]);
+        without("mount_setattr");
         let seen = bundle
             .run(|| {
                 for path in ["/x", "/bound/x", "/run/x", "/proc/sys/kernel/hostname"] {
@@ -47,7 +45,7 @@ fn before_linux_5_12_mounts_are_changed_where_they_are_attached() {
 #[test]
 fn before_linux_5_12_recursive_attributes_and_mapped_ids_are_refused_with_the_way_out() {
     alone(|| {
-        without(&[libc::SYS_mount_setattr]);
+        without("mount_setattr");
         let mount = json!({"destination": "/bound", "source": "source", "options": ["rbind", "rro"]});
         let error = bundle().mount(mount).run(String::new).unwrap_err();
         assert!(error.contains("mounts[1].options") && error.contains("older than Linux 5.12"), "{error}");
@@ -63,7 +61,7 @@ fn before_linux_5_12_recursive_attributes_and_mapped_ids_are_refused_with_the_wa
 #[test]
 fn without_fsopen_filesystems_are_mounted_by_the_old_call() {
     alone(|| {
-        without(&[libc::SYS_fsopen]);
+        without("fsopen");
         let seen = Bundle::new()
             .mount(proc())
             .mount(
