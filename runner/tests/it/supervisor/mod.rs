@@ -32,10 +32,13 @@ pub(crate) fn machine() -> Option<Machine> {
             fs::create_dir_all(root.join(name)).unwrap();
         }
         fs::copy(busybox, root.join("bin/busybox")).unwrap();
-        for name in ["sh", "true", "sleep", "echo", "cat", "seq", "id", "stty", "tty", "yes", "head", "kill", "touch"] {
+        for name in
+            ["sh", "true", "sleep", "echo", "cat", "seq", "id", "stty", "tty", "yes", "head", "kill", "touch"]
+        {
             symlink("busybox", root.join("bin").join(name)).unwrap();
         }
-        fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/:/bin/sh\n").unwrap();
+        fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/:/bin/sh\n")
+            .unwrap();
         return Some(Machine { folder });
     };
     assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
@@ -70,7 +73,13 @@ impl Machine {
     }
 
     /// `run` with what every container here has, as arguments.
-    pub(crate) fn arguments<'a>(&'a self, verb: &'a str, flags: &[&'a str], program: &[&'a str], root: &'a str) -> Vec<&'a str> {
+    pub(crate) fn arguments<'a>(
+        &'a self,
+        verb: &'a str,
+        flags: &[&'a str],
+        program: &[&'a str],
+        root: &'a str,
+    ) -> Vec<&'a str> {
         let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
         let rest = ["--network", "none", "--userns", "host", "--rootfs", root];
         [&[verb][..], &limits, flags, &rest, program].concat()
@@ -129,7 +138,8 @@ impl Machine {
             let mounts = fs::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
             let environment = String::from_utf8_lossy(&environment).into_owned();
-            let ours = environment.contains(&format!("BERTH_RUNNER_RUNROOT={here}")) || mounts.contains(&here);
+            let ours =
+                environment.contains(&format!("BERTH_RUNNER_RUNROOT={here}")) || mounts.contains(&here);
             if ours {
                 let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
                 if !line.is_empty() {

@@ -36,7 +36,22 @@ fn a_container_in_the_background_is_listed_asked_and_ended() {
     assert_eq!(machine.ok(&["exec", "web", "echo", "inside"]), "inside");
     assert_eq!(machine.run(&["exec", "web", "sh", "-c", "exit 9"]).status.code(), Some(9));
     assert_eq!(machine.run(&["exec", "web", "nope"]).status.code(), Some(127));
-    assert_eq!(machine.ok(&["exec", "-u", "guest", "-w", "/tmp", "-e", "A=1", "web", "sh", "-c", "id -u; pwd; echo $A"]), "1000\n/tmp\n1");
+    assert_eq!(
+        machine.ok(&[
+            "exec",
+            "-u",
+            "guest",
+            "-w",
+            "/tmp",
+            "-e",
+            "A=1",
+            "web",
+            "sh",
+            "-c",
+            "id -u; pwd; echo $A"
+        ]),
+        "1000\n/tmp\n1"
+    );
     assert!(machine.ok(&["top", "web"]).contains("sleep 1000"));
     assert!(machine.ok(&["stats", "--no-stream", "--format", "json", "web"]).contains("\"pids\": \"1\""));
     assert_eq!(machine.run(&["rm", "web"]).status.code(), Some(1), "it runs");
@@ -76,7 +91,9 @@ fn a_frozen_container_goes_on_and_can_be_stopped() {
 fn a_policy_starts_it_again_and_a_person_s_stop_ends_that() {
     let Some(machine) = machine() else { return };
     machine.background("always", &["--restart", "always"], &["sh", "-c", "exit 3"]);
-    until("it was started again", || machine.inspect("always", ".RestartCount").parse::<u32>().unwrap_or(0) >= 2);
+    until("it was started again", || {
+        machine.inspect("always", ".RestartCount").parse::<u32>().unwrap_or(0) >= 2
+    });
     machine.ok(&["stop", "-t", "0", "always"]);
     until("it stays ended", || machine.inspect("always", ".State.Status") == "exited");
     assert_eq!(machine.ok(&["wait", "always"]), "3");
@@ -104,7 +121,8 @@ fn logs_are_followed_to_the_end_over_files_that_are_turned_over() {
     assert_eq!(written, "1999\n2000\nlast");
     let folder = machine.inspect("talk", ".LogPath");
     let folder = std::path::Path::new(&folder).parent().unwrap();
-    let sizes: Vec<u64> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect();
+    let sizes: Vec<u64> =
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect();
     assert!(sizes.len() <= 3 && sizes.iter().all(|size| *size <= 128 << 10), "{sizes:?}");
     assert_eq!(machine.ok(&["logs", "--since", "1h", "--until", "30m", "talk"]), "");
     machine.ok(&["rm", "talk"]);
@@ -133,8 +151,14 @@ fn ten_at_once_start_stop_and_remove_the_same_container() {
     let Some(machine) = machine() else { return };
     let root = machine.root();
     machine.ok(&machine.arguments("create", &["--name", "web"], &["sleep", "1000"], &root));
-    for arguments in [vec!["start", "web"], vec!["stop", "-t", "0", "web"], vec!["rm", "-f", "-t", "0", "web"]] {
-        let children: Vec<_> = (0..10).map(|_| machine.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).collect();
+    for arguments in
+        [vec!["start", "web"], vec!["stop", "-t", "0", "web"], vec!["rm", "-f", "-t", "0", "web"]]
+    {
+        let children: Vec<_> = (0..10)
+            .map(|_| {
+                machine.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
         for child in children {
             let output = child.wait_with_output().unwrap();
             assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -147,7 +171,8 @@ fn ten_at_once_start_stop_and_remove_the_same_container() {
 fn clients_that_are_slow_or_rude_hold_nothing_up() {
     use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType, connect, send, socket};
     let Some(machine) = machine() else { return };
-    let id = machine.background("talk", &[], &["sh", "-c", "yes | head -c 20000000; echo done; exec sleep 1000"]);
+    let id =
+        machine.background("talk", &[], &["sh", "-c", "yes | head -c 20000000; echo done; exec sleep 1000"]);
     let folder = std::fs::File::open(machine.run_folder().join("containers").join(id)).unwrap();
     let path = format!("/proc/self/fd/{}/sock", std::os::fd::AsRawFd::as_raw_fd(&folder));
     let hostile: Vec<_> = (0..80)
