@@ -3,6 +3,8 @@
 
 #[path = "it/bundle.rs"]
 mod bundle;
+#[path = "it/bundle_user.rs"]
+mod bundle_user;
 #[path = "it/image/mod.rs"]
 mod image;
 #[path = "it/net/mod.rs"]
@@ -13,3 +15,5 @@ mod oci;
 mod program;
 #[path = "it/rootfs.rs"]
 mod rootfs;
+#[path = "it/supervisor/mod.rs"]
+mod supervisor;

@@ -86,9 +86,10 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
-    // What becomes a container's process must not lend it this program's file.
-    berth_runtime::protect_own_program()?;
     let context = globals.open()?;
+    // What becomes a container's process must not lend it this program's file. Asked as who enters it: a user is root
+    // in the own namespace.
+    berth_runtime::protect_own_program()?;
     let mut args = arguments.command.clone();
     let containers = if arguments.latest { Vec::new() } else { vec![args.remove(0)] };
     if args.is_empty() {

@@ -249,7 +249,6 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
             container::run(globals, &arguments).map_err(if runs { container } else { own })
         }
         Command::Create(arguments) => create::run(globals, &arguments).map_err(container),
-        Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::Events(arguments) => events::run(globals, &arguments).map_err(own),
         Command::Exec(arguments) => exec::run(globals, &arguments).map_err(container),
         Command::Healthcheck(arguments) => healthcheck::run(globals, &arguments).map_err(container),

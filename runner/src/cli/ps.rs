@@ -197,6 +197,7 @@ fn status(one: &One, now: Timestamp) -> String {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one line per field that podman has")]
 fn row(context: &Context, one: &One, whole: bool) -> Result<Row> {
     let desired = &one.desired;
     let now = Timestamp::now();

@@ -50,6 +50,10 @@ pub(crate) fn bridge(socket: &mut Socket, network: &Network) -> Result<u32> {
 
 /// Switches on the loopback of a namespace.
 pub(crate) fn loopback(namespace: BorrowedFd<'_>) -> Result<()> {
+    // A user's process could not come back out of it; and the core has switched it on where it made the namespace.
+    if crate::rootless::is_inside() {
+        return Ok(());
+    }
     let up = || {
         let mut socket = socket_in(namespace, Socket::route)?;
         let links = socket.links()?;

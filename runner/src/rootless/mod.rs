@@ -6,11 +6,7 @@
 
 mod ranges;
 
-use std::{
-    fs,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::fd::OwnedFd, path::PathBuf};
 
 use berth_runtime::own_mounts;
 use rustix::{
@@ -154,25 +150,6 @@ fn become_root() -> Result<()> {
         uid.as_raw(),
         gid.as_raw()
     )))
-}
-
-/// For verbs that work on a running container's files: moves into the user and mount namespaces of its supervisor.
-/// Root needs the mount namespace alone.
-///
-/// # Errors
-/// Where the process is gone.
-pub(crate) fn join(pid: i32) -> Result<()> {
-    let path = |name: &str| format!("/proc/{pid}/ns/{name}");
-    let open = |name: &str| {
-        rustix::fs::open(path(name), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .doing("opening", path(name))
-    };
-    let mounts = open("mnt")?;
-    if !getuid().is_root() && !join_user_namespace(&pid.to_string()) {
-        return Err(RunnerError::Conflict(format!("process {pid} is gone, or another user's")));
-    }
-    move_into_link_name_space(std::os::fd::AsFd::as_fd(&mounts), Some(LinkNameSpaceType::Mount))
-        .doing("entering", Path::new(&path("mnt")))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! images/names/…          one file per name
 //! layers/<diff id>/       tree (a lower layer of overlay), recipe (the rest of its tar), objects (which it uses),
 //!                         layer.json, kept (files that a later entry of the same layer replaced)
-//! objects/ab/cdef…        files of 64 KiB and more, once across all layers, which have links to them
+//! objects/ab/cdef…        files of 4 KiB and more, once across all layers, which have links to them
 //! ```
 
 mod changes;

@@ -85,7 +85,7 @@ impl Request {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (kind, data) = bytes.split_first()?;
         let truth = |at: usize| data.get(at).map(|byte| *byte != 0);
-        let number = |from: usize| Some(<[u8; 4]>::try_from(data.get(from..)?).ok()?);
+        let number = |from: usize| <[u8; 4]>::try_from(data.get(from..)?).ok();
         Some(match kind {
             b'A' => Self::Attach(Attach { input: truth(0)?, output: truth(1)? }),
             b'S' => Self::Stop { person: truth(0)?, seconds: u32::from_le_bytes(number(1)?) },
@@ -348,11 +348,6 @@ impl Clients {
     pub(crate) fn sweep(&mut self, now: Instant) -> Option<Instant> {
         self.clients.retain(|client| !client.gone && client.since.is_none_or(|since| now < since + PATIENCE));
         self.clients.iter().filter_map(|client| client.since).min().map(|since| since + PATIENCE)
-    }
-
-    /// A client is let go.
-    pub(crate) fn drop_client(&mut self, number: u64) {
-        self.clients.retain(|client| client.number != number);
     }
 
     /// Takes all attached connections out, to hand them on over exec.

@@ -142,7 +142,8 @@ impl Engine {
         match self {
             Self::Core(runtime) => {
                 let container = runtime.open(id)?;
-                Ok(if frozen { container.pause()? } else { container.resume()? })
+                let done = if frozen { container.pause() } else { container.resume() };
+                Ok(done?)
             }
             Self::Outside(program) => program.freeze(id, frozen),
         }

@@ -71,10 +71,10 @@ pub(crate) enum OnFailure {
 }
 
 /// A check that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// The client that asked for it.
-    pub(crate) asked_by: Option<u64>,
+    /// The clients that asked for it.
+    pub(crate) asked_by: Vec<u64>,
     /// 0 where it was well, else 1.
     pub(crate) code: u8,
     /// What the container is now.
@@ -86,7 +86,7 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    asked_by: Option<u64>,
+    asked_by: Vec<u64>,
 }
 
 /// When checks run.
@@ -131,15 +131,16 @@ impl Checks {
         }
     }
 
-    /// Runs one; `false` where it cannot be, or one runs.
+    /// Runs one, or waits for the one that runs; `false` where none can be started.
     pub(crate) fn start(&mut self, records: &Records, desired: &Desired, asked_by: Option<u64>) -> bool {
-        if self.running.is_some() {
-            return false;
+        if let Some(running) = &mut self.running {
+            running.asked_by.extend(asked_by);
+            return true;
         }
         self.next = self.interval.map(|interval| Instant::now() + interval);
         match spawn(records.folders(), &desired.id) {
             Ok(child) => {
-                self.running = Some(Running { child, asked_by });
+                self.running = Some(Running { child, asked_by: asked_by.into_iter().collect() });
                 true
             }
             Err(_no_process_now) => false,

@@ -18,6 +18,9 @@ use crate::{
     record::LogOptions,
 };
 
+/// Bytes that are written at once.
+const AT_ONCE: usize = 32 << 10;
+
 /// Where output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -98,15 +101,29 @@ impl Log {
             let told = format!("{} bytes of output are lost: the log could not be written", self.lost);
             push(&mut lines, &now, Stream::Err, true, told.as_bytes());
         }
+        let mut since = 0;
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let whole = line.strip_suffix(b"\n");
             push(&mut lines, &now, stream, whole.is_some(), whole.unwrap_or(line));
+            since += line.len();
+            // A file is turned over between pieces, and many short lines are many times their text.
+            if lines.len() >= AT_ONCE {
+                self.put(&lines, since);
+                lines.clear();
+                since = 0;
+            }
         }
-        match self.append(&lines) {
-            Ok(()) => self.lost = 0,
-            Err(_told_by_the_next_line) => self.lost += text.len() as u64,
+        if !lines.is_empty() {
+            self.put(&lines, since);
         }
         self.lines = lines;
+    }
+
+    fn put(&mut self, lines: &[u8], text: usize) {
+        match self.append(lines) {
+            Ok(()) => self.lost = 0,
+            Err(_told_by_the_next_line) => self.lost += text as u64,
+        }
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {

@@ -4,7 +4,9 @@
 //! parent.
 
 use std::{
-    env, fs, io,
+    env,
+    ffi::OsString,
+    fs, io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -165,16 +167,15 @@ impl Outside {
         preserve_fds: u32,
     ) -> Result<Started> {
         self.check()?;
-        let mut command = self.command();
-        command.arg("create").arg("--bundle").arg(bundle);
+        let mut arguments = vec![OsString::from("create"), "--bundle".into(), bundle.into()];
         if preserve_fds > 0 {
-            command.arg("--preserve-fds").arg(preserve_fds.to_string());
+            arguments.extend(["--preserve-fds".into(), preserve_fds.to_string().into()]);
         }
-        self.launch(command, id, ends)
+        self.launch(&arguments, id, ends)
     }
 
     /// Runs `create` or `exec --detach`: the process that it leaves becomes ours.
-    fn launch(&self, mut command: Command, id: &ContainerId, ends: Ends<'_>) -> Result<Started> {
+    fn launch(&self, arguments: &[OsString], id: &ContainerId, ends: Ends<'_>) -> Result<Started> {
         set_child_subreaper(Some(rustix::process::getpid()))
             .doing("becoming the parent for", &self.program)?;
         files::private_folder(&self.root)?;
@@ -184,13 +185,14 @@ impl Outside {
             .doing("writing into", &self.root)?;
         let pid_file = folder.path().join("pid");
         let errors = folder.path().join("errors");
-        command.arg("--pid-file").arg(&pid_file);
+        let mut command = self.command();
+        // What goes wrong is said there: standard error is the container's.
+        command.arg("--log").arg(&errors).args(arguments).arg("--pid-file").arg(&pid_file);
         let console = match ends {
             Ends::Terminal => {
                 let path = folder.path().join("console");
                 let socket = console_socket(&path)?;
-                command.arg("--console-socket").arg(&path).stdout(Stdio::null());
-                command.stderr(fs::File::create(&errors).doing("writing", &errors)?);
+                command.arg("--console-socket").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
                 Some(socket)
             }
             Ends::Files(files) => {
@@ -198,14 +200,14 @@ impl Outside {
                 command.stdin(input.doing("handing on", "standard input")?);
                 command.stdout(output.doing("handing on", "standard output")?);
                 command.stderr(error.doing("handing on", "standard error")?);
-                // What goes wrong is said where it can be read: standard error is the container's.
                 None
             }
         };
         command.arg(id.as_str());
         let status = command.status().doing("running", &self.program)?;
         if !status.success() {
-            let said = fs::read_to_string(&errors).unwrap_or_else(|_| format!("ended with {status}"));
+            let said = fs::read_to_string(&errors).ok().filter(|said| !said.trim().is_empty());
+            let said = said.unwrap_or_else(|| format!("ended with {status}"));
             return Err(self.failed(&said));
         }
         let terminal =
@@ -294,12 +296,11 @@ impl Outside {
         let folder = tempfile::tempdir_in(&self.root).doing("writing into", &self.root)?;
         let path = folder.path().join("process.json");
         files::replace_json(&path, process, false)?;
-        let mut command = self.command();
-        command.args(["exec", "--detach", "--process"]).arg(&path);
+        let mut arguments = vec![OsString::from("exec"), "--detach".into(), "--process".into(), path.into()];
         if preserve_fds > 0 {
-            command.arg("--preserve-fds").arg(preserve_fds.to_string());
+            arguments.extend(["--preserve-fds".into(), preserve_fds.to_string().into()]);
         }
-        self.launch(command, id, ends)
+        self.launch(&arguments, id, ends)
     }
 }
 

@@ -27,8 +27,6 @@ use crate::{
 pub(crate) struct Begun {
     /// First process, our child.
     pub(crate) pid: i32,
-    /// When the program began.
-    pub(crate) started: Timestamp,
     /// Our ends of its streams.
     pub(crate) streams: Streams,
 }
@@ -72,7 +70,11 @@ impl Begin<'_> {
         let running = folders.running(id);
         let attachment = network::prepare(folders, desired)?;
         let root = Store::open(folders)?.mount_root(desired)?;
-        let spec = bundle::build(folders, desired, &root)?;
+        let mut spec = bundle::build(folders, desired, &root)?;
+        if desired.runtime.is_some() {
+            // Some know no later version than this, though every field that is used here.
+            spec.set_version("1.0.2".into());
+        }
         let bundle = folders.container(id);
         files::replace_json(&bundle.join("config.json"), &spec, false)?;
         let engine = Engine::of(folders, desired);
@@ -96,7 +98,7 @@ impl Begin<'_> {
         live.started = Some(now);
         live.write(folders, id)?;
         events::note(folders, desired, "start");
-        Ok(Begun { pid: started.pid, started: now, streams })
+        Ok(Begun { pid: started.pid, streams })
     }
 
     fn create(

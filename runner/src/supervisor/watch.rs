@@ -386,7 +386,7 @@ impl Watch {
                     None => false,
                 };
                 if !started && let Some(client) = self.clients.get(number) {
-                    client.say(say::FAILED, b"this container has no check of health, or one runs already");
+                    client.say(say::FAILED, b"no check of health could be started");
                 }
             }
         }
@@ -447,8 +447,10 @@ impl Watch {
     }
 
     fn checked(&mut self, outcome: Outcome, first: &First) {
-        if let Some(client) = outcome.asked_by.and_then(|number| self.clients.get(number)) {
-            client.say(say::DONE, &[outcome.code]);
+        for number in &outcome.asked_by {
+            if let Some(client) = self.clients.get(*number) {
+                client.say(say::DONE, &[outcome.code]);
+            }
         }
         let mut event = Event::of(&self.desired, "health_status");
         event.health_status = Some(outcome.state.to_owned());

@@ -19,8 +19,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::{Fault, attributes, recipe::ObjectKey, stream::Entry};
 use crate::error::{Result, While};
 
-/// Files of so many bytes and more are objects.
-pub(crate) const LARGE: u64 = 64 << 10;
+/// Files of so many bytes and more are objects: a block, below which a link saves nothing. Of a Debian base that is
+/// half of the files and 97 % of the bytes.
+pub(crate) const LARGE: u64 = 4 << 10;
 /// Layers that share one object, with room for those that come at the same time.
 const MAX_LINKS: u64 = 60_000;
 
@@ -59,8 +60,10 @@ impl ObjectKey {
 pub(crate) struct LargeFiles {
     objects: PathBuf,
     staging: PathBuf,
-    /// Objects that the layer uses; whether the staging has it.
-    keys: BTreeMap<ObjectKey, bool>,
+    /// Objects that the layer uses; where in the staging, if it brings it.
+    keys: BTreeMap<ObjectKey, Option<PathBuf>>,
+    /// Files begun.
+    begun: u64,
 }
 
 /// A large file that is being written.
@@ -83,16 +86,12 @@ impl Large {
 impl LargeFiles {
     /// `objects` is the store's folder of them, `staging` one of the layer's own.
     pub(crate) fn new(objects: &Path, staging: &Path) -> Self {
-        Self { objects: objects.to_owned(), staging: staging.to_owned(), keys: BTreeMap::new() }
+        Self { objects: objects.to_owned(), staging: staging.to_owned(), keys: BTreeMap::new(), begun: 0 }
     }
 
-    /// Where an object lies until it is published.
-    fn staged(&self, key: &ObjectKey) -> PathBuf {
-        self.staging.join(key.path().to_string_lossy().replace('/', ""))
-    }
-
-    pub(super) fn begin(&self) -> Result<Large> {
-        let path = self.staging.join("new");
+    pub(super) fn begin(&mut self) -> Result<Large> {
+        let path = self.staging.join(self.begun.to_string());
+        self.begun += 1;
         let file = File::options().write(true).create_new(true).open(&path).doing("making", &path)?;
         Ok(Large { file, path, hasher: Hasher::new(Kind::Sha256), length: 0 })
     }
@@ -110,23 +109,31 @@ impl LargeFiles {
         content.copy_from_slice(&hasher.finish());
         attributes::set(&file, entry, path_in_layer, true, warnings)?;
         let mut key = ObjectKey { content, metadata: metadata(entry, path_in_layer)? };
-        while is_full(&self.objects.join(key.path()))? {
-            key.metadata = key.metadata.wrapping_add(1).max(1);
+        let remove = || fs::remove_file(&path).doing("removing", &path);
+        if let Some(Some(staged)) = self.keys.get(&key) {
+            remove()?;
+            return Ok((key, staged.clone()));
         }
-        let there = self.objects.join(key.path());
-        let staged = self.staged(&key);
-        if self.keys.get(&key) == Some(&true) {
-            fs::remove_file(&path).doing("removing", &path)?;
-            return Ok((key, staged));
+        loop {
+            let there = self.objects.join(key.path());
+            match fs::symlink_metadata(&there) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    self.keys.insert(key, Some(path.clone()));
+                    return Ok((key, path));
+                }
+                Err(error) => return Err(error).doing("looking at", &there).map_err(Fault::from),
+                Ok(found) if found.nlink() >= MAX_LINKS => {
+                    key.metadata = key.metadata.wrapping_add(1).max(1);
+                }
+                Ok(found) if found.len() == length => {
+                    remove()?;
+                    self.keys.insert(key, None);
+                    return Ok((key, there));
+                }
+                // It is damaged: this one takes its place.
+                Ok(_) => fs::remove_file(&there).doing("removing", &there)?,
+            }
         }
-        if is_whole(&there, length)? {
-            fs::remove_file(&path).doing("removing", &path)?;
-            self.keys.entry(key).or_insert(false);
-            return Ok((key, there));
-        }
-        fs::rename(&path, &staged).doing("making", &staged)?;
-        self.keys.insert(key, true);
-        Ok((key, staged))
     }
 
     /// The objects that the layer uses.
@@ -137,13 +144,10 @@ impl LargeFiles {
     /// Moves what is new among the objects, once it is on disk.
     pub(crate) fn publish(self) -> Result<()> {
         for (key, staged) in &self.keys {
-            if !staged {
-                continue;
-            }
+            let Some(staged) = staged else { continue };
             let there = self.objects.join(key.path());
             let folder = there.parent().unwrap_or(&self.objects);
-            let staged = self.staged(key);
-            let rename = || renameat_with(CWD, &staged, CWD, &there, RenameFlags::NOREPLACE);
+            let rename = || renameat_with(CWD, staged, CWD, &there, RenameFlags::NOREPLACE);
             let mut moved = rename();
             if moved == Err(rustix::io::Errno::NOENT) {
                 fs::create_dir_all(folder).doing("making", folder)?;
@@ -151,30 +155,11 @@ impl LargeFiles {
             }
             match moved {
                 // Another layer was faster: what it has is the same.
-                Err(rustix::io::Errno::EXIST) => fs::remove_file(&staged).doing("removing", &staged)?,
+                Err(rustix::io::Errno::EXIST) => fs::remove_file(staged).doing("removing", staged)?,
                 moved => moved.doing("making", &there)?,
             }
         }
         Ok(())
-    }
-}
-
-/// Whether an object of this size is there. One of another size was damaged and is replaced.
-fn is_whole(path: &Path, length: u64) -> Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.len() == length => Ok(true),
-        Ok(_) => fs::remove_file(path).doing("removing", path).map(|()| false),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).doing("looking at", path),
-    }
-}
-
-/// Whether so many layers have it that a file system takes few more links (65000 on ext4).
-fn is_full(path: &Path) -> Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(found) => Ok(found.nlink() >= MAX_LINKS),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).doing("looking at", path),
     }
 }
 

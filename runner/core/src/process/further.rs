@@ -2,7 +2,8 @@
 
 use std::{
     convert::Infallible,
-    fs::File,
+    fs::{self, File},
+    io,
     os::fd::{AsFd, OwnedFd, RawFd},
     path::Path,
 };
@@ -88,27 +89,38 @@ impl Further<'_> {
             channel: &there,
         };
         let options = CloneOptions { cgroup: unified.as_ref().map(AsFd::as_fd), ..CloneOptions::default() };
-        let between = spawn(options, || {
-            for own in std::iter::once(here.descriptor()).chain(self.own.iter().copied()) {
-                if let Err(error) =
-                    sys::descriptors::close_in_child(own).during(|| "closing the parent's".into())
-                {
-                    there.fail(&error);
-                    return 1;
+        let child_of = |options| {
+            spawn(options, || {
+                for own in std::iter::once(here.descriptor()).chain(self.own.iter().copied()) {
+                    if let Err(error) =
+                        sys::descriptors::close_in_child(own).during(|| "closing the parent's".into())
+                    {
+                        there.fail(&error);
+                        return 1;
+                    }
                 }
-            }
-            match joining.join_and_clone() {
-                Ok(()) => 0,
-                Err(error) => {
-                    there.fail(&error);
-                    1
+                match joining.join_and_clone() {
+                    Ok(()) => 0,
+                    Err(error) => {
+                        there.fail(&error);
+                        1
+                    }
                 }
+            })
+        };
+        let mut in_cgroup = unified.is_some();
+        let between = match child_of(options) {
+            // The container gave its group's controllers to groups below it, where all processes are then.
+            Err(error) if in_cgroup && is_busy(&error) => {
+                in_cgroup = false;
+                child_of(CloneOptions::default())
             }
-        })
+            other => other,
+        }
         .during(|| "making the process".into())?;
         drop(there);
         let mut child = None;
-        let outcome = self.attend(&here, &between, unified.is_some(), &mut child);
+        let outcome = self.attend(&here, &between, in_cgroup, &mut child);
         drop(here);
         match (outcome, child) {
             (Ok(terminal), Some(Child { pid, pidfd })) => {
@@ -134,7 +146,7 @@ impl Further<'_> {
             here.expect(|message| matches!(message, Message::Outside))?;
         }
         if !in_cgroup {
-            self.cgroup.add(between.pid)?;
+            self.enter_cgroup(between.pid)?;
         }
         limits::raise(between.pid, self.process)?;
         limits::set_oom_score(between.pid, self.process)?;
@@ -160,6 +172,37 @@ impl Further<'_> {
             }
         }
     }
+}
+
+impl Further<'_> {
+    /// Into the container's group, or into that below it in which its first process is: a group that gave its
+    /// controllers to groups below it (as systemd in a container does) takes no process itself.
+    fn enter_cgroup(&self, pid: i32) -> Result<(), RuntimeError> {
+        let refused = match self.cgroup.add(pid) {
+            Err(RuntimeError::Step { step, source }) if is_busy(&source) => {
+                RuntimeError::Step { step, source }
+            }
+            other => return other,
+        };
+        let groups = format!("/proc/{}/cgroup", self.init.pid);
+        let groups = fs::read_to_string(&groups).during(|| format!("reading {groups}"))?;
+        let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+        let views = self.cgroup.views();
+        let unified = views.iter().find(|(options, _)| options.is_empty());
+        let (Some(own), Some((_, folder))) = (own, unified) else { return Err(refused) };
+        // Where the hierarchy is mounted is one of the folders above.
+        let below = folder
+            .ancestors()
+            .map(|above| above.join(own))
+            .find(|group| group.starts_with(folder) && group.is_dir());
+        let Some(below) = below else { return Err(refused) };
+        fs::write(below.join("cgroup.procs"), pid.to_string())
+            .during(|| format!("putting the process into the group {}", below.display()))
+    }
+}
+
+fn is_busy(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error())
 }
 
 impl Joining<'_> {

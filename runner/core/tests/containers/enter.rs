@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_further_process_runs_on_the_processors_that_are_said,
     a_container_whose_root_was_changed_by_chroot_is_entered,
     a_poststart_hook_may_enter_the_container,
+    a_container_that_divides_its_own_group_is_entered,
 ];
 
 const TELL: &str = "for kind in mnt net ipc uts pid cgroup user time; do readlink /proc/self/ns/$kind; done; cat /proc/self/cgroup";
@@ -205,5 +206,32 @@ fn a_poststart_hook_may_enter_the_container() {
     let bundle = bundle.with("/hooks", json!({"poststart": [hook]}));
     let (container, _started) = bundle.start();
     assert_eq!(container.status().unwrap(), Status::Running);
+    container.delete(true).unwrap();
+}
+
+/// As an init system in a container does: its processes go into a group below, which gets the controllers.
+fn a_container_that_divides_its_own_group_is_entered() {
+    let bundle = Bundle::new("sleep 100");
+    let (container, started) = bundle.start();
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", started.pid)).unwrap();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    let tops = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(std::path::Path::new);
+    let folder = own.and_then(|own| {
+        tops.iter().map(|top| top.join(own)).find(|group| group.join("cgroup.type").exists())
+    });
+    let controllers =
+        folder.as_ref().map(|folder| fs::read_to_string(folder.join("cgroup.controllers")).unwrap());
+    let controller = controllers.as_ref().and_then(|all| all.split_whitespace().next());
+    if let (Some(folder), Some(controller)) = (folder, controller) {
+        let below = folder.join("init");
+        fs::create_dir(&below).unwrap();
+        fs::write(below.join("cgroup.procs"), started.pid.to_string()).unwrap();
+        fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}")).unwrap();
+        let said = bundle.exec(&container, &bundle.process("grep ^0: /proc/self/cgroup")).unwrap();
+        assert_eq!(said.out, "0::/init\n", "{said:?}");
+    } else {
+        // Nothing can be divided here: version 2 has no controllers on this machine.
+        assert!(!std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists());
+    }
     container.delete(true).unwrap();
 }

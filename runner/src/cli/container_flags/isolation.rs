@@ -136,7 +136,8 @@ fn user(text: &str, surroundings: &Surroundings<'_>) -> Parsed<UserChoice> {
         }
         "nomap" => Ok(UserChoice::NoMap),
         "container" => {
-            Ok(UserChoice::Container(surroundings.records.find(rest).map_err(|error| error.to_string())?))
+            let other = surroundings.records.find(rest).map_err(|error| error.to_string())?;
+            Ok(UserChoice::Container(Box::new(other)))
         }
         "ns" => Ok(UserChoice::Path(path(rest)?)),
         other => Err(format!("{other:?} is none of auto, keep-id, nomap, host, container:NAME and ns:PATH")),

@@ -21,7 +21,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-pub(crate) use self::{image::ImageConfig, limits::LimitFlags, plan::Plan, users::Ids};
+use self::plan::Plan;
+pub(crate) use self::{image::ImageConfig, users::Ids};
 use crate::{
     folders::Folders,
     image::PullPolicy,
@@ -172,7 +173,7 @@ enum UserChoice {
     },
     NoMap,
     Maps(Vec<IdMap>, Vec<IdMap>),
-    Container(Desired),
+    Container(Box<Desired>),
     Path(PathBuf),
 }
 

@@ -138,7 +138,15 @@ fn look(folders: &Folders, leases: &Path, network: &str) -> Result<Zone> {
 /// Ends, unless a container came meanwhile: whoever connects one holds the lock and either sees this server, which
 /// sees the container, or none.
 fn leave(folders: &Folders, leases: &Path, network: &str) -> Result<Option<File>> {
-    let lock = files::lock(&folders.run.join("network"))?;
+    let path = folders.run.join("network").join("lock");
+    // Opened, never made: a folder that somebody took away stays away.
+    let lock = match File::open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return File::open("/dev/null").doing("opening", "/dev/null").map(Some);
+        }
+        opened => opened.doing("opening", &path)?,
+    };
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).doing("locking", &path)?;
     if look(folders, leases, network)?.occupied() {
         return Ok(None);
     }
