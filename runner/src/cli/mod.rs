@@ -243,6 +243,7 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         Command::Completion(arguments) => completion::run(&arguments).map_err(own),
         Command::Cp(arguments) => cp::run(globals, &arguments).map_err(own),
         Command::Diff(arguments) => diff::run(globals, &arguments).map_err(own),
+        Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
         Command::Export(arguments) => export::run(globals, &arguments).map_err(own),
         Command::Container(arguments) => {
             let runs = arguments.runs_a_program();
