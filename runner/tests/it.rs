@@ -15,5 +15,7 @@ mod oci;
 mod program;
 #[path = "it/rootfs.rs"]
 mod rootfs;
+#[path = "it/store_user.rs"]
+mod store_user;
 #[path = "it/supervisor/mod.rs"]
 mod supervisor;

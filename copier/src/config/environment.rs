@@ -25,10 +25,28 @@ pub struct Environment {
     pub registries_conf: Option<PathBuf>,
     /// `PATH`: where `docker-credential-…` programs are looked for.
     pub search_path: Option<OsString>,
-    /// The user's number.
+    /// The user's number, also in a user namespace where that user is root.
     pub uid: u32,
     /// What stands before `/etc`, `/run` and `/var`: `/`.
     pub root: PathBuf,
+}
+
+/// Of root in a user namespace that was made for one user: that user. Root's files are not that user's to read.
+fn real_uid() -> u32 {
+    let own = rustix::process::getuid().as_raw();
+    let map = || std::fs::read_to_string("/proc/self/uid_map").ok();
+    if own == 0 { map().and_then(|map| outside(&map)).unwrap_or(0) } else { own }
+}
+
+/// The one user outside who is root inside, as a `uid_map` has it: first inside, first outside, how many.
+fn outside(map: &str) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["0", outside, "1"] if outside != "0" => outside.parse().ok(),
+            _ => None,
+        }
+    })
 }
 
 impl Environment {
@@ -45,7 +63,7 @@ impl Environment {
             registry_auth_file: path("REGISTRY_AUTH_FILE"),
             registries_conf: path("CONTAINERS_REGISTRIES_CONF"),
             search_path: env::var_os("PATH"),
-            uid: rustix::process::getuid().as_raw(),
+            uid: real_uid(),
             root: PathBuf::from("/"),
         }
     }
@@ -88,5 +106,21 @@ impl Environment {
             Some(folder) => Some(folder.join(path)),
             None => self.in_home(".config").map(|folder| folder.join(path)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_of_a_namespace_of_one_user_is_that_user() {
+        assert_eq!(
+            outside("         0       1000          1\n         1     100000      65536\n"),
+            Some(1000)
+        );
+        assert_eq!(outside("         0          0 4294967295\n"), None, "the machine");
+        assert_eq!(outside("         0     100000      65536\n"), None, "a container's root");
+        assert_eq!(outside(""), None);
     }
 }

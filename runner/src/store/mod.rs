@@ -25,6 +25,7 @@ mod root;
 mod size;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::{
     io::Read,
@@ -37,6 +38,7 @@ use jiff::Timestamp;
 pub(crate) use changes::Change;
 pub(crate) use layer::{Claim, LayerWriter, layer_error};
 pub(crate) use lock::Hold;
+pub(crate) use usage::bytes_below;
 
 use crate::{
     error::{Result, RunnerError, While},

@@ -15,7 +15,7 @@ use berth_runtime::{OverlayOptions, make_user_namespace, mount_overlay, unmount}
 use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder};
 
 use super::{
-    Image, Store,
+    Store,
     images::Record,
     lower::{Lower, attribute, look},
 };
