@@ -79,8 +79,11 @@ impl Inside {
 
 /// The filesystem of a path (`statfs`), as its magic number.
 pub(crate) fn filesystem(path: &Path) -> Result<i64> {
-    #[expect(clippy::allow_attributes, reason = "the type of f_type differs between architectures")]
-    #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
+    #[allow(
+        clippy::useless_conversion,
+        clippy::unnecessary_fallible_conversions,
+        reason = "the type of f_type differs between architectures"
+    )]
     let kind = i64::try_from(rustix::fs::statfs(path).doing("asking the filesystem of", path)?.f_type);
     kind.map_err(|_| RunnerError::Unsupported(format!("{} has an unknown filesystem", path.display())))
 }

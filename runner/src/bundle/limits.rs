@@ -1,23 +1,19 @@
-//! What a container may use: its control group's limits and the first process's own.
+//! What a container may use: its control group's limits, and who sets them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources,
-    PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
 };
-use rustix::{
-    process::{Resource, getrlimit},
-    thread::{CapabilitySet, capabilities},
-};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::{
     error::{Result, RunnerError},
     record::{Desired, Limits},
 };
-
-/// Open files of a process, as docker's containers have them: databases and web servers count on it.
-const OPEN_FILES: u64 = 1_048_576;
 
 /// Processes of a container unless another number is asked for.
 pub(crate) const PIDS: i64 = 512;
@@ -109,12 +105,21 @@ fn swap_counts() -> bool {
     !v1.is_dir() || v1.join("memory.memsw.limit_in_bytes").exists()
 }
 
+/// The number of the machine's first user namespace, which is part of the kernel's interface.
+const FIRST_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
+/// Whether the capabilities of this process are good for more than a namespace of its own. Where nothing is known of
+/// user namespaces there are none.
+fn in_first_user_namespace() -> bool {
+    std::fs::metadata("/proc/self/ns/user").map_or(true, |about| about.ino() == FIRST_USER_NAMESPACE)
+}
+
 /// Who starts it, for what cannot be limited everywhere.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Starter {
     /// An ordinary user, in a namespace of the user's own.
     pub(super) rootless: bool,
-    /// It may go above its own limits: root, unless that right was taken away.
+    /// It may go above its own limits: root, unless that right was taken away or is good in a user namespace only.
     pub(super) raises_limits: bool,
     /// The pids controller can be used.
     pub(super) counts_processes: bool,
@@ -126,7 +131,12 @@ impl Starter {
     pub(super) fn this(rootless: bool) -> Self {
         let counts_processes = !rootless || delegated("pids");
         let rights = capabilities(None).is_ok_and(|own| own.effective.contains(CapabilitySet::SYS_RESOURCE));
-        Self { rootless, raises_limits: rights && !rootless, counts_processes, counts_swap: swap_counts() }
+        Self {
+            rootless,
+            raises_limits: rights && in_first_user_namespace(),
+            counts_processes,
+            counts_swap: swap_counts(),
+        }
     }
 }
 
@@ -169,39 +179,6 @@ pub(super) fn resources(
     Ok(resources)
 }
 
-fn rlimit(kind: PosixRlimitType, soft: u64, hard: u64) -> PosixRlimit {
-    // Every field is said, so nothing is missing that the builder could complain of.
-    PosixRlimitBuilder::default().typ(kind).soft(soft).hard(hard).build().unwrap_or_default()
-}
-
-/// What the kernel lets nobody exceed, root neither.
-fn most_open_files() -> u64 {
-    let text = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
-    text.trim().parse().unwrap_or(u64::MAX)
-}
-
-/// Resource limits of the first process.
-pub(super) fn rlimits(desired: &Desired, starter: Starter) -> Result<Vec<PosixRlimit>> {
-    let hard = |resource, wanted: u64| {
-        let own = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-        if starter.raises_limits { wanted } else { wanted.min(own) }
-    };
-    let files = hard(Resource::Nofile, OPEN_FILES.min(most_open_files()));
-    let mut found = vec![rlimit(PosixRlimitType::RlimitNofile, files, files)];
-    // Where no group counts processes, the kernel counts those of each user id of the namespace.
-    if desired.limits.pids.is_none() && !starter.counts_processes {
-        let processes = hard(Resource::Nproc, PIDS.unsigned_abs());
-        found.push(rlimit(PosixRlimitType::RlimitNproc, processes, processes));
-    }
-    for wanted in &desired.limits.ulimits {
-        let kind: PosixRlimitType = serde_json::from_value(wanted.name.clone().into())
-            .map_err(|_| RunnerError::Usage(format!("--ulimit: {} is no resource", wanted.name)))?;
-        found.retain(|limit| limit.typ() != kind);
-        found.push(rlimit(kind, wanted.soft, wanted.hard));
-    }
-    Ok(found)
-}
-
 /// Where its group lies: below `--cgroup-parent`, in systemd's form for a slice; else where the core puts it.
 pub(super) fn group(desired: &Desired) -> Option<PathBuf> {
     let parent = desired.limits.cgroup_parent.as_ref()?;
@@ -213,13 +190,13 @@ pub(super) fn group(desired: &Desired) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::record::{Ulimit, tests::desired};
+    use crate::record::tests::desired;
 
-    const ROOT: Starter =
+    pub(in crate::bundle) const ROOT: Starter =
         Starter { rootless: false, raises_limits: true, counts_processes: true, counts_swap: true };
-    const USER: Starter =
+    pub(in crate::bundle) const USER: Starter =
         Starter { rootless: true, raises_limits: false, counts_processes: false, counts_swap: false };
 
     fn limited(change: impl FnOnce(&mut Limits)) -> LinuxResources {
@@ -266,25 +243,10 @@ mod tests {
     }
 
     #[test]
-    fn a_users_container_without_groups_is_limited_by_the_kernels_count_of_processes() {
+    fn what_a_user_cannot_limit_by_groups_is_not_in_them() {
         let container = desired("web", 1);
         let resources = resources(&container, Vec::new(), USER).unwrap();
         assert!(resources.devices().is_none() && resources.pids().is_none());
-        let limits = rlimits(&container, USER).unwrap();
-        assert!(
-            limits.iter().any(|limit| limit.typ() == PosixRlimitType::RlimitNproc && limit.hard() <= 512)
-        );
-        let limits = rlimits(&container, ROOT).unwrap();
-        assert!(limits.iter().all(|limit| limit.typ() != PosixRlimitType::RlimitNproc));
-    }
-
-    #[test]
-    fn a_resource_limit_that_is_asked_for_stands_alone() {
-        let mut container = desired("web", 1);
-        container.limits.ulimits = vec![Ulimit { name: "RLIMIT_NOFILE".into(), soft: 7, hard: 9 }];
-        let limits = rlimits(&container, ROOT).unwrap();
-        assert_eq!(limits.len(), 1);
-        assert_eq!((limits[0].soft(), limits[0].hard()), (7, 9));
     }
 
     #[test]

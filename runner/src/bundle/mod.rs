@@ -5,7 +5,7 @@
 //! | [`user`] | who the first process is |
 //! | [`namespaces`] | what is the container's own, what it shares |
 //! | [`capabilities`], [`seccomp`], [`paths`] | what it may do and see |
-//! | [`limits`], [`devices`] | what it may use |
+//! | [`limits`], [`rlimits`], [`devices`] | what it may use |
 //! | [`mounts`], [`own_files`], [`ownership`] | what is mounted, in which order, whose it is |
 //! | [`ids`] | which ids of the machine are the container's alone |
 //!
@@ -22,6 +22,7 @@ mod own_files;
 mod ownership;
 mod paths;
 mod process;
+mod rlimits;
 pub(crate) mod seccomp;
 pub(crate) mod user;
 

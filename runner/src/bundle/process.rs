@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{Process, User};
 
-use super::{Build, INIT_PATH, capabilities, limits, own_files};
+use super::{Build, INIT_PATH, capabilities, own_files, rlimits};
 use crate::{
     error::{Result, RunnerError},
     init, secret,
@@ -95,7 +95,7 @@ pub(super) fn of(build: &Build<'_>) -> Result<Process> {
     process.set_env(Some(environment(build)?)).set_cwd(wants.cwd.clone());
     let sets = capabilities::sets(&security.capabilities, &security.added_capabilities, identity.uid)?;
     process.set_capabilities(Some(sets)).set_no_new_privileges(Some(security.no_new_privileges));
-    process.set_rlimits(Some(limits::rlimits(desired, build.starter)?));
+    process.set_rlimits(Some(rlimits::of(desired, build.starter)?));
     process.set_oom_score_adj(desired.limits.oom_score_adj);
     process.set_apparmor_profile(security.apparmor.clone()).set_selinux_label(security.selinux.clone());
     Ok(process)

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     error::{Result, RunnerError},
-    supervisor::live::{Condition, snapshot},
+    supervisor::{
+        live::{Condition, snapshot},
+        removal,
+    },
 };
 
 /// Its arguments.
@@ -150,7 +153,7 @@ pub(super) fn prune(globals: &Globals, force: bool, filter: &[String]) -> Result
         if !ended || !super::select::matches(&context, &filters, &desired, &seen)? {
             continue;
         }
-        match rm::remove(&context, &desired, false, None) {
+        match removal::remove(&context.records, &desired, false, None) {
             Ok(()) => super::output::line(desired.id.as_str())?,
             // Started meanwhile.
             Err(RunnerError::Conflict(_)) => {}

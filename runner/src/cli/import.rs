@@ -76,6 +76,6 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     };
     let names: Vec<String> = names.into_iter().collect();
     let image = make(&context.store, None, &layer, &about, &names, Timestamp::now())?;
-    output::line(image.id.to_string())?;
+    output::line(&image.id)?;
     Ok(0)
 }

@@ -15,11 +15,11 @@ pub(crate) struct Arguments {
     #[arg(value_name = "IMAGE", required_unless_present = "all")]
     images: Vec<String>,
 
-    /// All images that no container uses
+    /// All images; one that a container uses stays, unless --force is said
     #[arg(long, short, conflicts_with = "images")]
     all: bool,
 
-    /// Also one with several names that is given by its id, and with it the containers that use it and do not run
+    /// Also one with several names that is given by its id, and with it the containers that use it, which are stopped
     #[arg(long, short)]
     force: bool,
 

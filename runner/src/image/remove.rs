@@ -5,6 +5,7 @@ use crate::{
     error::{Result, RunnerError},
     record::Desired,
     store::Image,
+    supervisor::removal,
 };
 
 /// How images are removed.
@@ -13,7 +14,7 @@ pub(crate) struct Removal<'a> {
     pub(crate) context: &'a Context,
     /// `--all`: whatever its names.
     pub(crate) all: bool,
-    /// `--force`.
+    /// `--force`: also one whose id has several names, and the containers that use it, which are stopped.
     pub(crate) force: bool,
 }
 
@@ -21,7 +22,7 @@ impl Removal<'_> {
     /// Removes an image that `text` named; answers lines as podman prints them.
     ///
     /// # Errors
-    /// [`RunnerError::Conflict`] where containers use it, or an id has several names.
+    /// [`RunnerError::Conflict`] where containers use it, or an id has several names, and `--force` is not said.
     pub(crate) fn remove(&self, text: &str, image: &Image) -> Result<Vec<String>> {
         let store = &self.context.store;
         let by_name = !self.all && !names_by_id(text, image);
@@ -37,10 +38,13 @@ impl Removal<'_> {
             )));
         }
         let users = self.users(image)?;
-        if !users.is_empty() {
+        if self.force {
+            let records = &self.context.records;
+            users.iter().try_for_each(|user| removal::remove(records, user, true, None))?;
+        } else if !users.is_empty() {
             let named: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
             return Err(RunnerError::Conflict(format!(
-                "image {text} is used by {}: remove {} first, `berth-runner rm {}`",
+                "image {text} is used by {}: remove {} first, `berth-runner rm {}`, or say --force",
                 named.join(", "),
                 if named.len() == 1 { "it" } else { "them" },
                 named.join(" ")

@@ -57,7 +57,7 @@ struct State {
     expected: Option<Manifest>,
     /// By the digest of the packed layer, that of its tar.
     diff_ids: HashMap<Digest, Digest>,
-    claims: HashMap<Digest, LayerWriter>,
+    claims: HashMap<Digest, Box<LayerWriter>>,
     top: Option<Digest>,
     added: Option<Image>,
     /// Why it failed, where the store said so: the engine hands on its own errors.
@@ -191,7 +191,7 @@ impl StoreSink {
         };
         let Claim::New(writer) = claim else { return Ok(known.clone()) };
         let pieces = content.open(0).await?;
-        match unpack(pieces, Unpack::Detect, LIMITS, |plain| unpack_into(writer, plain)).await? {
+        match unpack(pieces, Unpack::Detect, LIMITS, |plain| unpack_into(*writer, plain)).await? {
             Ok(warnings) => warnings.iter().for_each(|warning| self.told.warning(warning)),
             Err(error) => return Err(self.fail(error)),
         }

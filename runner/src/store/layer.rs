@@ -28,7 +28,7 @@ pub(crate) enum Claim {
     /// The layer is here.
     Present,
     /// It is not: its tar goes in here.
-    New(LayerWriter),
+    New(Box<LayerWriter>),
 }
 
 /// What is known of a layer (`layer.json`).

@@ -36,7 +36,6 @@ use berth_oci::Digest;
 use jiff::Timestamp;
 
 pub(crate) use changes::Change;
-pub(crate) use check::Report;
 pub(crate) use layer::{Claim, LayerWriter, layer_error};
 pub(crate) use lock::Hold;
 pub(crate) use usage::bytes_below;
@@ -135,7 +134,8 @@ impl Store {
     /// # Errors
     /// Where staging cannot be made.
     pub(crate) fn begin_layer(&self, diff_id: &Digest) -> Result<Claim> {
-        Ok(LayerWriter::claim(self, Some(diff_id))?.map_or(Claim::Present, Claim::New))
+        Ok(LayerWriter::claim(self, Some(diff_id))?
+            .map_or(Claim::Present, |writer| Claim::New(Box::new(writer))))
     }
 
     /// Begins a layer whose digest (SHA-256) comes out at its end.

@@ -1,4 +1,4 @@
-//! The roots of containers, and images as they are.
+//! The roots of containers.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use berth_runtime::{OverlayOptions, make_user_namespace, mount_overlay, unmount}
 use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder};
 
 use super::{
-    Image, Store,
+    Store,
     images::Record,
     lower::{Lower, attribute, look},
 };
@@ -75,7 +75,7 @@ impl Store {
             volatile: desired.auto_remove,
             ..OverlayOptions::default()
         };
-        self.mount(&lower, Some((&upper, &work)), &target, options)?;
+        self.mount(&lower, (&upper, &work), &target, options)?;
         Ok(target)
     }
 
@@ -91,37 +91,23 @@ impl Store {
         Ok(())
     }
 
-    /// Mounts an image at a folder, not writable.
-    ///
-    /// # Errors
-    /// Where a layer is missing or the kernel cannot do it.
-    pub(crate) fn mount_image(&self, image: &Image, target: &Path) -> Result<()> {
-        let lower = Lower::open(self, &image.layers)?;
-        self.mount(&lower, None, target, OverlayOptions { read_only: true, ..OverlayOptions::default() })
-    }
-
     fn mount(
         &self,
         lower: &Lower,
-        upper: Option<(&Path, &Path)>,
+        (upper, work): (&Path, &Path),
         target: &Path,
         options: OverlayOptions<'_>,
     ) -> Result<()> {
         let overlay = if lower.layers.is_empty() { self.overlay()? } else { lower.overlay()? };
         let options = OverlayOptions { userxattr: overlay == OverlayNames::User, ..options };
         let mut lowers: Vec<&Path> = lower.layers.iter().map(|(tree, _)| tree.as_path()).collect();
-        // Overlay wants something below what is written, and two folders where nothing is.
+        // Overlay wants something below what is written.
         let empty = self.folders.store.join("empty");
-        if lowers.is_empty() || (upper.is_none() && lowers.len() == 1) {
+        if lowers.is_empty() {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(&empty).doing("making", &empty)?;
             lowers.push(&empty);
-            if lowers.len() == 1 && upper.is_none() {
-                return Err(RunnerError::Unsupported(
-                    "the image has no layers: there is nothing to mount".into(),
-                ));
-            }
         }
-        Ok(mount_overlay(&lowers, &[], upper, target, options)?)
+        Ok(mount_overlay(&lowers, &[], Some((upper, work)), target, options)?)
     }
 
     pub(super) fn lower_of(&self, desired: &Desired) -> Result<Lower> {

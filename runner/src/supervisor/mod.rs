@@ -11,6 +11,7 @@
 //! | [`watch`] | the loop between them |
 //! | [`clients`], [`front`] | who is attached: by the socket, or the caller itself |
 //! | [`remote`] | the other end of the socket, and how a supervisor is started |
+//! | [`removal`] | the end of a container for good |
 //! | [`engine`], [`outside`] | our runtime core, or another runtime |
 //! | [`log`], [`events`], [`health`], [`restart`] | what they say |
 //!
@@ -32,6 +33,7 @@ pub(crate) mod parcel;
 pub(crate) mod pass;
 pub(crate) mod program;
 pub(crate) mod remote;
+pub(crate) mod removal;
 mod restart;
 mod serve;
 pub(crate) mod signal;

@@ -130,11 +130,7 @@ impl Landing {
         is_folder: bool,
     ) -> Result<Self> {
         let named = Named::of(text);
-        let there = place.at(&named.path, OFlags::RDONLY | OFlags::DIRECTORY);
-        let existing = match there {
-            Ok(existing) => existing,
-            Err(error) => return Err(error),
-        };
+        let existing = place.at(&named.path, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let into = |folder, names| Self { folder, names, owners };
         if target == Target::Into {
             let folder = existing.ok_or_else(|| {
@@ -152,7 +148,7 @@ impl Landing {
         if there && is_folder {
             return Err(RunnerError::Usage(format!("{text} is a file, and a folder cannot become one")));
         }
-        if named.folder && !(is_folder && !there) {
+        if named.folder && (there || !is_folder) {
             return Err(RunnerError::NotFound(format!("{text}: no such folder")));
         }
         let parent = named.path.parent().unwrap_or(Path::new("/"));

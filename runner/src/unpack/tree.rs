@@ -67,7 +67,7 @@ enum Open {
         done: u64,
     },
     Large {
-        large: Large,
+        large: Box<Large>,
         path: PathBuf,
     },
     /// Nothing is written: the content stays in the recipe.
@@ -217,7 +217,9 @@ impl<W: Write> Tree<W> {
                 ftruncate(&file, size).map_err(|error| fault("making", &self.root.shown(&path), error))?;
                 Open::Pieces { file, path, map, at: 0, done: 0 }
             }
-            None if size >= LARGE => Open::Large { large: self.large.begin()?, path: path.to_owned() },
+            None if size >= LARGE => {
+                Open::Large { large: Box::new(self.large.begin()?), path: path.to_owned() }
+            }
             None => {
                 let (file, path) = self.file(path)?;
                 Open::Small { file, path, length: size }
@@ -443,7 +445,7 @@ impl<W: Write> Content for Tree<W> {
             }
             Open::Large { large, path } => {
                 let Kind::File { size, .. } = entry.kind else { return Ok(()) };
-                self.large(&path, large, &entry, size)
+                self.large(&path, *large, &entry, size)
             }
             Open::Nothing => Ok(()),
         }

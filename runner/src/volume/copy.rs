@@ -46,12 +46,8 @@ fn give(from: &Stat, to: &OwnedFd, ids: &DiskIds) -> rustix::io::Result<()> {
     futimens(to, &times(from))
 }
 
-#[expect(
-    clippy::cast_possible_wrap,
-    clippy::allow_attributes,
-    reason = "the kernel counts nanoseconds below 1e9"
-)]
-#[allow(clippy::unnecessary_cast)]
+#[expect(clippy::cast_possible_wrap, reason = "the kernel counts nanoseconds below 1e9")]
+#[allow(clippy::unnecessary_cast, reason = "the type of the nanoseconds differs between architectures")]
 fn times(from: &Stat) -> Timestamps {
     Timestamps {
         last_access: Timespec { tv_sec: from.st_atime, tv_nsec: from.st_atime_nsec as _ },

@@ -32,7 +32,7 @@ fn a_volume_is_made_found_and_removed() {
     let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
     let made = place.volumes.create(Some("data"), labels, false).unwrap();
     assert_eq!(place.volumes.inspect("data").unwrap(), made);
-    assert_eq!(place.volumes.all().unwrap(), [made.clone()]);
+    assert_eq!(place.volumes.all().unwrap(), std::slice::from_ref(&made));
     assert!(matches!(
         place.volumes.create(Some("data"), BTreeMap::new(), false),
         Err(RunnerError::Conflict(_))

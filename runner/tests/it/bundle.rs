@@ -79,10 +79,15 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_berth-runner"));
         command.env("BERTH_RUNNER_ROOT", self.path("store")).env("BERTH_RUNNER_RUNROOT", self.path("run"));
-        command.args(words).stdin(std::process::Stdio::null()).output().unwrap()
+        command.args(words).stdin(std::process::Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
     }
 
     /// What it printed; it has to end well.
@@ -109,7 +114,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.run(&["rm", "--all", "--force"]);
+        crate::program::leave_nothing(|words| self.command(words));
     }
 }
 

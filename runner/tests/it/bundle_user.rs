@@ -27,7 +27,8 @@ impl SubordinateIds {
     }
 
     pub(crate) fn new() -> Self {
-        let lock = fs::File::create("/run/berth-test-subordinate-ids").unwrap();
+        // Not a file of its own, which one test would remove while another waits for it.
+        let lock = fs::File::open("/etc").unwrap();
         flock(&lock, FlockOperation::LockExclusive).unwrap();
         let made = Self { _lock: lock };
         // Left by a test that was killed.
@@ -54,7 +55,6 @@ impl SubordinateIds {
 impl Drop for SubordinateIds {
     fn drop(&mut self) {
         self.take_away();
-        let _gone = fs::remove_file("/run/berth-test-subordinate-ids");
     }
 }
 

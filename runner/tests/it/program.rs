@@ -1,6 +1,6 @@
 //! The program under test, with folders of its own.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -31,6 +31,21 @@ impl Runner {
     /// Runs it to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        leave_nothing(|arguments| self.command(arguments));
+    }
+}
+
+/// Ends and removes all containers of a test, and the bridges, rules and name servers of their networks. Called while
+/// the test's folders are there, from which their names follow: another test program beside this one has others.
+pub(crate) fn leave_nothing(command: impl Fn(&[&str]) -> Command) {
+    for arguments in [&["rm", "--all", "--force", "--time", "0"][..], &["network", "reload"]] {
+        // A test of an ordinary user has no networks to reload, and one that fails tells of that first.
+        let _told_by_the_test = command(arguments).stdin(Stdio::null()).output();
     }
 }
 

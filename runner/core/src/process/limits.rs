@@ -39,6 +39,12 @@ fn limit(value: u64) -> Option<u64> {
     (value != u64::MAX).then_some(value)
 }
 
+/// The hard limit of the calling process; `None` is no limit.
+#[must_use]
+pub fn hard_limit(kind: PosixRlimitType) -> Option<u64> {
+    getrlimit(resource(kind)).maximum
+}
+
 fn step(limit: &PosixRlimit) -> String {
     format!("setting {} to {}:{}", limit.typ(), limit.soft(), limit.hard())
 }

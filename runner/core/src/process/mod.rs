@@ -8,7 +8,7 @@ pub(crate) mod hooks;
 mod identity;
 pub(crate) mod ids;
 mod init;
-mod limits;
+pub(crate) mod limits;
 mod namespaces;
 mod program;
 pub(crate) mod sysctl;

@@ -18,8 +18,11 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Begins the names of folders and containers, so that what is left of them is found.
-pub(crate) const PREFIX: &str = "berthcore";
+/// Begins the names of this process's folders and containers, so that what is left of them is found, and not taken for
+/// that of the same tests beside it.
+pub(crate) fn prefix() -> String {
+    format!("berthcore-{}-", std::process::id())
+}
 
 const APPLETS: [&str; 25] = [
     "cat", "chmod", "date", "echo", "env", "false", "grep", "head", "hostname", "id", "ip", "kill", "ls",
@@ -70,7 +73,7 @@ pub(crate) fn config(script: &str) -> Value {
 impl Bundle {
     pub(crate) fn new(script: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap();
+        let folder = tempfile::Builder::new().prefix(&prefix()).tempdir().unwrap();
         // Ordinary users run containers from it too.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let bin = folder.path().join("rootfs/bin");
@@ -91,7 +94,7 @@ impl Bundle {
             symlink("busybox", bin.join(applet)).unwrap();
         }
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{PREFIX}-{}-{number}", std::process::id()).parse().unwrap();
+        let id = format!("{}{number}", prefix()).parse().unwrap();
         Self { folder, id, config: config(script) }
     }
 

@@ -22,14 +22,10 @@ pub(crate) use tests;
 /// what can be ours counts: by the name of our folders and containers.
 fn traces() -> BTreeSet<String> {
     let mut traces = BTreeSet::new();
+    let prefix = crate::bundle::prefix();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    traces.extend(
-        mounts
-            .lines()
-            .filter(|line| line.contains(crate::bundle::PREFIX))
-            .map(|line| format!("mount {line}")),
-    );
-    groups(Path::new("/sys/fs/cgroup"), 3, &mut traces);
+    traces.extend(mounts.lines().filter(|line| line.contains(&prefix)).map(|line| format!("mount {line}")));
+    groups_named(&prefix, Path::new("/sys/fs/cgroup"), 3, &mut traces);
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
@@ -40,21 +36,21 @@ fn traces() -> BTreeSet<String> {
         let own = status.contains(&format!("PPid:\t{}\n", std::process::id()));
         // A dead orphan waits for the machine's first process to take note of it, whenever that does.
         let dead_orphan = status.contains("State:\tZ") && !own;
-        if own || groups.contains(crate::bundle::PREFIX) && !dead_orphan {
+        if own || groups.contains(&prefix) && !dead_orphan {
             traces.insert(format!("process {pid}"));
         }
     }
     traces
 }
 
-fn groups(folder: &Path, depth: u32, traces: &mut BTreeSet<String>) {
+fn groups_named(prefix: &str, folder: &Path, depth: u32, traces: &mut BTreeSet<String>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         let path: PathBuf = entry.path();
-        if entry.file_name().to_string_lossy().contains(crate::bundle::PREFIX) {
+        if entry.file_name().to_string_lossy().contains(prefix) {
             traces.insert(format!("group {}", path.display()));
         } else if depth > 0 {
-            groups(&path, depth - 1, traces);
+            groups_named(prefix, &path, depth - 1, traces);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use crate::{
@@ -92,11 +93,11 @@ fn an_ordinary_user_maps_only_itself() {
     assert_eq!(output.status.code(), Some(5));
 }
 
-/// A line of a file that is the machine's, until this is dropped.
+/// A line of a file that is the machine's, until this is dropped. Whoever tests with such files locks their folder.
 struct Line(&'static str, &'static str);
 
 impl Line {
-    fn add(file: &'static str, line: &'static str) -> Self {
+    fn add(_lock: &fs::File, file: &'static str, line: &'static str) -> Self {
         let before = fs::read_to_string(file).unwrap_or_default();
         fs::write(file, format!("{before}{line}\n")).unwrap();
         Self(file, line)
@@ -111,8 +112,10 @@ impl Drop for Line {
 }
 
 fn an_ordinary_user_maps_its_ranges() {
-    let _uids = Line::add("/etc/subuid", "nobody:500000:1000");
-    let _gids = Line::add("/etc/subgid", "nobody:500000:1000");
+    let lock = fs::File::open("/etc").unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let _uids = Line::add(&lock, "/etc/subuid", "nobody:500000:1000");
+    let _gids = Line::add(&lock, "/etc/subgid", "nobody:500000:1000");
     let mut bundle = Bundle::new("id; cat /proc/self/setgroups; exit 0");
     with_ids(
         &mut bundle,

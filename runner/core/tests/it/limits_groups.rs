@@ -19,7 +19,7 @@ fn root() -> bool {
     let may = rustix::process::geteuid().is_root() && groups;
     assert!(may || std::env::var_os("CI").is_none(), "these tests need root and control groups");
     if !may {
-        writeln!(std::io::stderr(), "skipped: control groups are made by root").unwrap();
+        eprintln!("skipped: control groups are made by root");
     }
     may
 }

@@ -1,7 +1,7 @@
 //! The flags of `run` and `create`: from what people type to a [`Desired`], with every fault at once.
 //!
 //! First what the flags alone say ([`ContainerFlags::plan`]), so that a typing error costs no pull; then, with the
-//! image's configuration, everything that it decides ([`Plan::finish`]).
+//! image's configuration, everything that it decides ([`plan::Plan::finish`]).
 
 mod image;
 mod isolation;
@@ -21,7 +21,6 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use self::plan::Plan;
 pub(crate) use self::{image::ImageConfig, users::Ids};
 use crate::{
     folders::Folders,

@@ -39,7 +39,7 @@ impl Place {
         Surroundings { folders: &self.folders, records: &self.records, rootless }
     }
 
-    fn plan(&self, words: &[&str]) -> crate::error::Result<Plan> {
+    fn plan(&self, words: &[&str]) -> crate::error::Result<super::plan::Plan> {
         parse(words).plan(&self.surroundings(false))
     }
 

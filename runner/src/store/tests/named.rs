@@ -10,7 +10,7 @@ fn layer(shed: &Shed, seed: u64) -> Digest {
 fn an_image_is_found_by_its_names_its_id_and_its_digest() {
     let shed = Shed::new();
     let one = layer(&shed, 1);
-    let image = shed.image(&[one.clone()], &["docker.io/library/app:latest", "localhost/tool:2"]);
+    let image = shed.image(std::slice::from_ref(&one), &["docker.io/library/app:latest", "localhost/tool:2"]);
     assert_eq!(image.size, 140_000);
     let id = image.id.hex();
     let manifest = image.manifest.as_str();
@@ -168,8 +168,8 @@ fn f24_an_object_that_a_half_written_layer_links_to_is_not_swept() {
 fn f20_damage_is_found_and_repaired() {
     let shed = Shed::new();
     let (one, two) = (layer(&shed, 1), layer(&shed, 2));
-    shed.image(&[one.clone()], &["localhost/a:1"]);
-    shed.image(&[two.clone()], &["localhost/a:2"]);
+    shed.image(std::slice::from_ref(&one), &["localhost/a:1"]);
+    shed.image(std::slice::from_ref(&two), &["localhost/a:2"]);
     let report = shed.store.check().unwrap();
     assert!(report.damage.is_empty() && report.leftovers.is_empty(), "{report:?}");
     assert_eq!((report.layers, report.objects), (2, 3));

@@ -5,7 +5,7 @@ use std::{io::Write, path::Path, process::Stdio};
 use berth_conformance::harness::{Scratch, require_root};
 
 use super::{
-    done,
+    assert_empty, done,
     layout::{Layer, Layout},
     refused,
 };
@@ -54,12 +54,6 @@ impl Machine {
         let runner = Runner::new();
         done(&runner, &["pull", "-q", &layout().name()]);
         Self(runner)
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _gone = self.0.run(&["rm", "-f", "-t", "0", "c"]);
     }
 }
 
@@ -137,7 +131,7 @@ fn a_running_containers_links_lead_nowhere_outside_of_it() {
     }
     let (machine, scratch) = (Machine::new(), Scratch::new("hostile").unwrap());
     let runner = &machine.0;
-    done(runner, &["run", "-d", "--ulimit", "nofile=1024:1024", "--name", "c", NAME, "/bin/sleep", "1000"]);
+    done(runner, &["run", "-d", "--name", "c", NAME, "/bin/sleep", "1000"]);
     let outside = scratch.subfolder("outside").unwrap();
     let file = scratch.write("file", "content").unwrap();
     let link = outside.display().to_string();
@@ -155,4 +149,28 @@ fn a_running_containers_links_lead_nowhere_outside_of_it() {
     assert!(scratch.join("copy").is_symlink());
     done(runner, &["commit", "-q", "c", "while-it-runs"]);
     assert_eq!(done(runner, &["exec", "c", "/bin/cat", "/etc/motd"]), "hello");
+}
+
+#[test]
+fn an_image_that_is_removed_by_force_takes_its_containers_along() {
+    if !require_root() {
+        return;
+    }
+    let machine = Machine::new();
+    let runner = &machine.0;
+    done(runner, &["create", "--name", "ended", NAME, "/bin/true"]);
+    done(runner, &["run", "-d", "--name", "c", NAME, "/bin/sleep", "1000"]);
+    let pid = done(runner, &["inspect", "-f", "{{.State.Pid}}", "c"]);
+    let error = refused(runner, 1, &["rmi", NAME]);
+    assert!(error.contains("is used by ended, c") && error.contains("--force"), "{error}");
+    // Another name is taken away without the containers.
+    done(runner, &["tag", NAME, "other.example/x:2"]);
+    assert_eq!(done(runner, &["rmi", "-f", "other.example/x:2"]), "Untagged: other.example/x:2");
+    assert_eq!(done(runner, &["ps", "-a", "-q"]).lines().count(), 2);
+
+    let said = done(runner, &["rmi", "-f", NAME]);
+    assert!(said.starts_with(&format!("Untagged: {NAME}\nDeleted: ")), "{said}");
+    assert_eq!(done(runner, &["ps", "-a", "-q"]), "");
+    assert!(!Path::new("/proc").join(pid).exists(), "it runs on");
+    assert_empty(runner);
 }

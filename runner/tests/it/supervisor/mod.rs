@@ -80,9 +80,8 @@ impl Machine {
         program: &[&'a str],
         root: &'a str,
     ) -> Vec<&'a str> {
-        let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
         let rest = ["--network", "none", "--userns", "host", "--rootfs", root];
-        [&[verb][..], &limits, flags, &rest, program].concat()
+        [&[verb][..], flags, &rest, program].concat()
     }
 
     pub(crate) fn root(&self) -> String {
@@ -153,7 +152,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let _ended = self.run(&["rm", "--force", "--time", "0", "--all"]);
+        crate::program::leave_nothing(|arguments| self.command(arguments));
     }
 }
 
