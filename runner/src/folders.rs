@@ -108,8 +108,52 @@ impl Folders {
         self.store.join("events.log")
     }
 
-    /// Whether a path is one of ours: never bound into a container by accident.
+    /// Whether a path is one of ours, whatever links lead there: never bound into a container by accident.
     pub(crate) fn owns(&self, path: &Path) -> bool {
-        path.starts_with(&self.store) || path.starts_with(&self.run)
+        let asked = real(path);
+        [&self.store, &self.run].into_iter().any(|own| asked.starts_with(real(own)))
+    }
+}
+
+/// A path without links and dots, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|ancestor| {
+        let rest = path.strip_prefix(ancestor).ok()?;
+        Some(ancestor.canonicalize().ok()?.join(rest))
+    });
+    there.unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_is_ours_is_known_by_every_path_that_leads_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("disk/store/layers")).unwrap();
+        fs::create_dir_all(at("run")).unwrap();
+        fs::create_dir_all(at("other")).unwrap();
+        // The store lies elsewhere, as where another disk has more room.
+        symlink(at("disk/store"), at("store")).unwrap();
+        symlink(at("store/layers"), at("other/link")).unwrap();
+        let folders = Folders { store: at("store"), run: at("run") };
+        for ours in [
+            "store",
+            "store/layers",
+            "store/not/yet",
+            "disk/store/layers",
+            "other/link",
+            "other/../run",
+            "run/x",
+        ] {
+            assert!(folders.owns(&at(ours)), "{ours}");
+        }
+        for free in ["other", "disk", "storehouse", "other/not-there", "run/../other"] {
+            assert!(!folders.owns(&at(free)), "{free}");
+        }
     }
 }

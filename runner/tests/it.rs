@@ -17,5 +17,7 @@ mod ops;
 mod program;
 #[path = "it/rootfs.rs"]
 mod rootfs;
+#[path = "it/store_user.rs"]
+mod store_user;
 #[path = "it/supervisor/mod.rs"]
 mod supervisor;

@@ -3,7 +3,6 @@
 use std::{
     env,
     ffi::OsString,
-    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -26,10 +25,28 @@ pub struct Environment {
     pub registries_conf: Option<PathBuf>,
     /// `PATH`: where `docker-credential-…` programs are looked for.
     pub search_path: Option<OsString>,
-    /// The user's number; of one who is root in a user namespace of their own, the number outside.
+    /// The user's number, also in a user namespace where that user is root.
     pub uid: u32,
     /// What stands before `/etc`, `/run` and `/var`: `/`.
     pub root: PathBuf,
+}
+
+/// Of root in a user namespace that was made for one user: that user. Root's files are not that user's to read.
+fn real_uid() -> u32 {
+    let own = rustix::process::getuid().as_raw();
+    let map = || std::fs::read_to_string("/proc/self/uid_map").ok();
+    if own == 0 { map().and_then(|map| outside(&map)).unwrap_or(0) } else { own }
+}
+
+/// The one user outside who is root inside, as a `uid_map` has it: first inside, first outside, how many.
+fn outside(map: &str) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["0", outside, "1"] if outside != "0" => outside.parse().ok(),
+            _ => None,
+        }
+    })
 }
 
 impl Environment {
@@ -46,7 +63,7 @@ impl Environment {
             registry_auth_file: path("REGISTRY_AUTH_FILE"),
             registries_conf: path("CONTAINERS_REGISTRIES_CONF"),
             search_path: env::var_os("PATH"),
-            uid: user(rustix::process::getuid().as_raw(), || fs::read_to_string("/proc/self/uid_map")),
+            uid: real_uid(),
             root: PathBuf::from("/"),
         }
     }
@@ -92,35 +109,18 @@ impl Environment {
     }
 }
 
-/// The user whose files these are. Root in a namespace made for one user is that user: the machine's root has files of
-/// its own, which that user may not even look at.
-fn user(own: u32, map: impl FnOnce() -> io::Result<String>) -> u32 {
-    if own != 0 {
-        return own;
-    }
-    // Without a map there are no user namespaces, and root is root.
-    let map = map().unwrap_or_default();
-    let root = map.lines().find_map(|line| {
-        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
-        match (numbers.next()?, numbers.next()?, numbers.next()?) {
-            (Ok(0), Ok(outside), Ok(1)) => Some(outside),
-            _ => None,
-        }
-    });
-    root.unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn root_in_a_namespace_of_one_user_is_that_user() {
-        let of = |own, map: &str| user(own, || Ok(map.to_owned()));
-        assert_eq!(of(0, "         0       1000          1\n         1     100000      65536\n"), 1000);
-        assert_eq!(of(0, "         0          0 4294967295\n"), 0, "the machine's own root");
-        assert_eq!(of(0, "         0     100000      65536\n"), 0, "a container's root has a machine of its own");
-        assert_eq!(of(7, "         0       1000          1\n"), 7);
-        assert_eq!(user(0, || Err(io::Error::other("no such file"))), 0);
+    fn root_of_a_namespace_of_one_user_is_that_user() {
+        assert_eq!(
+            outside("         0       1000          1\n         1     100000      65536\n"),
+            Some(1000)
+        );
+        assert_eq!(outside("         0          0 4294967295\n"), None, "the machine");
+        assert_eq!(outside("         0     100000      65536\n"), None, "a container's root");
+        assert_eq!(outside(""), None);
     }
 }

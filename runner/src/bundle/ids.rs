@@ -176,6 +176,27 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_while_another_is_being_made_waits_and_gets_other_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = blocks(folder.path(), 2);
+        let second = holder(folder.path(), "b");
+        let late = folder.path().join("a");
+        std::thread::scope(|scope| {
+            let (sent, told) = std::sync::mpsc::channel();
+            let blocks = &blocks;
+            let first = blocks.take(BLOCK, &late, |map| {
+                scope.spawn(move || sent.send(blocks.take(BLOCK, &second, Ok).unwrap().host).unwrap());
+                // Its folder is there at the end only: until then nothing but the lock says whose the block is.
+                let came = told.recv_timeout(std::time::Duration::from_millis(300));
+                assert!(came.is_err(), "it does not wait: {came:?}");
+                fs::create_dir(&late).unwrap();
+                Ok(map)
+            });
+            assert_eq!((first.unwrap().host, told.recv().unwrap()), (1 << 30, (1 << 30) + BLOCK));
+        });
+    }
+
+    #[test]
     fn several_blocks_follow_each_other_and_somebody_elses_stay() {
         let folder = tempfile::tempdir().unwrap();
         let blocks = blocks(folder.path(), 4);

@@ -184,7 +184,13 @@ mod tests {
 
     #[test]
     fn u15_a_number_that_no_id_can_be_is_an_error_and_never_root() {
-        let (_folder, inside) = image(PASSWD, GROUP);
+        // Nor is it a name, even where the image has an account that is called so.
+        let called = |number: &str| format!("{number}:x:0:0::/:\n");
+        let (_folder, inside) = image(
+            &[PASSWD, &called("4294967296"), &called("4294967295"), &called("-1"), &called("+4294967296")]
+                .concat(),
+            &[GROUP, "4294967296:x:0:\n"].concat(),
+        );
         for user in ["4294967296", "4294967295", "-1", "0:4294967296", "99999999999999999999", "+4294967296"]
         {
             assert!(matches!(find(&inside, user, &[]), Err(RunnerError::Usage(_))), "{user}");

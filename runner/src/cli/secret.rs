@@ -140,14 +140,15 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
             let row = |secret: Secret| {
                 let quiet = secret.name.clone();
                 let created = output::ago(secret.created, now);
-                Ok(output::Row { quiet, shown: output::value(&Listed { shown: shown(secret), created })?, json: None })
+                Ok(output::Row {
+                    quiet,
+                    shown: output::value(&Listed { shown: shown(secret), created })?,
+                    json: None,
+                })
             };
             let rows =
                 secret::all(folders)?.into_iter().filter(matches).map(row).collect::<Result<Vec<_>>>()?;
-            let columns = output::Columns {
-                template: "{{.Name}}\t{{.Driver}}\t{{.Created}}",
-                headings: &[],
-            };
+            let columns = output::Columns { template: "{{.Name}}\t{{.Driver}}\t{{.Created}}", headings: &[] };
             output::list(listing, columns, &rows)?;
         }
         Command::Rm { all, ignore, secrets } => {

@@ -440,6 +440,58 @@ mod tests {
         assert_eq!(clients.iter().count(), 1);
     }
 
+    /// Connects as a user; the thread that becomes that user ends with it.
+    fn connected_as(path: &Path, uid: u32) -> OwnedFd {
+        let path = path.to_owned();
+        let connect = move || {
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(uid)).unwrap();
+            let socket =
+                socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+            let address = rustix::net::SocketAddrUnix::new(&path).unwrap();
+            rustix::net::connect(&socket, &address).unwrap();
+            socket
+        };
+        std::thread::spawn(connect).join().unwrap()
+    }
+
+    #[test]
+    fn another_user_is_not_let_in_even_where_the_socket_is_open_to_all() {
+        use std::os::unix::fs::PermissionsExt;
+        let own = rustix::process::geteuid();
+        if !own.is_root() {
+            assert!(std::env::var_os("CI").is_none(), "needs root, to be another user");
+            eprintln!("skipped: needs root, to be another user");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = folder.path().join("sock");
+        let mut clients = Clients::listen(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let stranger = connected_as(&path, 65_534);
+        clients.accept();
+        assert_eq!(clients.iter().count(), 0);
+        assert!(
+            !matches!(parcel::receive(&stranger, RecvFlags::empty()), Ok(said) if !said.bytes.is_empty())
+        );
+        let _own = connected_as(&path, own.as_raw());
+        clients.accept();
+        assert_eq!(clients.iter().count(), 1);
+    }
+
+    #[test]
+    fn there_are_never_more_clients_than_a_supervisor_has_memory_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sock");
+        let mut clients = Clients::listen(&path).unwrap();
+        let mut theirs = Vec::new();
+        for _ in 0..MOST + 5 {
+            theirs.push(connected_as(&path, rustix::process::geteuid().as_raw()));
+            clients.accept();
+        }
+        assert_eq!(clients.iter().count(), MOST);
+    }
+
     #[test]
     fn the_socket_is_its_owner_s_and_its_path_may_be_long() {
         use std::os::unix::fs::PermissionsExt;

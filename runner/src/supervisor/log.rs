@@ -274,6 +274,46 @@ mod tests {
         assert!(!folder.path().join("none").exists());
     }
 
+    /// A file system of four pages.
+    struct Small(tempfile::TempDir);
+
+    impl Small {
+        fn new() -> Option<Self> {
+            if !rustix::process::geteuid().is_root() {
+                assert!(std::env::var_os("CI").is_none(), "needs root, to mount");
+                eprintln!("skipped: needs root, to mount");
+                return None;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let mut mount = std::process::Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", "size=16k,nr_inodes=10", "berth-test"]).arg(folder.path());
+            assert!(mount.status().unwrap().success());
+            Some(Self(folder))
+        }
+    }
+
+    impl Drop for Small {
+        fn drop(&mut self) {
+            let _gone = std::process::Command::new("umount").arg(self.0.path()).status();
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_in_the_middle_of_a_line_leaves_whole_lines() {
+        let Some(disk) = Small::new() else { return };
+        let mut log = Log::open(disk.0.path(), &LogOptions::default()).unwrap();
+        let filler = disk.0.path().join("filler");
+        fs::write(&filler, [0; 8192]).unwrap();
+        log.write(Stream::Out, b"before\n");
+        log.write(Stream::Out, &[&[b'x'; 20_000][..], b"\n"].concat());
+        fs::remove_file(&filler).unwrap();
+        log.write(Stream::Out, b"after\n");
+        let text = written(disk.0.path(), 0);
+        let tails: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+        let lost = "stderr F 20001 bytes of output are lost: the log could not be written";
+        assert_eq!(tails, ["stdout F before", lost, "stdout F after"]);
+    }
+
     #[test]
     fn a_full_disk_costs_text_and_is_told() {
         let folder = tempfile::tempdir().unwrap();

@@ -228,3 +228,31 @@ impl Root {
             .map_err(|error| self.fault("marking as opaque", path, error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(folder: &Path, path: &str) -> rustix::io::Result<OwnedFd> {
+        let folder = std::fs::File::open(folder).unwrap();
+        open_beneath(&folder, Path::new(path), OFlags::RDONLY)
+    }
+
+    #[test]
+    fn no_look_up_leaves_the_folder_by_dots_a_link_or_a_mount() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink("b", folder.path().join("a/link")).unwrap();
+        assert!(opened(folder.path(), "a/b").is_ok() && opened(folder.path(), "").is_ok());
+        for (path, error) in [
+            ("..", Errno::XDEV),
+            ("a/../..", Errno::XDEV),
+            ("/etc", Errno::XDEV),
+            ("a/link", Errno::LOOP),
+            ("a/link/x", Errno::LOOP),
+        ] {
+            assert_eq!(opened(folder.path(), path).unwrap_err(), error, "{path}");
+        }
+        assert_eq!(opened(Path::new("/"), "proc").unwrap_err(), Errno::XDEV, "another file system");
+    }
+}

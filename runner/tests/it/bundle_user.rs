@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::{PermissionsExt, chown},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -12,10 +12,10 @@ use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 /// A user of every Debian that runs nothing.
-const USER: (&str, u32, u32) = ("games", 5, 60);
+pub(crate) const USER: (&str, u32, u32) = ("games", 5, 60);
 
 /// Subordinate ids for that user while this lives.
-struct SubordinateIds {
+pub(crate) struct SubordinateIds {
     _lock: fs::File,
 }
 
@@ -26,7 +26,7 @@ impl SubordinateIds {
         format!("{}:1000000000:65536", USER.0)
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let lock = fs::File::create("/run/berth-test-subordinate-ids").unwrap();
         flock(&lock, FlockOperation::LockExclusive).unwrap();
         let made = Self { _lock: lock };
@@ -39,7 +39,7 @@ impl SubordinateIds {
         made
     }
 
-    fn take_away(&self) {
+    pub(crate) fn take_away(&self) {
         for path in FILES {
             let text = fs::read_to_string(path).unwrap_or_default();
             let kept: String =
@@ -59,12 +59,17 @@ impl Drop for SubordinateIds {
 }
 
 /// The user's folders, with the program and an image in them.
-struct Home {
+pub(crate) struct Home {
     folder: TempDir,
 }
 
 impl Home {
     fn new() -> Option<Self> {
+        Self::with(|_| ())
+    }
+
+    /// With an image whose root was changed.
+    pub(crate) fn with(change: impl FnOnce(&Path)) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             assert!(std::env::var_os("CI").is_none(), "needs root, to be another user");
             eprintln!("skipped: needs root, to be another user");
@@ -79,6 +84,7 @@ impl Home {
         let root = home.path("image");
         fs::create_dir(&root).unwrap();
         super::bundle::image_root(&root);
+        change(&root);
         let tar = Command::new("tar")
             .arg("-C")
             .arg(&root)
@@ -91,11 +97,11 @@ impl Home {
         Some(home)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", &USER.1.to_string(), "--regid", &USER.2.to_string(), "--clear-groups"]);
         command
@@ -111,13 +117,13 @@ impl Home {
         command.output().unwrap()
     }
 
-    fn ok(&self, words: &[&str]) -> String {
+    pub(crate) fn ok(&self, words: &[&str]) -> String {
         let output = self.run(words);
         assert!(output.status.success(), "{words:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn import(&self) {
+    pub(crate) fn import(&self) {
         self.ok(&["import", self.path("image.tar").to_str().unwrap(), "test:latest"]);
     }
 }

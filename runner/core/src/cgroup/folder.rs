@@ -18,8 +18,9 @@ use crate::{During, RuntimeError};
 /// What the last process of a group gets to end, the giving back of its memory included.
 const TO_END: Duration = Duration::from_secs(10);
 
-/// Controllers of the unified tree that a container is given where they are.
-const WANTED: [&str; 7] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids", "rdma"];
+/// Controllers of the unified tree that a container is given where they are. The others only where a limit is asked of
+/// them: a tree that has some makes other runtimes take the machine for one that they do not know.
+const WANTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 
 /// Why there is no folder.
 #[derive(Debug)]
@@ -35,14 +36,15 @@ impl From<RuntimeError> for NotMade {
     }
 }
 
-/// Makes a group with its parents. One that is there is taken when nothing is in it.
-pub(super) fn make(hierarchy: &Hierarchy, folder: &Path) -> Result<(), NotMade> {
+/// Makes a group with its parents, for limits of these controllers too. One that is there is taken when nothing is in
+/// it.
+pub(super) fn make(hierarchy: &Hierarchy, folder: &Path, asked: &[&str]) -> Result<(), NotMade> {
     let mut levels: Vec<_> = folder.ancestors().take_while(|level| *level != hierarchy.mount).collect();
     levels.reverse();
     let cpuset = hierarchy.options.split(',').any(|one| one == "cpuset");
     for level in levels {
         if let (true, Some(parent)) = (hierarchy.unified(), level.parent()) {
-            hand_down(parent)?;
+            hand_down(parent, asked)?;
         }
         match fs::create_dir(level) {
             Err(error) if file::forbidden(&error) => {
@@ -69,11 +71,11 @@ pub(super) fn make(hierarchy: &Hierarchy, folder: &Path) -> Result<(), NotMade> 
 
 /// Lets the groups below `parent` have the controllers that it has itself. What it cannot give (processes are in it,
 /// or it is another user's) is found missing where a limit needs it.
-fn hand_down(parent: &Path) -> Result<(), RuntimeError> {
+fn hand_down(parent: &Path, asked: &[&str]) -> Result<(), RuntimeError> {
     let given = parent.join("cgroup.subtree_control");
     let has = file::read(&parent.join("cgroup.controllers"))?.unwrap_or_default();
     let gives = file::read(&given)?.unwrap_or_default();
-    for controller in has.split_whitespace().filter(|one| WANTED.contains(one)) {
+    for controller in has.split_whitespace().filter(|one| WANTED.contains(one) || asked.contains(one)) {
         if gives.split_whitespace().any(|one| one == controller) {
             continue;
         }

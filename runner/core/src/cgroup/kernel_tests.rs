@@ -130,8 +130,16 @@ fn a_group_with_controllers_of_version_2_is_limited_by_them() {
     if !v2 || !Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists() {
         return;
     }
-    let Some(group) = Group::new("v2-hugetlb", str::is_empty, "") else { return };
-    group.0.update(&serde_json::from_str(r#"{"unified": {"hugetlb.2MB.max": "2097152"}}"#).unwrap()).unwrap();
-    let limit = fs::read_to_string(group.0.unified_folder().unwrap().join("hugetlb.2MB.max")).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let limits = serde_json::from_str(r#"{"unified": {"hugetlb.2MB.max": "2097152"}}"#).unwrap();
+    let id = format!("berth-core-v2-hugetlb-{}", std::process::id());
+    let group = Group(Cgroup::create(CgroupDriver::Folder, None, &id, Some(&limits)).unwrap());
+    let folder = group.0.unified_folder().unwrap().to_owned();
+    let limit = fs::read_to_string(folder.join("hugetlb.2MB.max")).unwrap();
     assert_eq!(limit.trim(), "2097152");
+    drop(group);
+    // The machine is left as it was.
+    fs::write(folder.parent().unwrap().join("cgroup.subtree_control"), "-hugetlb").unwrap();
 }

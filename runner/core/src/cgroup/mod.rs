@@ -205,7 +205,7 @@ impl Cgroup {
             let top = folder.ancestors().nth(relative.components().count()).unwrap_or(folder);
             let hierarchy =
                 Hierarchy { options: options.clone(), mount: top.to_owned(), own: top.to_owned() };
-            match folder::make(&hierarchy, folder) {
+            match folder::make(&hierarchy, folder, &[]) {
                 Ok(()) => {}
                 Err(NotMade::Failed(error)) => return Err(error),
                 Err(NotMade::Forbidden(why)) => {
@@ -268,7 +268,7 @@ impl Cgroup {
         let candidates = if hierarchy.unified() && !place.from_top { usize::MAX } else { 1 };
         for top in above.take(candidates) {
             let folder = top.join(&place.relative);
-            match folder::make(hierarchy, &folder) {
+            match folder::make(hierarchy, &folder, &limits::wanted(resources)) {
                 Ok(()) => {}
                 Err(NotMade::Forbidden(why)) => {
                     refused.get_or_insert(why);
@@ -290,7 +290,7 @@ impl Cgroup {
         if candidates > 1 && !limits::wanted(resources).is_empty() {
             // Made again where the limit's error can say what is missing.
             let folder = top.join(&place.relative);
-            if folder::make(hierarchy, &folder).is_ok() {
+            if folder::make(hierarchy, &folder, &limits::wanted(resources)).is_ok() {
                 self.folders.push((hierarchy.options.clone(), folder));
                 return Ok(());
             }

@@ -215,7 +215,7 @@ fn controllers_are_handed_down_from_the_top() {
     fs::remove_dir_all(root.join("sys/fs/cgroup/box")).unwrap();
     let hierarchies = mounted(root).unwrap();
     // The second level has no files here, as no kernel makes them.
-    folder::make(&hierarchies[0], &root.join("sys/fs/cgroup/box/d")).unwrap();
+    folder::make(&hierarchies[0], &root.join("sys/fs/cgroup/box/d"), &[]).unwrap();
     let given = fs::read_to_string(root.join("sys/fs/cgroup/cgroup.subtree_control")).unwrap();
     assert!(given.ends_with("+memory"), "one by one, what is wanted: {given:?}");
     assert!(root.join("sys/fs/cgroup/box/d").is_dir());

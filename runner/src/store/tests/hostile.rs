@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::unpack::{
-    MAX_SEGMENTS,
+    MAX_SEGMENTS, MAX_TRAILING,
     builder::{Member, listing},
 };
 
@@ -68,6 +68,17 @@ fn u2_what_goes_through_a_link_stays_inside() {
     let (shed, answer) = unpack(&tar);
     let tree = shed.tree(&answer.unwrap());
     assert!(tree.join("real/x").exists() && tree.join("real/y").exists());
+    // An absolute target begins at the layer's root, wherever the link is; one that climbs over it as well.
+    let tar = Archive::new()
+        .folder("d/e")
+        .symlink("d/e/root", "/real")
+        .symlink("d/e/above", "../../../../real")
+        .file("d/e/root/x", b"1")
+        .file("d/e/above/y", b"2")
+        .end();
+    let (shed, answer) = unpack(&tar);
+    let tree = shed.tree(&answer.unwrap());
+    assert!(tree.join("real/x").exists() && tree.join("real/y").exists() && !tree.join("d/e/real").exists());
     refused(
         &Archive::new().symlink("a", "b").symlink("b", "a").file("a/x", b"").end(),
         "a/x",
@@ -232,10 +243,24 @@ fn u10_claims_without_measure_are_refused() {
     refused(&long, "", "extended headers");
     let path = "p/".repeat(2049);
     refused(&Archive::new().pax(&[("path", path.as_bytes())]).file("x", b"").end(), "p/p", "4096");
+    let mut trailing = Archive::new().file("x", b"").end();
+    trailing.extend(vec![1; MAX_TRAILING]);
+    unpack(&trailing).1.unwrap();
+    trailing.push(1);
+    refused(&trailing, "", "follows the end");
     let mut map = "0,0,".repeat(MAX_SEGMENTS + 1);
     map.pop();
     let records: &[(&str, &[u8])] = &[("GNU.sparse.size", b"1"), ("GNU.sparse.map", map.as_bytes())];
     refused(&Archive::new().pax(records).file("x", b"").end(), "\"x\"", "pieces");
+    let records: &[(&str, &[u8])] = &[
+        ("GNU.sparse.major", b"1"),
+        ("GNU.sparse.minor", b"0"),
+        ("GNU.sparse.name", b"x"),
+        ("GNU.sparse.realsize", b"1"),
+    ];
+    let mut count = format!("{}\n", MAX_SEGMENTS + 1);
+    count.push_str(&"0\n".repeat(300));
+    refused(&Archive::new().pax(records).file("x", count.as_bytes()).end(), "\"x\"", "pieces");
     for map in ["0,2,1,1", "5,1", "1"] {
         let records: &[(&str, &[u8])] = &[("GNU.sparse.size", b"3"), ("GNU.sparse.map", map.as_bytes())];
         refused(&Archive::new().pax(records).file("x", b"abc").end(), "", "map of holes");

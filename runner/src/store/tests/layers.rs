@@ -58,6 +58,19 @@ fn large_files_of_two_layers_are_stored_once() {
 }
 
 #[test]
+fn f20_an_object_that_lost_its_end_is_written_anew_by_the_next_layer_that_has_it() {
+    let shed = Shed::new();
+    let large = content(100_000, 1);
+    let tar = |own: &[u8]| Archive::new().file("large", &large).file("own", own).end();
+    shed.add(&tar(b"1"), 4096).unwrap();
+    let (object, _) = shed.store.all_objects().unwrap().remove(0);
+    std::fs::File::options().write(true).open(&object).unwrap().set_len(70_000).unwrap();
+    let second = shed.add(&tar(b"2"), 4096).unwrap();
+    assert!(shed.tar(&second) == tar(b"2") && std::fs::read(&object).unwrap() == large);
+    assert!(std::fs::read(shed.tree(&second).join("large")).unwrap() == large);
+}
+
+#[test]
 fn the_same_entry_twice_is_the_last_and_the_tar_stays() {
     let shed = Shed::new();
     let tar = Archive::new()

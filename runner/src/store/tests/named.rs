@@ -100,6 +100,21 @@ fn what_only_a_removed_image_used_goes_with_it() {
 }
 
 #[test]
+fn staging_goes_when_nobody_fills_it() {
+    let shed = Shed::new();
+    let left = shed.store.staging("left");
+    std::fs::create_dir_all(left.join("tree")).unwrap();
+    let filled = std::fs::File::open(&left).unwrap();
+    rustix::fs::flock(&filled, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    shed.store.prune_images(true).unwrap();
+    assert!(left.exists() && shed.store.check().unwrap().leftovers.is_empty());
+    drop(filled);
+    assert_eq!(shed.store.check().unwrap().leftovers, [left.clone()]);
+    shed.store.prune_images(true).unwrap();
+    assert!(!left.exists());
+}
+
+#[test]
 fn nothing_is_swept_while_somebody_adds() {
     let shed = Shed::new();
     let one = layer(&shed, 1);
@@ -120,6 +135,36 @@ fn nothing_is_swept_while_somebody_adds() {
 }
 
 #[test]
+fn f24_an_object_that_a_half_written_layer_links_to_is_not_swept() {
+    let shed = Shed::new();
+    // Nobody uses the first any more; what is on its way has a file in common with it.
+    layer(&shed, 1);
+    let tar = Archive::new().file("same", &content(70_000, 0)).file("own", &content(70_000, 2)).end();
+    let Claim::New(mut writer) = shed.store.begin_layer(&digest(&tar)).unwrap() else { panic!() };
+    let (first, rest) = tar.split_at(100_000);
+    writer.take(first).unwrap();
+    std::thread::scope(|scope| {
+        let (sent, told) = std::sync::mpsc::channel();
+        let store = &shed.store;
+        scope.spawn(move || {
+            store.prune_images(true).unwrap();
+            sent.send(()).unwrap();
+        });
+        assert!(told.recv_timeout(std::time::Duration::from_millis(300)).is_err(), "it waits");
+        assert_eq!(shed.store.all_objects().unwrap().len(), 2);
+        writer.take(rest).unwrap();
+        // Held on: an image is made of it before anybody sweeps.
+        let hold = shed.store.hold();
+        let diff_id = writer.finish().unwrap();
+        assert!(shed.tar(&diff_id) == tar);
+        shed.image(&[diff_id], &["localhost/a:1"]);
+        drop(hold);
+        told.recv().unwrap();
+    });
+    assert!(shed.store.check().unwrap().damage.is_empty());
+}
+
+#[test]
 fn f20_damage_is_found_and_repaired() {
     let shed = Shed::new();
     let (one, two) = (layer(&shed, 1), layer(&shed, 2));
@@ -128,6 +173,20 @@ fn f20_damage_is_found_and_repaired() {
     let report = shed.store.check().unwrap();
     assert!(report.damage.is_empty() && report.leftovers.is_empty(), "{report:?}");
     assert_eq!((report.layers, report.objects), (2, 3));
+    // A blob that says something else.
+    let blob = shed.store.find("a:2").unwrap().unwrap().id;
+    let (blob, _) = shed
+        .store
+        .all_blobs()
+        .unwrap()
+        .into_iter()
+        .find(|(_, digest)| *digest == Some(blob.clone()))
+        .unwrap();
+    let text = std::fs::read(&blob).unwrap();
+    std::fs::write(&blob, [&text[..], b" "].concat()).unwrap();
+    let report = shed.store.check().unwrap();
+    assert!(report.damage.iter().any(|damage| damage.to_string().starts_with(blob.to_str().unwrap())));
+    std::fs::write(&blob, text).unwrap();
     // A bit of the object that only the first has.
     let own = shed.store.objects_of(&shed.store.layer_folder(&one)).unwrap();
     let others = shed.store.objects_of(&shed.store.layer_folder(&two)).unwrap();

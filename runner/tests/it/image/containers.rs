@@ -13,8 +13,13 @@ use crate::program::Runner;
 
 const NAME: &str = "test.example/image:1";
 
+/// An image of the layer below.
+pub(super) fn layout() -> Layout {
+    Layout::of(&[layer()])
+}
+
 /// busybox as /bin/busybox and /bin/sh, and some folders.
-fn layout() -> Layout {
+pub(super) fn layer() -> Layer {
     let mut tar = tar::Builder::new(Vec::new());
     let mut add = |name: &str, kind, mode, content: &[u8], link: &str| {
         let mut header = tar::Header::new_ustar();
@@ -38,7 +43,7 @@ fn layout() -> Layout {
     }
     add("etc/passwd", tar::EntryType::Regular, 0o644, b"root:x:0:0::/:/bin/sh\n", "");
     add("etc/motd", tar::EntryType::Regular, 0o644, b"hello\n", "");
-    Layout::of(&[Layer::gzip(&tar.into_inner().unwrap())])
+    Layer::gzip(&tar.into_inner().unwrap())
 }
 
 /// A runner with the image, whose containers go with it.

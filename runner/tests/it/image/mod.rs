@@ -3,9 +3,11 @@
 mod archives;
 mod containers;
 mod hostile;
+mod kills;
 mod layout;
 mod registry;
 mod server;
+mod shared;
 mod stops;
 mod verbs;
 
