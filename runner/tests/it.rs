@@ -11,6 +11,8 @@ mod image;
 mod net;
 #[path = "it/oci.rs"]
 mod oci;
+#[path = "it/ops.rs"]
+mod ops;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/rootfs.rs"]

@@ -111,11 +111,15 @@ enum Command {
     /// Do something to containers
     Container(container::Arguments),
     /// Make a container that is started later
-    #[command(disable_help_flag = true)]
+    #[command(
+        disable_help_flag = true,
+        override_usage = "berth-runner create [OPTIONS] <IMAGE> [COMMAND]..."
+    )]
     Create(Box<create::Arguments>),
     /// Show what happened
     Events(events::Arguments),
     /// Run a program in a running container
+    #[command(override_usage = "berth-runner exec [OPTIONS] <CONTAINER> <COMMAND>...")]
     Exec(exec::Arguments),
     /// Check the health of a container
     Healthcheck(healthcheck::Arguments),
@@ -164,7 +168,7 @@ enum Command {
     /// Remove images
     Rmi(rmi::Arguments),
     /// Make a container and start it
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, override_usage = "berth-runner run [OPTIONS] <IMAGE> [COMMAND]...")]
     Run(Box<run::Arguments>),
     /// Write images into an archive
     Save(save::Arguments),

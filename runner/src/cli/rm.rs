@@ -36,6 +36,9 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
     let _always = (arguments.volumes, arguments.depend);
     let ignore = arguments.ignore || arguments.force;
+    if arguments.force {
+        arguments.selection.stop_together(&context, arguments.time)?;
+    }
     arguments
         .selection
         .each(&context, ignore, |desired| remove(&context.records, desired, arguments.force, arguments.time))

@@ -94,6 +94,15 @@ struct Shown {
     labels: BTreeMap<String, String>,
 }
 
+/// What is shown of one in a list.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    #[serde(flatten)]
+    shown: Shown,
+    created: String,
+}
+
 fn shown(secret: Secret) -> Shown {
     Shown {
         id: secret.name.clone(),
@@ -127,16 +136,19 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
                 filters.any("name", |name| secret.name.contains(name))
                     && filters.labels(|label| secret.labels.get(label).map(String::as_str))
             };
+            let now = Timestamp::now();
             let row = |secret: Secret| {
                 let quiet = secret.name.clone();
-                Ok(output::Row { quiet, shown: output::value(&shown(secret))?, json: None })
+                let created = output::ago(secret.created, now);
+                Ok(output::Row {
+                    quiet,
+                    shown: output::value(&Listed { shown: shown(secret), created })?,
+                    json: None,
+                })
             };
             let rows =
                 secret::all(folders)?.into_iter().filter(matches).map(row).collect::<Result<Vec<_>>>()?;
-            let columns = output::Columns {
-                template: "{{.Name}}\t{{.Driver}}\t{{.CreatedAt}}",
-                headings: &[("CreatedAt", "CREATED")],
-            };
+            let columns = output::Columns { template: "{{.Name}}\t{{.Driver}}\t{{.Created}}", headings: &[] };
             output::list(listing, columns, &rows)?;
         }
         Command::Rm { all, ignore, secrets } => {

@@ -57,6 +57,7 @@ pub(super) fn stop(context: &Context, desired: &Desired, time: Option<u32>) -> R
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
+    arguments.selection.stop_together(&context, arguments.time)?;
     arguments.selection.each(&context, arguments.ignore, |desired| stop(&context, desired, arguments.time))
 }
 
@@ -68,6 +69,9 @@ pub(super) fn restart(globals: &Globals, arguments: &RestartArguments) -> Result
         }
         _ => arguments.selection.clone(),
     };
+    if !arguments.running {
+        selection.stop_together(&context, arguments.time)?;
+    }
     selection.each(&context, false, |desired| {
         if arguments.running && !snapshot(&context.records, desired)?.condition.is_up() {
             return Ok(());

@@ -99,6 +99,12 @@ impl Process {
         self.line("NSpid").split_whitespace().last().unwrap_or_default()
     }
 
+    /// An id as the container has it.
+    fn mapped(&self, kind: &str, outside: &str) -> String {
+        let map = fs::read_to_string(format!("/proc/{}/{kind}_map", self.pid)).unwrap_or_default();
+        inside(&map, outside).unwrap_or_else(|| outside.to_owned())
+    }
+
     fn column(&self, name: &str, uptime: f64, inner_parent: &str) -> String {
         let id = |key: &str| self.line(key).split_whitespace().nth(1).unwrap_or_default().to_owned();
         let elapsed = self.elapsed(uptime);
@@ -120,11 +126,27 @@ impl Process {
             "rss" => self.line("VmRSS").trim_end_matches(" kB").to_owned(),
             "vsz" => self.line("VmSize").trim_end_matches(" kB").to_owned(),
             "nice" => self.stat.get(16).cloned().unwrap_or_default(),
-            "group" => id("Gid"),
-            // By number: names are the container's own and stand in its files.
-            _ => id("Uid"),
+            "huser" => id("Uid"),
+            // By number: names are the container's own and stand in its files, but root is root in all of them.
+            "group" => named(self.mapped("gid", &id("Gid"))),
+            _ => named(self.mapped("uid", &id("Uid"))),
         }
     }
+}
+
+/// What an id is on the inner side of a map; `None` where it has no place in it.
+fn inside(map: &str, outside: &str) -> Option<String> {
+    let outside: u32 = outside.parse().ok()?;
+    map.lines().find_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let (inner, first, size) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let place = outside.checked_sub(first).filter(|place| *place < size)?;
+        Some((inner + place).to_string())
+    })
+}
+
+fn named(id: String) -> String {
+    if id == "0" { "root".into() } else { id }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
@@ -199,4 +221,20 @@ fn aligned(table: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_the_containers_own() {
+        let map = "0 1879179264 1000\n1000 5 1\n1001 1879180265 64535\n";
+        assert_eq!(inside(map, "1879179264").as_deref(), Some("0"));
+        assert_eq!(inside(map, "5").as_deref(), Some("1000"));
+        assert_eq!(inside(map, "1879180266").as_deref(), Some("1002"));
+        assert_eq!(inside(map, "1879180264"), None);
+        assert_eq!(inside(map, "6"), None);
+        assert_eq!(named("0".into()), "root");
+    }
 }

@@ -142,7 +142,8 @@ struct InPlace {
     fingerprint: u64,
 }
 
-/// Makes rules and name servers follow from the leases, whatever was before. `anew`: also where all is as it was left.
+/// Makes bridges, rules and name servers follow from the leases, whatever was before: those of networks that no
+/// container is on any more go. `anew`: rules also where all is as it was left.
 fn settle(folders: &Folders, leases: &Leases, socket: &mut Socket, anew: bool) -> Result<()> {
     let name = table_name(folders);
     let mut filter = FILTER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -150,11 +151,14 @@ fn settle(folders: &Folders, leases: &Leases, socket: &mut Socket, anew: bool) -
         Some(filter) => filter,
         none => none.insert(Socket::netfilter().doing("opening", "a socket for the packet filter")?),
     };
-    let used: Vec<Network> = Networks::new(folders)
-        .all()?
-        .into_iter()
-        .filter(|network| leases.uses(&network.name).is_some())
-        .collect();
+    let (used, unused): (Vec<Network>, Vec<Network>) =
+        Networks::new(folders).all()?.into_iter().partition(|network| leases.uses(&network.name).is_some());
+    let links = socket.links().doing("looking for", "bridges")?;
+    for bridge in unused.iter().map(|network| &network.interface) {
+        if links.iter().any(|link| link.name == *bridge) {
+            socket.remove(bridge).doing("removing bridge", bridge)?;
+        }
+    }
     if used.is_empty() {
         nft::Table::remove(&name, filter).doing("removing the table of the packet filter", &name)?;
         return forwarding::close(folders);
@@ -204,11 +208,6 @@ pub(super) fn detach(folders: &Folders, id: &ContainerId) -> Result<()> {
         for held in &lease.links {
             socket.remove(&held.here).doing("removing interface", &held.here)?;
         }
-    }
-    // Rules speak of networks and of published ports. Those of a network without containers harm nobody and are there
-    // for the next one; `network reload` takes them away, and the bridge.
-    if lease.ports.is_empty() && !leases.reclaimed {
-        return Ok(());
     }
     settle(folders, &leases, &mut route()?, false)
 }
@@ -422,11 +421,6 @@ pub(crate) fn reload(folders: &Folders) -> Result<()> {
     only_root()?;
     let leases = Leases::open(folders)?;
     let mut socket = route()?;
-    for network in Networks::new(folders).all()? {
-        if leases.uses(&network.name).is_none() {
-            socket.remove(&network.interface).doing("removing bridge", &network.interface)?;
-        }
-    }
     for lease in leases.all() {
         let Some(init) = lease.init.as_ref().filter(|init| init.alive()) else { continue };
         let networks = networks_of(folders, lease)?;

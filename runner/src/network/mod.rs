@@ -129,6 +129,20 @@ pub(crate) fn attach(folders: &Folders, desired: &Desired, attachment: &Attachme
     }
 }
 
+/// Holds the published ports of a container whose supervisor was killed, for the one that goes on with it.
+///
+/// # Errors
+/// Where what was decided cannot be read.
+pub(crate) fn hold_again(folders: &Folders, desired: &Desired) -> Result<HeldPorts> {
+    if !matches!(desired.network.mode, NetworkMode::Bridge(_)) {
+        // Of other networks the ports are another program's, which holds them.
+        return Ok(HeldPorts::default());
+    }
+    let path = folders.running(&desired.id).join("network.json");
+    let attachment: Option<Attachment> = files::read_json(&path)?;
+    Ok(attachment.map_or_else(HeldPorts::default, |attachment| HeldPorts::again(&attachment.ports)))
+}
+
 /// Takes everything back: addresses, interfaces, rules, programs. Safe to repeat, also after a kill -9 at any step.
 ///
 /// # Errors

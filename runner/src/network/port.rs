@@ -5,7 +5,7 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
 };
 
@@ -23,7 +23,26 @@ use crate::{
 /// Sockets that hold published ports for as long as they are open.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeldPorts {
-    _sockets: Arc<Vec<OwnedFd>>,
+    sockets: Arc<Vec<OwnedFd>>,
+}
+
+impl HeldPorts {
+    /// Sockets that an earlier program of this process held.
+    pub(crate) fn handed(sockets: Vec<OwnedFd>) -> Self {
+        Self { sockets: Arc::new(sockets) }
+    }
+
+    /// Each of them, for the program that this process becomes.
+    pub(crate) fn each(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
+    }
+
+    /// Takes ports again whose holder was killed. Those that another program took meanwhile stay with it: the
+    /// container's rules go before it.
+    pub(crate) fn again(ports: &[Port]) -> Self {
+        let sockets = ports.iter().filter_map(|port| take(port).ok().flatten());
+        Self::handed(sockets.map(|(socket, _)| socket).collect())
+    }
 }
 
 impl PartialEq for HeldPorts {
@@ -80,7 +99,7 @@ pub(crate) fn hold(wanted: &[Port], leases: &[Lease]) -> Result<(Vec<Port>, Held
         }
         ports.push(port);
     }
-    Ok((ports, HeldPorts { _sockets: Arc::new(sockets) }))
+    Ok((ports, HeldPorts::handed(sockets)))
 }
 
 fn shown(port: &Port) -> String {

@@ -137,6 +137,9 @@ pub(crate) struct ProcessWants {
     pub(crate) hostname: Option<String>,
     /// The program speaks sd_notify; the supervisor passes it on.
     pub(crate) sd_notify: bool,
+    /// Nobody tells the service manager anything.
+    #[serde(default)]
+    pub(crate) sd_silent: bool,
     /// The program is an init system: tmpfs on /run and so on, `SIGRTMIN+3` to stop.
     pub(crate) systemd: bool,
     /// Secrets that become variables at each start: name of the secret, name of the variable.

@@ -37,6 +37,9 @@ pub(crate) struct Exit {
     pub(crate) code: u8,
     /// The kernel ended a process of it for want of memory.
     pub(crate) oom_killed: bool,
+    /// Starts by the restart policy before this end.
+    #[serde(default)]
+    pub(crate) restarts: u32,
     /// Why it did not run, where it did not.
     pub(crate) error: Option<String>,
 }

@@ -145,8 +145,14 @@ fn how_a_run_ended_is_read_back() {
     let web = desired("web", 1);
     records.create(&web).unwrap();
     assert_eq!(records.exit(&web.id).unwrap(), None);
-    let exit =
-        Exit { started: None, finished: Timestamp::UNIX_EPOCH, code: 137, oom_killed: true, error: None };
+    let exit = Exit {
+        started: None,
+        finished: Timestamp::UNIX_EPOCH,
+        code: 137,
+        oom_killed: true,
+        restarts: 2,
+        error: None,
+    };
     records.ended(&web.id, &exit).unwrap();
     assert_eq!(records.exit(&web.id).unwrap(), Some(exit));
 }

@@ -10,7 +10,7 @@ use super::{claim, engine::Engine};
 use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
-    record::{Desired, Exit, Records, files},
+    record::{Desired, Exit, Records, RestartPolicy, files},
 };
 
 /// What the supervisor notes once the container is made, in `running/live.json`.
@@ -152,6 +152,38 @@ pub(crate) fn remember_stop(folders: &Folders, id: &ContainerId, stopped: bool) 
     }
 }
 
+fn began(folders: &Folders, id: &ContainerId) -> std::path::PathBuf {
+    folders.container(id).join("began.json")
+}
+
+/// Remembers that a run began, over a restart of the machine too, which takes away all else that says so. What is
+/// removed with its end needs no memory.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn remember_begin(folders: &Folders, desired: &Desired, now: Timestamp) -> Result<()> {
+    if desired.auto_remove {
+        return Ok(());
+    }
+    let path = began(folders, &desired.id);
+    let comes_back = matches!(desired.restart, RestartPolicy::Always | RestartPolicy::UnlessStopped);
+    // That it began at all is what decides whether it comes back; when it last did may be lost with the power.
+    files::replace_json(&path, &now, comes_back && !path.exists())
+}
+
+/// How a run ended that the machine took with it: it began, and nothing says that it ended.
+fn cut_off(folders: &Folders, id: &ContainerId, exit: Option<&Exit>) -> Result<Option<Exit>> {
+    let began: Option<Timestamp> = files::read_json(&began(folders, id))?;
+    Ok(began.filter(|began| exit.is_none_or(|exit| exit.finished < *began)).map(|began| Exit {
+        started: Some(began),
+        finished: began,
+        code: 255,
+        oom_killed: false,
+        restarts: 0,
+        error: Some("how it ended is not known: the machine stopped while it ran".into()),
+    }))
+}
+
 /// What a container is.
 ///
 /// # Errors
@@ -161,7 +193,13 @@ pub(crate) fn snapshot(records: &Records, desired: &Desired) -> Result<Snapshot>
     let id = &desired.id;
     let supervisor = claim::supervisor(folders, id)?;
     let live = Live::read(folders, id)?;
-    let exit = records.exit(id)?;
+    let mut exit = records.exit(id)?;
+    if live.is_none()
+        && supervisor.is_none()
+        && let Some(cut_off) = cut_off(folders, id, exit.as_ref())?
+    {
+        exit = Some(cut_off);
+    }
     let ended = if exit.is_some() { Condition::Exited } else { Condition::Created };
     let pid = live.as_ref().map(Live::process).transpose()?.flatten();
     let condition = match &live {
@@ -184,8 +222,8 @@ pub(crate) fn snapshot(records: &Records, desired: &Desired) -> Result<Snapshot>
         pid: pid.filter(|_| condition.is_up()),
         supervisor,
         started,
+        restarts: live.map_or_else(|| exit.as_ref().map_or(0, |exit| exit.restarts), |live| live.restarts),
         exit,
-        restarts: live.map_or(0, |live| live.restarts),
         orphaned: supervisor.is_none() && folders.running(id).exists(),
     })
 }

@@ -6,9 +6,10 @@ use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketT
 
 use crate::record::Desired;
 
-/// Tells it, unless the container's program does so itself. The main process is this one.
+/// Tells it, unless the container's program does so itself, or nobody is to. The main process is this one.
 pub(crate) fn started(desired: &Desired) {
-    let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|_| !desired.process.sd_notify) else { return };
+    let ours = !desired.process.sd_notify && !desired.process.sd_silent;
+    let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|_| ours) else { return };
     let text = format!("MAINPID={}\nREADY=1", std::process::id());
     // A service manager that does not listen has its own time-out; the container runs.
     let _not_told = send(&path, &text);

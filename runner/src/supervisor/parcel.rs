@@ -21,8 +21,8 @@ use rustix::{
 /// The longest message.
 pub(crate) const LONGEST: usize = 64 << 10;
 
-/// The most descriptors in one message.
-const MOST_DESCRIPTORS: usize = 32;
+/// The most descriptors in one message: what the kernel allows. Published ports are the many.
+const MOST_DESCRIPTORS: usize = 253;
 
 /// A message as it came.
 #[derive(Debug, Default)]

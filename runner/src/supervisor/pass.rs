@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use super::{
     engine::{Ends, Engine},
     events,
-    live::{Live, start_time},
+    live::{Live, remember_begin, start_time},
     streams::Streams,
 };
 use crate::{
     bundle,
     error::{Result, RunnerError, While},
     folders::Folders,
-    network,
+    network::{self, HeldPorts},
     record::{Desired, Exit, Records, files},
     store::Store,
     volume::Volumes,
@@ -29,6 +29,8 @@ pub(crate) struct Begun {
     pub(crate) pid: i32,
     /// Our ends of its streams.
     pub(crate) streams: Streams,
+    /// What keeps other programs from its published ports, until its network is taken back.
+    pub(crate) held: HeldPorts,
 }
 
 /// How to begin.
@@ -93,12 +95,13 @@ impl Begin<'_> {
         if let Some((rows, columns)) = self.size {
             streams.resize(rows, columns).doing("sizing", "the terminal")?;
         }
-        engine.start(id)?;
         let now = Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH);
+        remember_begin(folders, desired, now)?;
+        engine.start(id)?;
         live.started = Some(now);
         live.write(folders, id)?;
         events::note(folders, desired, "start");
-        Ok(Begun { pid: started.pid, streams })
+        Ok(Begun { pid: started.pid, streams, held: attachment.held })
     }
 
     fn create(
@@ -192,6 +195,7 @@ pub(crate) fn unseen(started: Timestamp) -> Exit {
         finished: Timestamp::now(),
         code: 255,
         oom_killed: false,
+        restarts: 0,
         error: Some("how it ended is not known: its supervisor was killed".into()),
     }
 }

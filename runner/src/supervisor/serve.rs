@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     error::{OWN_FAILURE, Result, RunnerError, While},
+    network::{self, HeldPorts},
     record::{Desired, Exit, Records, files},
 };
 
@@ -171,11 +172,13 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>) -> Result<u8> {
     if let Some(live) = lives {
         let streams = Streams::adopt(&folders.running(&order.id))?;
         let first = First::open(live.pid, false)?;
+        let held = network::hold_again(&folders, &desired)?;
         let parts = Parts {
             records,
             desired,
             live,
             streams,
+            held,
             clients,
             front: None,
             signals,
@@ -214,6 +217,7 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>) -> Result<u8> {
         desired,
         live,
         streams: begun.streams,
+        held: begun.held,
         clients,
         front,
         signals,
@@ -241,6 +245,7 @@ fn not_begun(records: &Records, desired: &Desired, error: &RunnerError) -> Resul
         finished: Timestamp::now(),
         code: error.run_exit_code(),
         oom_killed: false,
+        restarts: 0,
         error: Some(error.to_string()),
     };
     records.ended(&desired.id, &exit)?;
@@ -302,6 +307,7 @@ fn anew(watch: &Watch, preserve_fds: u32) {
         };
         fds.push((name, fd.as_fd()));
     }
+    fds.extend(watch.held.each().map(|fd| ("port", fd)));
     let Ok((ours, theirs)) = parcel::pair() else { return };
     if order.send(&ours, &fds).is_err() {
         return;
@@ -338,9 +344,10 @@ fn resume(order: &Order, bag: &mut Bag) -> Result<u8> {
         err: bag.take("err"),
         terminal: bag.take("terminal"),
     };
+    let held = HeldPorts::handed(std::iter::from_fn(|| bag.take("port")).collect());
     let backoff = Backoff { failures: carry.failures };
     let mut watch =
-        Watch::new(Parts { records, desired, live, streams, clients, front: None, signals, backoff })?;
+        Watch::new(Parts { records, desired, live, streams, held, clients, front: None, signals, backoff })?;
     // Ours, and not waited for yet: the number still means it, also when it has ended.
     let first = First::open(carry.pid, true)?;
     live_on(&mut watch, first, order.preserve_fds)
@@ -400,6 +407,7 @@ fn begin_again(watch: &mut Watch, preserve_fds: u32) -> Result<(u8, Option<First
                     finished: Timestamp::now(),
                     code,
                     oom_killed: false,
+                    restarts: watch.live.restarts,
                     error: Some(error.to_string()),
                 };
                 watch.records.ended(&watch.desired.id, &exit)?;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io::{self, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::{
     error::{Result, While},
+    network::HeldPorts,
     record::{Desired, Exit, Records, RestartPolicy},
 };
 
@@ -83,6 +85,8 @@ pub(crate) struct Watch {
     pub(crate) engine: Engine,
     pub(crate) live: Live,
     pub(crate) streams: Streams,
+    /// Keeps other programs from its published ports while it runs.
+    pub(crate) held: HeldPorts,
     pub(crate) log: Log,
     pub(crate) clients: Clients,
     pub(crate) front: Option<Front>,
@@ -123,6 +127,7 @@ pub(crate) struct Parts {
     pub(crate) desired: Desired,
     pub(crate) live: Live,
     pub(crate) streams: Streams,
+    pub(crate) held: HeldPorts,
     pub(crate) clients: Clients,
     pub(crate) front: Option<Front>,
     pub(crate) signals: Signals,
@@ -144,6 +149,7 @@ impl Watch {
             desired: parts.desired,
             live: parts.live,
             streams: parts.streams,
+            held: parts.held,
             log,
             clients: parts.clients,
             front: parts.front,
@@ -595,9 +601,20 @@ impl Watch {
         }
         self.buffer = Vec::new();
         let oom_killed = self.engine.stats(&self.desired.id).is_ok_and(|stats| stats.oom_kills > 0);
-        let exit = Exit { started: self.live.started, finished: Timestamp::now(), code, oom_killed, error };
+        let exit = Exit {
+            started: self.live.started,
+            finished: Timestamp::now(),
+            code,
+            oom_killed,
+            restarts: self.live.restarts,
+            error,
+        };
         // The notice of the end stands before anything is taken away, and what stays is taken by the next command.
         let ended = pass::end(&self.records, &self.desired, &exit);
+        self.held = HeldPorts::default();
+        if exit.oom_killed && code == 137 && self.front.is_some() {
+            let _told = writeln!(io::stderr(), "berth-runner: {}", out_of_memory(&self.desired));
+        }
         let mut event = Event::of(&self.desired, "died");
         event.container_exit_code = Some(code);
         let _not_its_fault = event.note(self.records.folders());
@@ -681,9 +698,21 @@ impl Watch {
     /// Where what it noted cannot be read.
     pub(crate) fn begin_again(&mut self, begun: pass::Begun) -> Result<()> {
         self.streams = begun.streams;
+        self.held = begun.held;
         self.live = Live::read(self.records.folders(), &self.desired.id)?.unwrap_or_default();
         self.checks = Checks::of(&self.desired);
         Ok(())
+    }
+}
+
+/// A program that the kernel killed says nothing of it itself.
+fn out_of_memory(desired: &Desired) -> String {
+    let name = &desired.name;
+    match desired.limits.memory {
+        Some(limit) => format!(
+            "container {name} was killed because it ran out of memory: it has {limit} bytes, and --memory gives it more"
+        ),
+        None => format!("container {name} was killed because the machine ran out of memory"),
     }
 }
 

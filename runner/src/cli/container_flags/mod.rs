@@ -62,7 +62,7 @@ pub(crate) struct ContainerFlags {
     help: Option<bool>,
     /// Image (with --rootfs a folder), and a command in place of the image's
     // One list, since whatever follows its first word is the command's, also what looks like a flag of ours.
-    #[arg(value_name = "IMAGE [COMMAND", required = true, trailing_var_arg = true)]
+    #[arg(value_name = "IMAGE", required = true, trailing_var_arg = true)]
     pub(crate) words: Vec<String>,
 }
 

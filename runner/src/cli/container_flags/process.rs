@@ -53,7 +53,7 @@ pub(crate) struct ProcessFlags {
     /// Treat the program as an init system: true (where it is one), always or false
     #[arg(long, value_name = "MODE", default_value = "true", hide_default_value = true)]
     pub(crate) systemd: String,
-    /// Who says that the service is ready: container or ignore
+    /// Who says that the service is ready: container, conmon (its supervisor) or ignore (nobody)
     #[arg(long, value_name = "WHO", default_value = "container")]
     pub(crate) sdnotify: String,
 }
@@ -159,8 +159,10 @@ impl ProcessFlags {
         };
         match self.sdnotify.as_str() {
             "container" => wants.sd_notify = env::var_os("NOTIFY_SOCKET").is_some(),
-            "ignore" => {}
-            other => faults.add("--sdnotify", format!("{other:?} is not built: container or ignore")),
+            // The supervisor says it when the program has begun.
+            "conmon" => {}
+            "ignore" => wants.sd_silent = true,
+            other => faults.add("--sdnotify", format!("{other:?} is none of container, conmon and ignore")),
         }
     }
 }

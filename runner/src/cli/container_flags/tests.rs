@@ -244,7 +244,7 @@ fn each_fault_is_named_with_its_flag_and_all_of_them_at_once() {
         &["--umask", "9"],
         &["--hostname", "a b"],
         &["--tz", "../passwd"],
-        &["--sdnotify", "conmon"],
+        &["--sdnotify", "healthy"],
         &["--systemd=x"],
         &["--name", ".x"],
         &["--replace"],

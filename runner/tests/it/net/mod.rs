@@ -1,7 +1,7 @@
 //! Networks, in network namespaces that the tests make themselves, with real packets.
 
 mod crash;
-mod machine;
+pub(crate) mod machine;
 mod names;
 mod pasta;
 mod publish;
