@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -19,6 +19,7 @@ pub(crate) struct SubordinateIds {
     _lock: fs::File,
 }
 
+const LOCK: &str = "/run/berth-test-subordinate-ids";
 const FILES: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
 
 impl SubordinateIds {
@@ -27,8 +28,15 @@ impl SubordinateIds {
     }
 
     pub(crate) fn new() -> Self {
-        let lock = fs::File::create("/run/berth-test-subordinate-ids").unwrap();
-        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        // Whoever had it takes the file away: a lock on one that is gone keeps nobody out.
+        let lock = loop {
+            let lock = fs::File::create(LOCK).unwrap();
+            flock(&lock, FlockOperation::LockExclusive).unwrap();
+            let there = fs::metadata(LOCK).map(|there| there.ino());
+            if there.is_ok_and(|there| there == lock.metadata().unwrap().ino()) {
+                break lock;
+            }
+        };
         let made = Self { _lock: lock };
         // Left by a test that was killed.
         made.take_away();
@@ -54,7 +62,7 @@ impl SubordinateIds {
 impl Drop for SubordinateIds {
     fn drop(&mut self) {
         self.take_away();
-        let _gone = fs::remove_file("/run/berth-test-subordinate-ids");
+        let _gone = fs::remove_file(LOCK);
     }
 }
 
@@ -184,7 +192,7 @@ fn a_user_runs_containers_as_nobody_but_that_user() {
         "-c",
         "touch /x/web; touch /x/other; busybox chown 33:33 /x/other",
     ]);
-    let owner = |name: &str| std::os::unix::fs::MetadataExt::uid(&fs::metadata(shared.join(name)).unwrap());
+    let owner = |name: &str| fs::metadata(shared.join(name)).unwrap().uid();
     assert_eq!([owner("root"), owner("kept"), owner("other")], [USER.1, USER.1, 1_000_000_032]);
     let refused = home.run(&["run", "--rm", "--userns", "auto", "test:latest", "true"]);
     assert_eq!(refused.status.code(), Some(125));
