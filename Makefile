@@ -51,11 +51,18 @@ soak: install
 
 # A named target keeps the C library's static linking away from build scripts and procedural macros, which are loaded
 # by the compiler. Packages and the container image are built from these binaries.
+#
+# The runner has a profile of its own, for size, and is built by itself: beside the others it would get their features.
+# Its code is not relocated: that would write to a page for each few pointers, in the supervisor of every container.
 release: TARGET := $(ARCH)-unknown-linux-gnu
+release: STATIC := -C target-feature=+crt-static
 release:
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --workspace --bins --target $(TARGET)
+	RUSTFLAGS='$(STATIC)' $(CARGO) build --release --workspace --exclude berth-runner --bins --target $(TARGET)
+	RUSTFLAGS='$(STATIC) -C relocation-model=static' $(CARGO) build --profile dist --package berth-runner --bins \
+		--target $(TARGET) --target-dir "$(CARGO_TARGET_DIR)/runner"
 	mkdir -p "$(DIST)"
 	cd "$(CARGO_TARGET_DIR)/$(TARGET)/release" && \
 		for program in berth-*; do test -x "$$program" -a ! -d "$$program" && cp "$$program" "$(DIST)/"; done; \
+		cp "$(CARGO_TARGET_DIR)/runner/$(TARGET)/dist/berth-runner" "$(DIST)/" && \
 		cd "$(DIST)" && sha256sum berth-* >SHA256SUMS && ls -l "$(DIST)"
 	@echo 'release: static binaries only; the Debian package and the container image are not built yet'

@@ -95,7 +95,8 @@ pub(crate) fn read(path: &Path, capabilities: &[String], kernel: &str) -> Result
     let mut profile: Map<String, Value> =
         serde_json::from_slice(&text).map_err(|error| wrong(path, error))?;
     specification(&mut profile, capabilities, kernel);
-    serde_json::from_value(profile.into()).map_err(|error| wrong(path, error))
+    let text = Value::from(profile).to_string();
+    serde_json::from_slice(text.as_bytes()).map_err(|error| wrong(path, error))
 }
 
 #[cfg(test)]

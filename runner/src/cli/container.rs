@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    Globals, attach, exec, inspect, kill, logs, pause, port, ps, rename, rm, start, stats, stop, top, update,
-    wait,
+    Globals, attach, commit, cp, create, diff, exec, export, inspect, kill, logs, pause, port, ps, rename, rm,
+    run as run_new, start, stats, stop, top, update, wait,
 };
 use crate::{
     error::{Result, RunnerError},
@@ -22,6 +22,15 @@ pub(crate) struct Arguments {
 enum Verb {
     /// Attach to a running container
     Attach(attach::Arguments),
+    /// Make an image of what a container changed
+    Commit(commit::Arguments),
+    /// Copy files into a container and out of it
+    Cp(cp::Arguments),
+    /// Make a container that is started later
+    #[command(disable_help_flag = true)]
+    Create(Box<create::Arguments>),
+    /// Show what a container changed of its image
+    Diff(diff::Arguments),
     /// Run a program in a running container
     Exec(exec::Arguments),
     /// Say by the number whether there is such a container
@@ -29,6 +38,8 @@ enum Verb {
         /// The container
         container: String,
     },
+    /// Write a container's files as a tar
+    Export(export::Arguments),
     /// Show everything about containers
     Inspect(inspect::Arguments),
     /// Send a signal to containers
@@ -57,6 +68,9 @@ enum Verb {
     Restart(stop::RestartArguments),
     /// Remove containers
     Rm(rm::Arguments),
+    /// Make a container and start it
+    #[command(disable_help_flag = true)]
+    Run(Box<run_new::Arguments>),
     /// Start containers
     Start(start::Arguments),
     /// Show what containers use
@@ -76,13 +90,21 @@ enum Verb {
 impl Arguments {
     /// Whether the number of an error is that of `run`.
     pub(super) fn runs_a_program(&self) -> bool {
-        matches!(self.verb, Verb::Exec(_) | Verb::Start(_) | Verb::Attach(_))
+        matches!(
+            self.verb,
+            Verb::Attach(_) | Verb::Create(_) | Verb::Exec(_) | Verb::Run(_) | Verb::Start(_)
+        )
     }
 }
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     match &arguments.verb {
         Verb::Attach(arguments) => attach::run(globals, arguments),
+        Verb::Commit(arguments) => commit::run(globals, arguments),
+        Verb::Cp(arguments) => cp::run(globals, arguments),
+        Verb::Create(arguments) => create::run(globals, arguments),
+        Verb::Diff(arguments) => diff::run(globals, arguments),
+        Verb::Export(arguments) => export::run(globals, arguments),
         Verb::Exec(arguments) => exec::run(globals, arguments),
         Verb::Exists { container } => match globals.open()?.records.find(container) {
             Ok(_) => Ok(0),
@@ -99,6 +121,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         Verb::Rename(arguments) => rename::run(globals, arguments),
         Verb::Restart(arguments) => stop::restart(globals, arguments),
         Verb::Rm(arguments) => rm::run(globals, arguments),
+        Verb::Run(arguments) => run_new::run(globals, arguments),
         Verb::Start(arguments) => start::run(globals, arguments),
         Verb::Stats(arguments) => stats::run(globals, arguments),
         Verb::Stop(arguments) => stop::run(globals, arguments),
@@ -109,7 +132,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     }
 }
 
-fn prune(globals: &Globals, force: bool, filter: &[String]) -> Result<u8> {
+pub(super) fn prune(globals: &Globals, force: bool, filter: &[String]) -> Result<u8> {
     use std::io::{IsTerminal, stdin};
     if !force && stdin().is_terminal() {
         super::output::raw(b"This removes all containers that do not run. Go on? [y/N] ")?;

@@ -5,6 +5,7 @@ mod attach;
 mod boot;
 mod check;
 mod commit;
+mod completion;
 mod container;
 mod container_flags;
 mod cp;
@@ -16,17 +17,20 @@ mod exec;
 mod export;
 mod globals;
 mod healthcheck;
+mod help;
 mod history;
 mod image;
 mod image_inspect;
 mod image_prune;
 mod images;
 mod import;
+mod info;
 mod inspect;
 mod kill;
 mod load;
 mod login;
 mod logs;
+mod man;
 mod network;
 pub(crate) mod output;
 mod pause;
@@ -45,10 +49,12 @@ mod select;
 mod start;
 mod stats;
 mod stop;
+mod system;
 mod tag;
 mod top;
 mod unshare;
 mod update;
+mod version;
 mod volume;
 mod wait;
 
@@ -61,9 +67,19 @@ pub(crate) use globals::{Context, Globals};
 
 use crate::error::Result;
 
-/// Runs containers without a daemon.
+/// Runs containers without a daemon
+///
+/// Pulls images and runs containers, as root or as an ordinary user. There is no daemon: each command does its work and
+/// ends, and a container in the background has one small supervisor beside it. Commands and flags are podman's and
+/// docker's, so that `alias docker=berth-runner` does for most.
 #[derive(Parser)]
-#[command(name = "berth-runner", version, about, subcommand_help_heading = "Commands")]
+#[command(
+    name = "berth-runner",
+    version,
+    subcommand_help_heading = "Commands",
+    after_help = help::AFTER_SHORT,
+    after_long_help = help::AFTER
+)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -82,6 +98,8 @@ enum Command {
     Check(check::Arguments),
     /// Make an image of what a container changed
     Commit(commit::Arguments),
+    /// Write completions for a shell to standard output
+    Completion(completion::Arguments),
     /// Copy files into a container and out of it
     Cp(cp::Arguments),
     /// Show what a container changed of its image
@@ -109,6 +127,8 @@ enum Command {
     Images(images::Arguments),
     /// Make an image of the files in a tar
     Import(import::Arguments),
+    /// Show the machine, the store and this program
+    Info(info::Arguments),
     /// Show everything about containers
     Inspect(inspect::Arguments),
     /// Send a signal to containers
@@ -121,6 +141,8 @@ enum Command {
     Logout(login::Logout),
     /// Show what containers wrote
     Logs(logs::Arguments),
+    /// Write the manual pages
+    Man(man::Arguments),
     /// Make, list and remove networks
     Network(network::Arguments),
     /// Freeze containers
@@ -154,6 +176,8 @@ enum Command {
     Stats(stats::Arguments),
     /// Stop containers
     Stop(stop::Arguments),
+    /// Show and clean up what is kept: images, containers, networks, volumes
+    System(system::Arguments),
     /// Give an image more names
     Tag(tag::Arguments),
     /// Show processes of a container
@@ -166,6 +190,8 @@ enum Command {
     Untag(tag::Untag),
     /// Change limits of a container
     Update(update::Arguments),
+    /// Show the version of this program
+    Version(version::Arguments),
     /// Make, list and remove volumes
     Volume(volume::Arguments),
     /// Wait for containers and print their numbers
@@ -214,6 +240,7 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         Command::Boot(arguments) => boot::run(globals, &arguments).map_err(own),
         Command::Check(arguments) => check::run(globals, &arguments).map_err(own),
         Command::Commit(arguments) => commit::run(globals, &arguments).map_err(own),
+        Command::Completion(arguments) => completion::run(&arguments).map_err(own),
         Command::Cp(arguments) => cp::run(globals, &arguments).map_err(own),
         Command::Diff(arguments) => diff::run(globals, &arguments).map_err(own),
         Command::Doctor(arguments) => doctor::run(globals, &arguments).map_err(own),
@@ -230,12 +257,14 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         Command::Image(arguments) => image::run(globals, &arguments).map_err(own),
         Command::Images(arguments) => images::run(globals, &arguments).map_err(own),
         Command::Import(arguments) => import::run(globals, &arguments).map_err(own),
+        Command::Info(arguments) => info::run(globals, &arguments).map_err(own),
         Command::Inspect(arguments) => inspect::run(globals, &arguments).map_err(own),
         Command::Kill(arguments) => kill::run(globals, &arguments).map_err(own),
         Command::Load(arguments) => load::run(globals, &arguments).map_err(own),
         Command::Login(arguments) => login::run(globals, &arguments).map_err(own),
         Command::Logout(arguments) => login::logout(globals, &arguments).map_err(own),
         Command::Logs(arguments) => logs::run(globals, &arguments).map_err(own),
+        Command::Man(arguments) => man::run(&arguments).map_err(own),
         Command::Network(arguments) => network::run(globals, &arguments).map_err(own),
         Command::Pause(arguments) => pause::run(globals, &arguments, true).map_err(own),
         Command::Port(arguments) => port::run(globals, &arguments).map_err(own),
@@ -252,12 +281,14 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
         Command::Start(arguments) => start::run(globals, &arguments).map_err(container),
         Command::Stats(arguments) => stats::run(globals, &arguments).map_err(own),
         Command::Stop(arguments) => stop::run(globals, &arguments).map_err(own),
+        Command::System(arguments) => system::run(globals, &arguments).map_err(own),
         Command::Tag(arguments) => tag::run(globals, &arguments).map_err(own),
         Command::Top(arguments) => top::run(globals, &arguments).map_err(own),
         Command::Unpause(arguments) => pause::run(globals, &arguments, false).map_err(own),
         Command::Unshare(arguments) => unshare::run(globals, &arguments).map_err(container),
         Command::Untag(arguments) => tag::untag(globals, &arguments).map_err(own),
         Command::Update(arguments) => update::run(globals, &arguments).map_err(own),
+        Command::Version(arguments) => version::run(&arguments).map_err(own),
         Command::Volume(arguments) => volume::run(globals, &arguments).map_err(own),
         Command::Wait(arguments) => wait::run(globals, &arguments).map_err(own),
     }

@@ -26,7 +26,7 @@ mod link;
 pub(crate) mod names;
 mod netlink;
 mod nft;
-mod pasta;
+pub(crate) mod pasta;
 mod pool;
 mod port;
 mod process;

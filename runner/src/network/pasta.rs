@@ -34,7 +34,7 @@ fn program() -> Option<PathBuf> {
 const TUN: &str = "/dev/net/tun";
 
 /// What keeps pasta from carrying packets here, if something does.
-fn missing() -> Option<String> {
+pub(crate) fn missing() -> Option<String> {
     if program().is_none() {
         return Some("pasta is not installed: install it (package `passt`)".into());
     }

@@ -11,8 +11,10 @@ use crate::error::{Result, While};
 /// `spec`.
 pub(super) fn spec(wanted: &arguments::Spec) -> Result<u8> {
     let file = wanted.bundle.join("config.json");
-    let spec: Spec =
-        serde_json::from_value(example(wanted.rootless)).map_err(io::Error::from).doing("writing", &file)?;
+    // Read as all are: reading it from a value would be a second reader of everything, of a hundred kilobytes.
+    let spec: Spec = serde_json::from_slice(example(wanted.rootless).to_string().as_bytes())
+        .map_err(io::Error::from)
+        .doing("writing", &file)?;
     let text = serde_json::to_string_pretty(&spec).map_err(io::Error::from).doing("writing", &file)?;
     let mut options = std::fs::OpenOptions::new();
     let mut new = options.write(true).create_new(true).open(&file).doing("making", &file)?;

@@ -32,7 +32,7 @@ pub(super) struct Marked {
 }
 
 /// Bytes on disk of a tree: files with several names once, objects not at all, which are counted by themselves.
-fn disk_of(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Result<u64> {
+pub(super) fn disk_of(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Result<u64> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),

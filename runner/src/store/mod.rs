@@ -25,6 +25,7 @@ mod root;
 mod size;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::{
     io::Read,
@@ -38,6 +39,7 @@ pub(crate) use changes::Change;
 pub(crate) use check::Report;
 pub(crate) use layer::{Claim, LayerWriter, layer_error};
 pub(crate) use lock::Hold;
+pub(crate) use usage::bytes_below;
 
 use crate::{
     error::{Result, RunnerError, While},

@@ -27,7 +27,7 @@ pub(crate) mod live;
 pub(crate) mod log;
 mod notify;
 pub(crate) mod order;
-mod outside;
+pub(crate) mod outside;
 pub(crate) mod parcel;
 pub(crate) mod pass;
 pub(crate) mod program;

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Set to run containers with a runtime whose escapes are known.
-const OVERRIDE: &str = "BERTH_RUNNER_UNSAFE_RUNTIME";
+pub(crate) const OVERRIDE: &str = "BERTH_RUNNER_UNSAFE_RUNTIME";
 
 /// A runtime's program.
 #[derive(Debug)]
@@ -59,6 +59,43 @@ fn runc_version(text: &str) -> Option<(u32, u32, u32)> {
         (major, minor, 0) if candidate && minor > 0 => (major, minor - 1, 0),
         other => other,
     })
+}
+
+/// A runtime that is installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Its program.
+    pub(crate) program: PathBuf,
+    /// The first line of what it says of its version.
+    pub(crate) version: String,
+    /// Containers can leave it, by faults that are known.
+    pub(crate) escapes: bool,
+}
+
+impl Found {
+    /// By what `--version` says.
+    pub(crate) fn new(program: PathBuf, said: &str) -> Self {
+        Self {
+            program,
+            version: said.lines().next().unwrap_or_default().trim().to_owned(),
+            escapes: runc_version(said).is_some_and(is_unsafe_runc),
+        }
+    }
+}
+
+/// Other runtimes in PATH: those that `--runtime` is mostly given.
+pub(crate) fn found() -> Vec<Found> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut all = Vec::new();
+    for name in ["crun", "runc", "youki", "runsc", "kata-runtime"] {
+        let places = env::split_paths(&path).map(|folder| folder.join(name));
+        let Some(program) = places.into_iter().find(|program| program.is_file()) else { continue };
+        // One that does not say its version is there nevertheless.
+        let said = Command::new(&program).arg("--version").stdin(Stdio::null()).output();
+        let said = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
+        all.push(Found::new(program, &said));
+    }
+    all
 }
 
 impl Outside {
