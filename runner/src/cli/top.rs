@@ -134,6 +134,18 @@ impl Process {
     }
 }
 
+/// The processes in the process namespace of `first`, where that is another than ours; `first` alone otherwise.
+fn beside(first: i32) -> Result<Vec<i32>> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let wanted = namespace(&first.to_string());
+    if wanted.is_none() || wanted == namespace("self") {
+        return Ok(vec![first]);
+    }
+    let entries = fs::read_dir("/proc").doing("reading", "/proc")?;
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    Ok(names.filter_map(|name| name.parse().ok().filter(|_| namespace(&name) == wanted)).collect())
+}
+
 /// What an id is on the inner side of a map; `None` where it has no place in it.
 fn inside(map: &str, outside: &str) -> Option<String> {
     let outside: u32 = outside.parse().ok()?;
@@ -179,13 +191,18 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     }
     let selection = Selection { containers, latest: arguments.latest, ..Default::default() };
     let desired = selection.one(&context)?;
-    if !snapshot(&context.records, &desired)?.condition.is_up() {
+    let seen = snapshot(&context.records, &desired)?;
+    if !seen.condition.is_up() {
         return Err(RunnerError::Conflict(format!(
             "container {} does not run: it has no processes",
             desired.name
         )));
     }
     let mut pids = Engine::of(&context.folders, &desired).processes(&desired.id)?;
+    if pids.is_empty() {
+        // An ordinary user's container may have no control group.
+        pids = seen.pid.map(beside).transpose()?.unwrap_or_default();
+    }
     pids.sort_unstable();
     let uptime = fs::read_to_string("/proc/uptime").doing("reading", "/proc/uptime")?;
     let uptime = uptime.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or_default();

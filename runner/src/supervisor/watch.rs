@@ -430,10 +430,10 @@ impl Watch {
         if let Some(stopping) = &mut self.stopping {
             stopping.kill_at = None;
         }
-        if self.engine.kill(&self.desired.id, signal::KILL, true).is_err() {
-            // Its first process at least, which takes its namespace along.
-            let _gone = rustix::process::pidfd_send_signal(&first.pidfd, rustix::process::Signal::KILL);
-        }
+        let _first_at_least = self.engine.kill(&self.desired.id, signal::KILL, true);
+        // An ordinary user's container may have no control group, which then holds nobody to be killed: its first
+        // process takes its namespace along.
+        let _gone = rustix::process::pidfd_send_signal(&first.pidfd, rustix::process::Signal::KILL);
     }
 
     fn on_time(&mut self, first: &First) {
