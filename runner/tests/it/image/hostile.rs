@@ -222,3 +222,61 @@ fn layers_come_plain_and_packed_twice_and_empty() {
     assert_eq!(told, format!("6 {}", layout.digest()));
     assert!(runner.run(&["check"]).status.success());
 }
+
+/// An entry with a name, a link and a size that no library would write.
+fn raw(kind: u8, name: &str, link: &str, size: u64, content: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_ustar();
+    header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+    header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+    header.set_entry_type(tar::EntryType::new(kind));
+    header.set_mode(0o644);
+    header.set_size(size);
+    header.set_cksum();
+    let mut entry = [header.as_bytes(), content].concat();
+    entry.resize(entry.len().next_multiple_of(512), 0);
+    entry
+}
+
+#[test]
+fn u1_to_u10_what_may_not_be_unpacked_is_refused_by_pull_and_by_load() {
+    let file = |name| raw(b'0', name, "", 1, b"x");
+    let size = b"12 size=512\n";
+    let hostile = [
+        ("u1", file("../../../../canary"), "`..`"),
+        ("u3", raw(b'2', ".", "/etc", 0, b""), "root of a layer"),
+        ("u4", raw(b'1', "a", "../../../../etc/passwd", 0, b""), "hard link"),
+        (
+            "u4, through a link",
+            [raw(b'2', "s", "/etc", 0, b""), raw(b'1', "a", "s/passwd", 0, b"")].concat(),
+            "no entry",
+        ),
+        ("u5", file(".wh..."), "whiteout"),
+        ("u9", [raw(b'x', "p", "", 12, size), file("a")].concat(), "readers of tar disagree"),
+        ("u10", raw(b'x', "p", "", 100 << 20, b""), "extended headers"),
+    ];
+    for (row, entries, words) in hostile {
+        let layer = Layer::gzip(&[&entries[..], &[0; 1024]].concat());
+        let layout = Layout::of(&[Layer::gzip(&plain()), layer]);
+        for arguments in [["pull", "-q", &layout.name()], ["load", "-i", layout.path().to_str().unwrap()]] {
+            let runner = Runner::new();
+            let error = refused(&runner, 4, &arguments);
+            assert!(error.contains(words), "{row}: {error}");
+            assert_eq!(done(&runner, &["images", "-q"]), "", "{row}");
+            done(&runner, &["image", "prune", "--all", "--force"]);
+            assert_empty(&runner);
+        }
+    }
+}
+
+#[test]
+fn u2_what_a_layer_writes_through_its_own_link_stays_in_the_store() {
+    let scratch = tempfile::tempdir().unwrap();
+    let outside = scratch.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let entries = [raw(b'2', "link", outside.to_str().unwrap(), 0, b""), raw(b'0', "link/file", "", 1, b"x")];
+    let layout = Layout::of(&[Layer::gzip(&[&entries.concat()[..], &[0; 1024]].concat())]);
+    let runner = Runner::new();
+    done(&runner, &["pull", "-q", &layout.name()]);
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    assert!(runner.run(&["check"]).status.success());
+}
