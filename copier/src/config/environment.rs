@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,16 @@ pub struct Environment {
     pub root: PathBuf,
 }
 
+/// Whose files are looked for: root of a user namespace that was made for one user is that user, and the system's own
+/// files are not.
+fn user(own: u32, uid_map: &str) -> u32 {
+    let mut first = uid_map.lines().next().unwrap_or_default().split_whitespace().map(str::parse);
+    match (own, first.next(), first.next(), first.next()) {
+        (0, Some(Ok(0)), Some(Ok(outside)), Some(Ok(1_u32))) => outside,
+        _ => own,
+    }
+}
+
 impl Environment {
     /// The environment of this process. Variables that are empty count as unset.
     #[must_use]
@@ -45,7 +56,10 @@ impl Environment {
             registry_auth_file: path("REGISTRY_AUTH_FILE"),
             registries_conf: path("CONTAINERS_REGISTRIES_CONF"),
             search_path: env::var_os("PATH"),
-            uid: rustix::process::getuid().as_raw(),
+            uid: user(
+                rustix::process::getuid().as_raw(),
+                &fs::read_to_string("/proc/self/uid_map").unwrap_or_default(),
+            ),
             root: PathBuf::from("/"),
         }
     }
@@ -88,5 +102,20 @@ impl Environment {
             Some(folder) => Some(folder.join(path)),
             None => self.in_home(".config").map(|folder| folder.join(path)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_of_a_users_own_namespace_is_that_user() {
+        let users = "         0       1002          1\n         1     165536      65536\n";
+        assert_eq!(user(0, users), 1002);
+        assert_eq!(user(0, "         0          0 4294967295\n"), 0, "the machine");
+        assert_eq!(user(0, "         0     100000      65536\n"), 0, "a container");
+        assert_eq!(user(1002, "         0          0 4294967295\n"), 1002);
+        assert_eq!(user(0, ""), 0);
     }
 }
