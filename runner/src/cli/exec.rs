@@ -12,7 +12,6 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
     process::{WaitId, WaitIdOptions, waitid},
-    termios::isatty,
 };
 
 use super::{Globals, select::Selection};
@@ -21,7 +20,7 @@ use crate::{
     supervisor::{
         engine::{Ends, Engine},
         events,
-        front::Sink,
+        front::{Sink, may_be_handed},
         live::{Condition, snapshot},
         program, signal,
         terminal::{self, DetachKeys, Raw},
@@ -160,7 +159,12 @@ fn own(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     fd.try_clone_to_owned().doing("keeping", "a descriptor")
 }
 
-/// Pipes stand between the container and a terminal of the caller; any other file is handed over as it is.
+fn same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let which = |fd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    which(one).is_ok_and(|one| which(other) == Ok(one))
+}
+
+/// Pipes stand between the container and a terminal or a file of the caller; a pipe is handed over as it is.
 fn without_terminal(start: impl FnOnce(Ends<'_>) -> Result<Started>, interactive: bool) -> Result<u8> {
     let signals = Signals::collect(&signal::PROXIED).doing("collecting", "signals")?;
     let (caller_in, caller_out, caller_err) =
@@ -173,7 +177,7 @@ fn without_terminal(start: impl FnOnce(Ends<'_>) -> Result<Started>, interactive
     let mut relay = Relay::default();
     let input = if !interactive {
         null()?
-    } else if isatty(caller_in) {
+    } else if !may_be_handed(caller_in) {
         let (read, write) = pipe()?;
         rustix::io::ioctl_fionbio(&write, true).doing("preparing", "a pipe")?;
         relay.typed = Some(own(caller_in)?);
@@ -183,14 +187,20 @@ fn without_terminal(start: impl FnOnce(Ends<'_>) -> Result<Started>, interactive
         own(caller_in)?
     };
     let mut output = |caller: BorrowedFd<'_>| -> Result<OwnedFd> {
-        if !isatty(caller) {
+        if may_be_handed(caller) {
             return own(caller);
         }
         let (read, write) = pipe()?;
         relay.outputs.push((read, Sink::new(Some(own(caller)?))));
         Ok(write)
     };
-    let (out, err) = (output(caller_out)?, output(caller_err)?);
+    let out = output(caller_out)?;
+    // What is one file for the caller is one pipe, so that what is written stays in its order.
+    let err = if !may_be_handed(caller_err) && same_file(caller_out, caller_err) {
+        own(out.as_fd())?
+    } else {
+        output(caller_err)?
+    };
     let started = start(Ends::Files([input.as_fd(), out.as_fd(), err.as_fd()]))?;
     drop((input, out, err));
     relay.run(&started, &signals, &mut DetachKeys::parse("")?)

@@ -1,7 +1,13 @@
 //! `hosts` and `resolv.conf` of a container. Both are mounted into it, so they are written in place: a file renamed
 //! over would be one that the container does not see.
 
-use std::{fs, io::Write, net::IpAddr, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::IpAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 use super::lease::Lease;
 use crate::{
@@ -104,6 +110,9 @@ impl Surroundings {
     }
 }
 
+/// What is read of a file that a container writes.
+const MOST: u64 = 1 << 20;
+
 /// Writes both files of a container.
 ///
 /// # Errors
@@ -117,10 +126,8 @@ pub(crate) fn write(folders: &Folders, desired: &Desired, surroundings: &Surroun
         // Its network is the other's, and so is what is known about it.
         for (name, path) in [("hosts", &hosts_path), ("resolv.conf", &resolv_path)] {
             let theirs = folders.running(other).join(name);
-            match fs::read(&theirs) {
-                Ok(text) => in_place(path, &text)?,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error).doing("reading", &theirs),
+            if let Some(text) = written_inside(&theirs)? {
+                in_place(path, &text)?;
             }
         }
         return Ok(());
@@ -136,6 +143,21 @@ pub(crate) fn write(folders: &Folders, desired: &Desired, surroundings: &Surroun
         in_place(&hosts_path, hosts(desired, surroundings)?.as_bytes())?;
     }
     in_place(&resolv_path, resolver(desired, surroundings).text().as_bytes())
+}
+
+/// Reads a file that a container may have made as large as it likes.
+fn written_inside(path: &Path) -> Result<Option<Vec<u8>>> {
+    let mut text = Vec::new();
+    match fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut text)) {
+        Ok(_) if text.len() as u64 <= MOST => Ok(Some(text)),
+        Ok(_) => Err(RunnerError::Content(format!(
+            "{} is larger than the 1 MiB that is taken over of it: the container that owns it made it so; make it \
+             smaller there",
+            path.display()
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing("reading", path),
+    }
 }
 
 fn in_place(path: &Path, text: &[u8]) -> Result<()> {
@@ -226,6 +248,17 @@ mod tests {
         assert_eq!(resolver.search, ["a.example", "b.example"]);
         assert_eq!(resolver.options, ["ndots:2", "edns0"]);
         assert_eq!(Resolver::parse(&resolver.text()), resolver);
+    }
+
+    #[test]
+    fn of_a_file_that_a_container_made_huge_nothing_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hosts");
+        assert_eq!(written_inside(&path).unwrap(), None);
+        fs::write(&path, "127.0.0.1 localhost").unwrap();
+        assert_eq!(written_inside(&path).unwrap().unwrap(), b"127.0.0.1 localhost");
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(written_inside(&path), Err(RunnerError::Content(_))));
     }
 
     #[test]

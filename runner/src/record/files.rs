@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -55,12 +56,81 @@ pub(crate) fn private_folder(path: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).doing("making", path)
 }
 
-/// Waits for the one lock of a folder; it is free when the answer is dropped, or its holder dies.
+/// The same for the folder of what runs, which may be made in a place where others make theirs: one that another user
+/// made, or may write into, is not used.
+pub(crate) fn own_folder(path: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    private_folder(path)?;
+    // The last name only: what leads there is the administrator's or the user's own.
+    let found = fs::symlink_metadata(path).doing("looking at", path)?;
+    let own = rustix::process::geteuid().as_raw();
+    let why = if !found.is_dir() {
+        "it is no folder".to_owned()
+    } else if found.uid() != own {
+        format!("it belongs to user {}", found.uid())
+    } else if found.mode() & 0o002 != 0 {
+        format!("everybody may write into it (mode {:o})", found.mode() & 0o7777)
+    } else {
+        return Ok(());
+    };
+    Err(RunnerError::Unsupported(format!(
+        "{}: {why}, so another user could change what runs there: remove it, or name another folder with --runroot \
+         or XDG_RUNTIME_DIR",
+        path.display()
+    )))
+}
+
+/// Waits for the one lock of a folder; it is free when the answer is dropped, or its holder dies. Nobody else may open
+/// it: whoever can, can lock it.
 pub(crate) fn lock(folder: &Path) -> Result<File> {
     private_folder(folder)?;
     let path = folder.join("lock");
-    let file =
-        File::options().create(true).write(true).truncate(false).open(&path).doing("opening", &path)?;
+    let file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .doing("opening", &path)?;
     flock(&file, FlockOperation::LockExclusive).doing("locking", &path)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_of_what_runs_that_others_change_is_not_used() {
+        let place = tempfile::tempdir().unwrap();
+        let run = place.path().join("run");
+        own_folder(&run).unwrap();
+        assert_eq!(fs::metadata(&run).unwrap().permissions().mode() & 0o7777, 0o700);
+        own_folder(&run).unwrap();
+        let refused = |why: &str| {
+            let error = own_folder(&run).unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("--runroot"), "{error}");
+        };
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o777)).unwrap();
+        refused("everybody may write into it (mode 777)");
+        fs::remove_dir(&run).unwrap();
+        symlink(place.path(), &run).unwrap();
+        refused("it is no folder");
+        fs::remove_file(&run).unwrap();
+        fs::create_dir(&run).unwrap();
+        // Only root gives folders away; what planted folders of others are like, its tests see.
+        if rustix::process::geteuid().is_root() {
+            chown(&run, Some(1), Some(1)).unwrap();
+            refused("it belongs to user 1");
+        }
+    }
+
+    #[test]
+    fn a_lock_is_opened_by_its_owner_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let lock = lock(place.path()).unwrap();
+        assert_eq!(lock.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }

@@ -4,12 +4,15 @@
 mod desired;
 pub(crate) mod files;
 pub(crate) mod parse;
+mod remove_tree;
 
 pub(crate) use desired::{
     Attach, AttachOptions, Desired, Device, Health, IdMap, ImageUse, Isolation, Limits, LogOptions, Mount,
     MountKind, Namespace, NetworkMode, NetworkWants, Port, ProcessWants, Protocol, Relabel, RestartPolicy,
     Seccomp, Security, Ulimit, UserNamespace,
 };
+
+pub(crate) use remove_tree::remove_tree;
 
 use std::{
     fs,
@@ -265,7 +268,7 @@ fn remove_file(path: &Path) -> Result<()> {
 }
 
 fn remove_folder(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    match remove_tree(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).doing("removing", path),
         Ok(()) | Err(_) => Ok(()),
     }

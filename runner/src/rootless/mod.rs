@@ -116,13 +116,14 @@ fn join_held(folders: &Folders) -> bool {
     false
 }
 
-/// For root: nothing. For a user: makes sure that this process is in a user namespace where it is root and the user's
+/// Makes sure that the folder of what runs is the caller's own. For root: nothing more. For a user: makes sure that this process is in a user namespace where it is root and the user's
 /// subordinate ids are mapped, with a mount namespace of its own. The process stays the same one: its id, arguments,
 /// terminal, signals and exit code. Called before any thread exists, by each command that touches the store.
 ///
 /// # Errors
 /// Where the kernel or /etc/subuid do not allow it, with the way out.
 pub(crate) fn enter(folders: &Folders) -> Result<()> {
+    files::own_folder(&folders.run)?;
     if getuid().is_root() {
         return Ok(());
     }

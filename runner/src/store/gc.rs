@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{Result, RunnerError, While},
-    record::Records,
+    record::{Records, remove_tree},
     unpack::{LARGE, ObjectKey},
 };
 
@@ -259,11 +259,11 @@ pub(super) fn remove_layer(path: &Path) -> Result<()> {
         if name.starts_with('.') { path.to_owned() } else { path.with_file_name(format!("{GONE}{name}")) };
     if gone != path {
         if gone.exists() {
-            fs::remove_dir_all(&gone).doing("removing", &gone)?;
+            remove_tree(&gone).doing("removing", &gone)?;
         }
         fs::rename(path, &gone).doing("removing", path)?;
     }
     let folder = fs::symlink_metadata(&gone).doing("looking at", &gone)?.is_dir();
-    let removed = if folder { fs::remove_dir_all(&gone) } else { fs::remove_file(&gone) };
+    let removed = if folder { remove_tree(&gone) } else { fs::remove_file(&gone) };
     removed.doing("removing", &gone)
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{Result, RunnerError, While},
-    record::files,
+    record::{files, remove_tree},
     unpack::{Fault, Kept, LargeFiles, OverlayNames, Parser, RecipeWriter, Tree},
 };
 
@@ -85,7 +85,7 @@ impl Drop for Staging {
     fn drop(&mut self) {
         if !self.done {
             // What stays is removed by the next who wants this layer, and by a sweep.
-            let _next = fs::remove_dir_all(&self.path);
+            let _next = remove_tree(&self.path);
         }
     }
 }
@@ -123,7 +123,7 @@ impl Staging {
             let entry = entry.doing("reading", &self.path)?;
             let path = entry.path();
             let folder = entry.file_type().doing("looking at", &path)?.is_dir();
-            let removed = if folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let removed = if folder { remove_tree(&path) } else { fs::remove_file(&path) };
             removed.doing("removing", &path)?;
         }
         Ok(())

@@ -1,6 +1,10 @@
 //! Who may sweep, and when.
 
-use std::{fs::File, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs::File,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+};
 
 use rustix::{
     fs::{FlockOperation, flock},
@@ -27,7 +31,7 @@ pub(super) struct Sweep {
 
 fn open(store: &Path) -> Result<File> {
     let path = store.join("lock");
-    let open = || File::options().create(true).read(true).append(true).open(&path);
+    let open = || File::options().create(true).read(true).append(true).mode(0o600).open(&path);
     let file = match open() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             files::private_folder(store)?;

@@ -145,15 +145,19 @@ impl Lower {
         }
         let mut passed = false;
         for (tree, facts) in &self.layers {
-            for ancestor in path.ancestors().skip(1).filter(|ancestor| !ancestor.as_os_str().is_empty()) {
+            let ancestors: Vec<&Path> = path.ancestors().skip(1).collect();
+            let mut opaque = false;
+            // From the top: a link in the layer hides what lies below it, and the machine's own files lie behind it.
+            for ancestor in ancestors.into_iter().rev().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
                 let at = tree.join(ancestor);
-                let hides = match look(&at)? {
-                    Some(found) => !found.is_dir() || is_opaque(&at, facts.overlay)?,
-                    None => false,
-                };
-                if hides && look(&tree.join(path))?.is_none() {
-                    return Ok(None);
+                match look(&at)? {
+                    Some(found) if !found.is_dir() => return Ok(None),
+                    Some(_) => opaque |= is_opaque(&at, facts.overlay)?,
+                    None => break,
                 }
+            }
+            if opaque && look(&tree.join(path))?.is_none() {
+                return Ok(None);
             }
             let at = tree.join(path);
             let Some(found) = look(&at)? else { continue };

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Result, RunnerError, While},
-    record::{Desired, IdMap, Records, UserNamespace, files},
+    record::{Desired, IdMap, Records, UserNamespace, files, remove_tree},
     rootless,
     unpack::OverlayNames,
 };
@@ -64,7 +64,7 @@ impl Store {
         files::private_folder(&work)?;
         // A mount with `volatile` leaves a mark that stops the next one. What was written is what there is.
         let mark = work.join("work/incompat");
-        match fs::remove_dir_all(&mark) {
+        match remove_tree(&mark) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing("removing", mark),
             Ok(()) | Err(_) => {}
         }
@@ -157,7 +157,7 @@ fn prepare_upper(lower: &Lower, upper: &Path) -> Result<()> {
     }
     let new = upper.with_extension("new");
     if look(&new)?.is_some() {
-        fs::remove_dir_all(&new).doing("removing", &new)?;
+        remove_tree(&new).doing("removing", &new)?;
     }
     fs::create_dir(&new).doing("making", &new)?;
     let root = lower.layers.iter().find(|(_, facts)| !facts.implied.iter().any(|path| path.0.is_empty()));

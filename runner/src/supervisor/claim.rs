@@ -6,7 +6,10 @@
 use std::{
     fs::File,
     io,
-    os::{fd::IntoRawFd, unix::fs::MetadataExt},
+    os::{
+        fd::IntoRawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
     path::Path,
 };
 
@@ -37,7 +40,8 @@ impl Turn {
         let folder = folders.container(id);
         let path = folder.join("lock");
         loop {
-            let file = match File::options().create(true).write(true).truncate(false).open(&path) {
+            let file = match File::options().create(true).write(true).truncate(false).mode(0o600).open(&path)
+            {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(RunnerError::NotFound(format!("container {id} was removed meanwhile")));
@@ -70,8 +74,13 @@ fn is_at(file: &File, path: &Path) -> Result<bool> {
 /// The descriptor stays open without an owner: closing any descriptor of the file would give the lock up.
 pub(crate) fn supervise(folders: &Folders, id: &ContainerId) -> Result<bool> {
     let path = folders.running(id).join("lock");
-    let file =
-        File::options().create(true).write(true).truncate(false).open(&path).doing("opening", &path)?;
+    let file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .doing("opening", &path)?;
     match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::AGAIN | Errno::ACCESS) => return Ok(false),

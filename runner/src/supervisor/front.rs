@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::{
     event::PollFlags,
-    fs::{FileType, fstat},
+    fs::{FileType, fstat, major, minor},
     io::Errno,
 };
 
@@ -13,6 +13,17 @@ use super::terminal::Raw;
 /// What may be written at once where `poll` said that something may be: so much fits into a pipe then, and the write
 /// does not wait.
 const AT_ONCE: usize = 4096;
+
+/// Whether a descriptor of the caller's may be a container's own: a pipe, a socket, or the null device. A terminal could
+/// be read, set and typed into from inside, and a file be opened anew by `/proc/self/fd` with other rights than the
+/// caller opened it with. What goes between the container and those goes through a pipe.
+pub(crate) fn may_be_handed(fd: impl AsFd) -> bool {
+    fstat(fd).is_ok_and(|stat| match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo | FileType::Socket => true,
+        FileType::CharacterDevice => (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3),
+        _ => false,
+    })
+}
 
 /// A file, pipe or terminal that takes what it can.
 #[derive(Debug)]
@@ -118,6 +129,17 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+
+    #[test]
+    fn only_what_cannot_be_opened_anew_is_handed_over() {
+        let open = |path: &str| std::fs::File::open(path).unwrap();
+        let (read, write) = std::io::pipe().unwrap();
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(may_be_handed(&read) && may_be_handed(&write) && may_be_handed(&one));
+        assert!(may_be_handed(open("/dev/null")));
+        assert!(!may_be_handed(open("/dev/zero")), "it stands for every other device, terminals too");
+        assert!(!may_be_handed(tempfile::tempfile().unwrap()) && !may_be_handed(open("/")));
+    }
 
     #[test]
     fn a_full_pipe_does_not_hold_the_writer() {

@@ -17,7 +17,7 @@ use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
     network::{self, HeldPorts},
-    record::{Desired, Exit, Records, files},
+    record::{Desired, Exit, Records, files, remove_tree},
     store::Store,
     volume::Volumes,
 };
@@ -158,7 +158,7 @@ fn take_away(folders: &Folders, desired: &Desired) -> Result<()> {
 /// Where it stays.
 pub(crate) fn leave(folders: &Folders, id: &ContainerId) -> Result<()> {
     let path = folders.running(id);
-    match fs::remove_dir_all(&path) {
+    match remove_tree(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing("removing", &path),
         Ok(()) | Err(_) => Ok(()),
     }

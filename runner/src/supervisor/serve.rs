@@ -20,7 +20,7 @@ use rustix::{
 use super::{
     claim::{self, Turn},
     clients::Clients,
-    front::{Front, Sink},
+    front::{Front, Sink, may_be_handed},
     health,
     live::{Condition, Live, snapshot},
     notify,
@@ -191,7 +191,7 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>) -> Result<u8> {
     }
     forget_stop(&records, &desired)?;
     own_mounts().doing("making", "a mount namespace")?;
-    let inherit = mode == Mode::Front && desired.log.none && !desired.process.tty;
+    let inherit = mode == Mode::Front && inherits(&desired);
     let begun = Begin {
         folders: &folders,
         desired: &desired,
@@ -251,6 +251,16 @@ fn not_begun(records: &Records, desired: &Desired, error: &RunnerError) -> Resul
     records.ended(&desired.id, &exit)?;
     pass::leave(records.folders(), &desired.id)?;
     if desired.auto_remove { pass::remove(records, desired) } else { Ok(()) }
+}
+
+/// Whether the container may have the caller's own streams, none of which is kept.
+fn inherits(desired: &Desired) -> bool {
+    let process = &desired.process;
+    desired.log.none
+        && !process.tty
+        && (!process.interactive || may_be_handed(rustix::stdio::stdin()))
+        && may_be_handed(rustix::stdio::stdout())
+        && may_be_handed(rustix::stdio::stderr())
 }
 
 fn front(desired: &Desired, inherit: bool) -> Result<Front> {
@@ -391,7 +401,7 @@ fn begin_again(watch: &mut Watch, preserve_fds: u32) -> Result<(u8, Option<First
             preserve_fds,
             foreground: watch.front.is_some(),
             size: watch.front.as_ref().and_then(|_| terminal::size(rustix::stdio::stdin())),
-            inherit: watch.front.is_some() && watch.desired.log.none && !watch.desired.process.tty,
+            inherit: watch.front.is_some() && inherits(&watch.desired),
         }
         .run();
         match begun {

@@ -19,7 +19,7 @@ use crate::{
     bundle::inside::Inside,
     error::{Result, RunnerError, While},
     folders::Folders,
-    record::{Desired, MountKind, Records, check_name, files},
+    record::{Desired, MountKind, Records, check_name, files, remove_tree},
 };
 
 /// What is known of a volume.
@@ -213,10 +213,10 @@ impl Volumes {
         // Renamed first, so that no half of it is ever taken for a volume.
         let gone = volumes.join(format!(".gone-{name}"));
         if gone.exists() {
-            fs::remove_dir_all(&gone).doing("removing", &gone)?;
+            remove_tree(&gone).doing("removing", &gone)?;
         }
         fs::rename(&place, &gone).doing("removing", &place)?;
-        fs::remove_dir_all(&gone).doing("removing", &gone)
+        remove_tree(&gone).doing("removing", &gone)
     }
 
     /// Removes the anonymous volumes of a container that is gone; those that another one took over stay.

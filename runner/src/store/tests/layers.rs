@@ -215,3 +215,17 @@ fn a_damaged_layer_is_told_from_a_whole_one() {
     std::fs::remove_file(&object).unwrap();
     assert_eq!(read().exit_code(), 4);
 }
+
+#[test]
+fn a_link_of_a_lower_layer_does_not_lead_to_the_machines_folders() {
+    let shed = Shed::new();
+    let machine = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(machine.path().join("sub/deep")).unwrap();
+    let target = machine.path().to_str().unwrap();
+    let below = shed.add(&Archive::new().symlink("a", target).end(), 4096).unwrap();
+    let above = shed.add(&Archive::new().file("a/sub/deep/f", b"x").end(), 4096).unwrap();
+    let lower = super::super::lower::Lower::open(&shed.store, &[below, above]).unwrap();
+    for path in ["a", "a/sub", "a/sub/deep"] {
+        assert_eq!(lower.described(std::path::Path::new(path)).unwrap(), None, "{path}");
+    }
+}

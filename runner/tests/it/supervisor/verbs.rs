@@ -72,6 +72,38 @@ fn a_container_in_the_background_is_listed_asked_and_ended() {
 }
 
 #[test]
+fn a_file_of_the_caller_is_never_a_descriptor_inside() {
+    let Some(machine) = machine() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("input"), folder.path().join("output"));
+    let told =
+        "busybox readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; cat; echo err >&2; echo out";
+    // What is written there must not arrive in the caller's file.
+    let script = format!("{told}; echo changed > /proc/self/fd/0");
+    let root = machine.root();
+    machine.background("web", &[], &["sleep", "1000"]);
+    let exec = vec!["exec", "-i", "web", "sh", "-c", &script];
+    let run =
+        machine.arguments("run", &["--rm", "-i", "--log-driver", "none"], &["sh", "-c", &script], &root);
+    for arguments in [exec, run] {
+        std::fs::write(&input, "typed\n").unwrap();
+        let out = std::fs::File::create(&output).unwrap();
+        let mut command = machine.command(&arguments);
+        command.stdin(std::fs::File::open(&input).unwrap());
+        command.stdout(out.try_clone().unwrap()).stderr(out).status().unwrap();
+        let said = std::fs::read_to_string(&output).unwrap();
+        assert!(!said.contains(folder.path().to_str().unwrap()), "{arguments:?}: {said}");
+        assert!(said.contains("typed\n") && said.contains("out\n"), "{arguments:?}: {said}");
+        assert_eq!(std::fs::read_to_string(&input).unwrap(), "typed\n", "{arguments:?}: {said}");
+        if arguments[0] == "exec" {
+            assert!(said.contains("err\nout\n"), "one file keeps its order: {said}");
+        }
+    }
+    machine.ok(&["rm", "--force", "-t", "0", "web"]);
+    machine.is_empty();
+}
+
+#[test]
 fn a_frozen_container_goes_on_and_can_be_stopped() {
     let Some(machine) = machine() else { return };
     machine.background("web", &[], &["sleep", "1000"]);
