@@ -224,7 +224,9 @@ fn follow(context: &Context, desired: &Desired, mut printer: Printer<'_>) -> Res
     if !printer.arguments.follow {
         return Ok(());
     }
-    let session = match snapshot(&context.records, desired)?.condition.is_up() {
+    // A program that has ended may have left more in the pipe than its supervisor has written down by now.
+    let seen = snapshot(&context.records, desired)?;
+    let session = match seen.condition.is_up() || seen.supervisor.is_some() {
         true => remote::reach(&context.records, desired)?,
         false => None,
     };

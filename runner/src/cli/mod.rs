@@ -60,7 +60,7 @@ mod wait;
 
 use std::{io::Write, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub(crate) use access::{AccessOptions, PlatformOptions};
 pub(crate) use globals::{Context, Globals};
@@ -222,9 +222,26 @@ pub(crate) fn main() -> ExitCode {
 
 /// The number for words that make no sense: below 125 would be a program's of a container.
 fn usage_code() -> u8 {
-    let runs = ["create", "exec", "run", "start"];
-    let own = std::env::args().skip(1).any(|word| runs.contains(&word.as_str()));
-    if own { crate::error::OWN_FAILURE } else { 2 }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if runs_a_program(&words) { crate::error::OWN_FAILURE } else { 2 }
+}
+
+/// Whether the verb is one whose numbers are a container's. Before it come options alone, and `container`.
+fn runs_a_program(words: &[String]) -> bool {
+    let with_value: Vec<String> = Cli::command()
+        .get_arguments()
+        .filter(|argument| argument.get_action().takes_values())
+        .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
+        .collect();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if with_value.contains(word) {
+            words.next();
+        } else if !word.starts_with('-') && word != "container" {
+            return ["create", "exec", "run", "start"].contains(&word.as_str());
+        }
+    }
+    false
 }
 
 /// Runs one command; an error goes with the number that this command ends with.
@@ -300,10 +317,22 @@ fn run(cli: Cli) -> Result<u8, (crate::error::RunnerError, u8)> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
+
+    #[test]
+    fn the_verb_alone_says_whose_numbers_they_are() {
+        let runs =
+            |line: &str| runs_a_program(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        for line in ["run --bad", "--root run exec x", "container create --bad", "--root=/x start"] {
+            assert!(runs(line), "{line}");
+        }
+        for line in ["network create --subnet bad", "--root exec ps", "rm run", "--help", ""] {
+            assert!(!runs(line), "{line}");
+        }
+    }
 
     #[test]
     fn no_two_flags_of_a_command_are_the_same() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

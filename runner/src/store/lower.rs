@@ -139,7 +139,9 @@ impl Lower {
     /// The folder of a path as the uppermost layer has it that describes it, where a layer above that one only passes
     /// through: overlay would show the folder of the latter.
     pub(super) fn described(&self, path: &Path) -> Result<Option<PathBuf>> {
-        let implies = |facts: &Facts| facts.implied.iter().any(|implied| implied.path() == path);
+        // In the order of paths, as they were written down.
+        let implies =
+            |facts: &Facts| facts.implied.binary_search_by(|implied| implied.path().cmp(path)).is_ok();
         if !self.layers.iter().any(|(_, facts)| implies(facts)) {
             return Ok(None);
         }

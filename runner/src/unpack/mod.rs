@@ -47,6 +47,10 @@ pub(crate) const BLOCK: usize = 512;
 pub(crate) const MAX_ENTRIES: u64 = 1_000_000;
 /// Bytes of a path or of a link's target: the system's own limit.
 pub(crate) const MAX_PATH: usize = 4096;
+/// Folders that a path goes through. What walks a tree takes a path's length for each of its folders.
+pub(crate) const MAX_DEPTH: usize = 256;
+/// Folders of one layer that no entry describes: each is looked up in every layer when a container is made.
+pub(crate) const MAX_IMPLIED: usize = 10_000;
 /// Bytes of the extended headers of one entry.
 pub(crate) const MAX_PAX: usize = 1 << 20;
 /// Logical size of a file with holes.

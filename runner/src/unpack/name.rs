@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Fault, MAX_PATH};
+use super::{Fault, MAX_DEPTH, MAX_PATH};
 
 /// Begins the name of a whiteout.
 pub(crate) const WHITEOUT: &[u8] = b".wh.";
@@ -48,6 +48,9 @@ pub(super) fn normal(name: &[u8]) -> Result<Vec<&OsStr>, Fault> {
             }
             _ => components.push(OsStr::from_bytes(component)),
         }
+    }
+    if components.len() > MAX_DEPTH {
+        return Err(Fault::rule(format!("it lies more than {MAX_DEPTH} folders deep")));
     }
     Ok(components)
 }

@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Fault, OverlayNames};
+use super::{Fault, MAX_IMPLIED, OverlayNames};
 use crate::error::{Result, RunnerError, While};
 
 /// How often a name may go on through a symbolic link: the system's own limit.
@@ -219,6 +219,9 @@ impl Root {
             self.hide_below(&made, path)?;
         }
         self.implied.insert(path.to_owned());
+        if self.implied.len() > MAX_IMPLIED {
+            return Err(Fault::rule(format!("more than {MAX_IMPLIED} folders have no entry of their own")));
+        }
         Ok(())
     }
 

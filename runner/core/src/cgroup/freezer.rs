@@ -167,7 +167,9 @@ fn freeze_v2(folder: &Path, frozen: bool) -> Result<(), RuntimeError> {
 fn freeze_v1(folder: &Path, frozen: bool) -> Result<(), RuntimeError> {
     let state = folder.join("freezer.state");
     if !frozen {
-        return file::write(&state, "THAWED");
+        // In a group that is gone nothing is frozen: whoever deleted it was ended before the rest of it was gone.
+        let gone = !state.exists();
+        return if gone { Ok(()) } else { file::write(&state, "THAWED") };
     }
     let deadline = Instant::now() + TO_FREEZE;
     let mut pause = Duration::from_micros(100);

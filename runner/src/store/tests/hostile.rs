@@ -275,6 +275,21 @@ fn u10_claims_without_measure_are_refused() {
 }
 
 #[test]
+fn u10_trees_without_measure_are_refused() {
+    let deep = "d/".repeat(257);
+    refused(
+        &Archive::new().pax(&[("path", deep.as_bytes())]).file("x", b"").end(),
+        "d/d",
+        "256 folders deep",
+    );
+    let mut wide = Archive::new();
+    for folder in 0..=10_000 {
+        wide = wide.file(&format!("d{folder}/f"), b"");
+    }
+    refused(&wide.end(), "d9999/f", "10000 folders have no entry");
+}
+
+#[test]
 fn u10_a_million_entries_are_enough() {
     let one = Archive::new().file(".wh..wh.x", b"").cut();
     let shed = Shed::new();
