@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    Globals, attach, commit, cp, create, diff, exec, export, inspect, kill, logs, pause, port, ps, rename, rm,
-    run as run_new, start, stats, stop, top, update, wait,
+    Globals, attach, commit, cp, create, diff, exec, export, inspect, kill, logs, pause, port, ps, rename,
+    rm, run as run_new, start, stats, stop, top, update, wait,
 };
 use crate::{
     error::{Result, RunnerError},
@@ -90,10 +90,7 @@ enum Verb {
 impl Arguments {
     /// Whether the number of an error is that of `run`.
     pub(super) fn runs_a_program(&self) -> bool {
-        matches!(
-            self.verb,
-            Verb::Attach(_) | Verb::Create(_) | Verb::Exec(_) | Verb::Run(_) | Verb::Start(_)
-        )
+        matches!(self.verb, Verb::Attach(_) | Verb::Create(_) | Verb::Exec(_) | Verb::Run(_) | Verb::Start(_))
     }
 }
 

@@ -61,10 +61,8 @@ pub(super) fn update(container: &Container, wanted: &Update) -> Result<u8> {
                 .map_err(io::Error::from)
                 .doing("reading", file)?
         }
-        None => {
-            serde_json::from_slice(wanted.limits().to_string().as_bytes())
-                .map_err(|error| RunnerError::Usage(error.to_string()))?
-        }
+        None => serde_json::from_slice(wanted.limits().to_string().as_bytes())
+            .map_err(|error| RunnerError::Usage(error.to_string()))?,
     };
     Ok(container.update(&resources).map(|()| 0)?)
 }
