@@ -56,9 +56,12 @@ soak: install
 # Its code is not relocated: that would write to a page for each few pointers, in the supervisor of every container.
 release: TARGET := $(ARCH)-unknown-linux-gnu
 release: STATIC := -C target-feature=+crt-static
+# Nothing unwinds. Tables of elliptic curves and ciphers for AVX-512 alone take more than a megabyte.
+release: SMALL := -fno-asynchronous-unwind-tables -fno-unwind-tables -DOPENSSL_SMALL -DMY_ASSEMBLER_IS_TOO_OLD_FOR_512AVX
 release:
 	RUSTFLAGS='$(STATIC)' $(CARGO) build --release --workspace --exclude berth-runner --bins --target $(TARGET)
-	RUSTFLAGS='$(STATIC) -C relocation-model=static' $(CARGO) build --profile dist --package berth-runner --bins \
+	CFLAGS_$(subst -,_,$(TARGET))='$(SMALL)' \
+		RUSTFLAGS='$(STATIC) -C relocation-model=static -C force-unwind-tables=no' $(CARGO) build --profile dist --package berth-runner --bins \
 		--target $(TARGET) --target-dir "$(CARGO_TARGET_DIR)/runner"
 	mkdir -p "$(DIST)"
 	cd "$(CARGO_TARGET_DIR)/$(TARGET)/release" && \

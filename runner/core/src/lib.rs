@@ -35,5 +35,5 @@ pub use rootfs::overlay::{OverlayOptions, mount_overlay, unmount};
 pub use rootfs::probe::{OverlayFeatures, probe_overlay};
 pub use seccomp::default_profile;
 pub use sys::watching::{
-    Arrived, Signals, close_inherited, exit_status_of, own_mounts, release_memory, unblock_signals,
+    Arrived, Signals, close_inherited, exit_status_of, own_mounts, unblock_signals, wait_at_rest,
 };

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_runtime::{Signals, exit_status_of};
+use berth_runtime::{Signals, exit_status_of, wait_at_rest};
 use jiff::Timestamp;
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -188,7 +188,7 @@ impl Watch {
                 (!rested && self.front.is_none()).then_some(now + REST),
             ];
             let due = due.into_iter().flatten().min();
-            let ready = self.wait(Some(first), due)?;
+            let ready = self.wait(Some(first), due, rested)?;
             if ready.is_empty() && !rested {
                 self.rest();
                 rested = true;
@@ -204,8 +204,8 @@ impl Watch {
         Ok(code)
     }
 
-    /// Waits for anything until `due`.
-    fn wait(&self, first: Option<&First>, due: Option<Instant>) -> Result<Vec<Ready>> {
+    /// Waits for anything until `due`; `at_rest` with as little memory as can be.
+    fn wait(&self, first: Option<&First>, due: Option<Instant>, at_rest: bool) -> Result<Vec<Ready>> {
         let mut poller = Poller::default();
         poller.add(Ready::Signals, self.signals.as_fd(), PollFlags::IN);
         if let Some(first) = first {
@@ -235,7 +235,7 @@ impl Watch {
                 poller.add(Ready::FrontErr, fd, PollFlags::OUT);
             }
         }
-        poller.wait(due)
+        poller.wait(due, at_rest)
     }
 
     fn outputs(&self) -> impl Iterator<Item = (Stream, bool, BorrowedFd<'_>)> {
@@ -563,8 +563,6 @@ impl Watch {
         self.buffer = Vec::new();
         self.log.rest();
         self.input.shrink_to_fit();
-        // Less memory is no condition of anything.
-        let _kept = berth_runtime::release_memory();
     }
 
     /// The number of a run that ended, with what the kernel knows.
@@ -647,7 +645,7 @@ impl Watch {
         events::note(folders, &self.desired, "restart");
         let until = Instant::now() + wait;
         while Instant::now() < until {
-            for ready in self.wait(None, Some(until))? {
+            for ready in self.wait(None, Some(until), false)? {
                 if self.while_waiting(ready)? {
                     return Ok(Next::Over(code));
                 }
@@ -729,9 +727,10 @@ impl<'a> Poller<'a> {
         self.fds.push(PollFd::from_borrowed_fd(fd, wanted));
     }
 
-    fn wait(mut self, due: Option<Instant>) -> Result<Vec<Ready>> {
+    fn wait(mut self, due: Option<Instant>, at_rest: bool) -> Result<Vec<Ready>> {
         let left = due.map(|due| parcel::timespec(due.saturating_duration_since(Instant::now())));
-        match poll(&mut self.fds, left.as_ref()) {
+        let (fds, left) = (&mut self.fds, left.as_ref());
+        match if at_rest { wait_at_rest(fds, left) } else { poll(fds, left) } {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error).doing("waiting for", "the container"),
         }

@@ -335,6 +335,12 @@ impl Cgroup {
             .during(|| format!("opening {}", folder.display()))
     }
 
+    /// Whether a process may make its mounts before it is in the group: with version 1 they are copies of folders that
+    /// are there already. In version 2 they are of the cgroup namespace, and systemd makes the group around its process.
+    pub(crate) fn may_be_late(&self) -> bool {
+        self.scope.is_none() && self.folders.iter().any(|(options, _)| !options.is_empty())
+    }
+
     /// Puts a process into every folder. The first write takes the kernel some milliseconds, the others nearly none.
     ///
     /// # Errors

@@ -128,6 +128,7 @@ impl First<'_> {
             first_free,
             new_keyring: self.new_keyring,
             detached: self.detached,
+            placed_late: self.cgroup.may_be_late(),
             channel: &there,
             listener: self.listener,
         };
@@ -191,7 +192,9 @@ impl First<'_> {
         between: bool,
         made: &mut dyn FnMut(&Child) -> Result<(), RuntimeError>,
     ) -> Result<Option<OwnedFd>, RuntimeError> {
-        if !in_cgroup {
+        // The kernel takes ten milliseconds to put a process into a group: as long as the process needs for its mounts.
+        let late = self.cgroup.may_be_late();
+        if !in_cgroup && !late {
             self.cgroup.add(children.asked.pid)?;
         }
         limits::raise(children.asked.pid, self.process)?;
@@ -201,6 +204,9 @@ impl First<'_> {
             self.state.set_pid(Some(children.asked.pid));
         }
         here.send(&Message::Go, None)?;
+        if late && !between {
+            self.cgroup.add(children.asked.pid)?;
+        }
         let mut terminal = None;
         loop {
             match here.receive()? {
@@ -211,6 +217,9 @@ impl First<'_> {
                     made(init)?;
                     self.state.set_pid(Some(pid));
                     here.send(&Message::Go, None)?;
+                    if late {
+                        self.cgroup.add(pid)?;
+                    }
                 }
                 Some((Message::Mounted, _)) => {
                     let hooks = self.spec.hooks().as_ref();

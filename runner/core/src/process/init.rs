@@ -43,6 +43,8 @@ pub(super) struct Init<'a> {
     pub(super) new_keyring: bool,
     /// Whether the container goes on when the calling process ends.
     pub(super) detached: bool,
+    /// The parent puts this process into its control group while it mounts, and says so with [`Message::HooksRan`].
+    pub(super) placed_late: bool,
     pub(super) channel: &'a Channel,
     /// The socket on which the start is asked for.
     pub(super) listener: &'a OwnedFd,
@@ -85,11 +87,17 @@ impl Init<'_> {
         if self.new_keyring {
             new_keyring()?;
         }
+        if !self.placed_late {
+            self.namespaces.make_cgroup()?;
+        }
         self.namespaces.make_late()?;
         self.name_host()?;
         self.rootfs.mount()?;
         self.channel.send(&Message::Mounted, None)?;
         self.channel.expect(|message| matches!(message, Message::HooksRan))?;
+        if self.placed_late {
+            self.namespaces.make_cgroup()?;
+        }
         self.run_hooks(Kind::CreateContainer, ContainerState::Creating, self.bundle)?;
         self.rootfs.pivot()?;
         if matches!(self.stdio, ChildStdio::Terminal) {

@@ -134,12 +134,17 @@ impl Namespaces {
         later.into_iter().try_for_each(|joined| join(joined).during(|| step(joined)))
     }
 
-    /// Makes what could not be made by clone3: this process is in its control group now.
-    pub(super) fn make_late(&self) -> Result<(), RuntimeError> {
+    /// Makes the cgroup namespace: this process is in its control group now.
+    pub(super) fn make_cgroup(&self) -> Result<(), RuntimeError> {
         if self.makes(LinuxNamespaceType::Cgroup) {
             sys::namespaces::unshare(UnshareFlags::NEWCGROUP)
                 .during(|| "making the cgroup namespace".into())?;
         }
+        Ok(())
+    }
+
+    /// Makes what else could not be made by clone3.
+    pub(super) fn make_late(&self) -> Result<(), RuntimeError> {
         if self.makes(LinuxNamespaceType::Time) {
             sys::namespaces::unshare(UnshareFlags::NEWTIME).during(|| "making the time namespace".into())?;
             if let Some(offsets) = &self.offsets {

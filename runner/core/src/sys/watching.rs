@@ -12,7 +12,10 @@ use std::{
     sync::atomic::{AtomicI32, Ordering},
 };
 
-use rustix::pipe::PipeFlags;
+use rustix::{
+    event::{PollFd, Timespec},
+    pipe::PipeFlags,
+};
 
 /// Where handlers write; -1 while nobody listens.
 static ARRIVALS: AtomicI32 = AtomicI32::new(-1);
@@ -184,36 +187,53 @@ pub fn exit_status_of(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
 }
 
-/// Gives back memory of a process that is going to wait: free parts of the heap, and the mapped pages of its own
-/// program text, which the kernel reads again (from its cache) when they are needed.
+/// Waits as `poll` does, with as little memory as can be: free parts of the heap are given back, and so are mapped pages
+/// of this program's file that were never written, which the kernel maps again (from its cache) when they are needed.
+/// Between that and the waiting nothing else runs, which would bring them back.
 ///
 /// # Errors
-/// Where `/proc/self/maps` cannot be read.
-pub fn release_memory() -> io::Result<()> {
+/// As `poll`. That memory was not given back is none.
+pub fn wait_at_rest(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> rustix::io::Result<usize> {
+    let mut mappings = [(0, 0); 8];
+    // Less memory is no condition of anything.
+    if let Ok(text) = fs::read_to_string("/proc/self/smaps") {
+        unwritten(&text, &mut mappings);
+    }
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number, and changes only what is free.
     unsafe {
         libc::malloc_trim(0);
     }
-    for line in fs::read_to_string("/proc/self/maps")?.lines() {
-        let mut fields = line.split_ascii_whitespace();
-        let (Some(range), Some("r-xp")) = (fields.next(), fields.next()) else { continue };
-        if !line.contains('/') {
-            continue;
-        }
-        let Some((Ok(from), Ok(to))) = range
-            .split_once('-')
-            .map(|(from, to)| (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16)))
-        else {
-            continue;
-        };
-        // SAFETY: a private mapping of a file that is readable and executable and was never writable has no page of its
-        // own: dropped pages come back from the file with the same content (a running program's file cannot change).
+    for (start, length) in mappings {
+        // SAFETY: a private mapping of a file that cannot be written and has no page of its own (checked): dropped pages
+        // come back from the file with the same content (a running program's file cannot change).
         unsafe {
-            libc::madvise(ptr::with_exposed_provenance_mut(from), to - from, libc::MADV_DONTNEED);
+            libc::madvise(ptr::with_exposed_provenance_mut(start), length, libc::MADV_DONTNEED);
         }
     }
-    Ok(())
+    rustix::event::poll(fds, timeout)
+}
+
+/// Start and length of private mappings of files that are not writable and hold nothing but their file's content, by
+/// `/proc/PID/smaps`. As many as there is room for; the rest of `found` stays.
+fn unwritten(smaps: &str, found: &mut [(usize, usize)]) {
+    let mut room = found.iter_mut();
+    let mut mapping = None;
+    for line in smaps.lines() {
+        if let Some(own) = line.strip_prefix("Anonymous:") {
+            let Some(range) = mapping.take().filter(|_| own.trim() == "0 kB") else { continue };
+            let Some(free) = room.next() else { return };
+            *free = range;
+        }
+        let mut fields = line.split_ascii_whitespace();
+        let Some((from, to)) = fields.next().and_then(|range| range.split_once('-')) else { continue };
+        let (Ok(from), Ok(to)) = (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16)) else {
+            continue;
+        };
+        let fixed = fields.next().is_some_and(|rights| matches!(rights, "r-xp" | "r--p"));
+        let of_file = fields.nth(3).is_some_and(|path| path.starts_with('/'));
+        mapping = (fixed && of_file).then_some((from, to - from));
+    }
 }
 
 #[cfg(test)]
@@ -240,8 +260,30 @@ mod tests {
 
     #[test]
     fn a_program_goes_on_after_its_memory_was_given_back() {
-        release_memory().unwrap();
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        assert_eq!(wait_at_rest(&mut [], Some(&now)), Ok(0));
         assert_eq!(format!("{:?}", [1, 2]), "[1, 2]");
+    }
+
+    #[test]
+    fn what_was_written_is_no_copy_of_its_file() {
+        let mapping = |range: &str, rights: &str, path: &str, own: u32| {
+            format!(
+                "{range} {rights} 00000000 fe:00 12 {path}\nRss: 4 kB\nAnonymous: {own} kB\nTHPeligible: 0\n"
+            )
+        };
+        let smaps = [
+            mapping("1000-3000", "r--p", "/", 0),
+            mapping("3000-4000", "r-xp", "/usr/bin/x (deleted)", 0),
+            mapping("4000-5000", "r--p", "/usr/bin/x", 4),
+            mapping("5000-6000", "rw-p", "/usr/bin/x", 0),
+            mapping("6000-7000", "r--s", "/usr/bin/x", 0),
+            mapping("7000-8000", "r--p", "[vvar]", 0),
+            mapping("8000-9000", "r--p", "", 0),
+        ];
+        let mut found = [(0, 0); 3];
+        unwritten(&smaps.concat(), &mut found);
+        assert_eq!(found, [(0x1000, 0x2000), (0x3000, 0x1000), (0, 0)]);
     }
 
     #[test]
