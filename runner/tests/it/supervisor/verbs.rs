@@ -19,8 +19,11 @@ fn a_program_in_the_foreground_has_its_input_output_and_number() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(&vec![b'x'; 300_000]).unwrap();
+    // Nobody between keeps as much: it is read while it is written.
+    let mut input = child.stdin.take().unwrap();
+    let writing = std::thread::spawn(move || input.write_all(&vec![b'x'; 300_000]));
     let output = child.wait_with_output().unwrap();
+    writing.join().unwrap().unwrap();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 300_000));
     machine.is_empty();
 }
