@@ -25,15 +25,8 @@ impl Engine {
     pub(super) fn berth(scratch: &Scratch) -> Result<Self> {
         let program = berth_program("BERTH_RUNNER_BIN", "berth-runner")?;
         let (store, run) = (scratch.subfolder("berth-store")?, scratch.subfolder("berth-run")?);
-        let policy = scratch.write("policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
-        let globals = [
-            "--root".into(),
-            store.clone().into_os_string(),
-            "--runroot".into(),
-            run.into_os_string(),
-            "--signature-policy".into(),
-            policy.into_os_string(),
-        ];
+        let globals =
+            ["--root".into(), store.clone().into_os_string(), "--runroot".into(), run.into_os_string()];
         Self::new(SUBJECT, program, globals.to_vec(), store, "__supervise")
     }
 

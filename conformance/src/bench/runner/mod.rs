@@ -59,7 +59,8 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) -> Result<()> {
 fn cold(engine: &Engine, image: &str, report: &mut Report) -> Result<()> {
     engine.forget()?;
     let begun = Instant::now();
-    engine.run(&["run", "--rm", "--network", "none", "--tls-verify=false", image, "true"])?;
+    engine.run(&["pull", "--quiet", "--tls-verify=false", image])?;
+    engine.run(&["run", "--rm", "--network", "none", image, "true"])?;
     let section = "runner: cold pull of 6 layers, run of true";
     report.add(section, "wall", "ms", engine.name, milliseconds(begun.elapsed()));
     Ok(())
