@@ -36,7 +36,7 @@ impl Engine {
             ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"];
         let globals =
             ["--root".into(), store.clone().into_os_string(), "--runroot".into(), run.into_os_string()];
-        let globals = globals.into_iter().chain(words.map(OsString::from)).collect();
+        let globals = globals.into_iter().chain(words.into_iter().map(OsString::from)).collect();
         Self::new("podman", program, globals, store, "conmon")
     }
 
