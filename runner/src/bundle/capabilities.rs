@@ -1,10 +1,11 @@
 //! Capabilities by name: the default ten, all of this machine, and what flags make of them.
 
-use std::{collections::BTreeSet, fs, str::FromStr};
+use std::{collections::BTreeSet, str::FromStr};
 
+use berth_runtime::{CAPABILITIES, kernel_capabilities};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
 
-use crate::error::{Result, RunnerError, While};
+use crate::error::{Result, RunnerError};
 
 /// What root of a container may unless it is told otherwise.
 pub(crate) const DEFAULT: [&str; 10] = [
@@ -20,56 +21,11 @@ pub(crate) const DEFAULT: [&str; 10] = [
     "CAP_SETUID",
 ];
 
-/// The kernel's numbers.
-const NAMES: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
-
 /// A capability as it is typed, `net_admin` or `CAP_NET_ADMIN`.
 pub(crate) fn name(text: &str) -> Result<&'static str, String> {
     let upper = text.to_ascii_uppercase();
     let wanted = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-    let found = NAMES.iter().find(|name| **name == wanted);
+    let found = CAPABILITIES.iter().find(|name| **name == wanted);
     found
         .copied()
         .ok_or_else(|| format!("{text:?} is no capability, as NET_ADMIN is one; ALL are all of them"))
@@ -77,18 +33,7 @@ pub(crate) fn name(text: &str) -> Result<&'static str, String> {
 
 /// All that this process could hand on: its bounding set.
 pub(crate) fn all() -> Result<Vec<&'static str>> {
-    let path = "/proc/self/status";
-    let status = fs::read_to_string(path).doing("reading", path)?;
-    let bits = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
-    let bits = bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    let bits =
-        bits.ok_or_else(|| RunnerError::Unsupported(format!("{path} has no CapBnd: is /proc mounted?")))?;
-    Ok(NAMES
-        .iter()
-        .enumerate()
-        .filter(|(number, _)| bits >> number & 1 == 1)
-        .map(|(_, name)| *name)
-        .collect())
+    Ok(kernel_capabilities()?)
 }
 
 /// Defaults, then what is added, then what is dropped, as podman: `ALL` dropped leaves what is added by name.
@@ -157,7 +102,7 @@ mod tests {
 
     fn chosen(added: &[&str], dropped: &[&str]) -> Result<Vec<String>, Vec<String>> {
         let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        choose(&own(added), &own(dropped), &NAMES)
+        choose(&own(added), &own(dropped), &CAPABILITIES)
     }
 
     #[test]
@@ -192,6 +137,6 @@ mod tests {
 
     #[test]
     fn every_name_is_one_of_the_specification() {
-        sets(&NAMES.map(str::to_owned), &[], 0).unwrap();
+        sets(&CAPABILITIES.map(str::to_owned), &[], 0).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Filters on real processes.
 
-use std::{path::Path, time::Instant};
+use std::path::Path;
 
 use rustix::io::Errno;
 
@@ -95,32 +95,6 @@ fn a_filter_from_the_cache_is_the_filter() {
     // A folder that is not there costs the time of a compilation and nothing else.
     let without = Filter::compile(&of, Some(Path::new("/nowhere/at/all"))).unwrap();
     assert_eq!(cells(&first), cells(&without));
-}
-
-/// For who wants to know: `cargo test --release ... --ignored --nocapture`.
-#[test]
-#[ignore = "prints figures and checks nothing"]
-fn compiling_beside_loading() {
-    use std::io::Write;
-    let folder = tempfile::tempdir().unwrap();
-    let of = default_profile(&[]);
-    let mut out = std::io::stderr();
-    for (name, cache) in
-        [("compiled", None), ("cached", Some(folder.path())), ("cached", Some(folder.path()))]
-    {
-        let started = Instant::now();
-        for _ in 0..200 {
-            Filter::compile(&of, cache).unwrap();
-        }
-        let each = started.elapsed() / 200;
-        writeln!(out, "{name}: {each:?}, {} steps", Filter::compile(&of, cache).unwrap().program.len())
-            .unwrap();
-    }
-    let started = Instant::now();
-    for _ in 0..200 {
-        std::hint::black_box(default_profile(&[]));
-    }
-    writeln!(out, "profile made: {:?}", started.elapsed() / 200).unwrap();
 }
 
 const PYTHON: &str = "
