@@ -131,7 +131,9 @@ fn a_policy_starts_it_again_and_a_person_s_stop_ends_that() {
     });
     machine.ok(&["stop", "-t", "0", "always"]);
     until("it stays ended", || machine.inspect("always", ".State.Status") == "exited");
-    assert_eq!(machine.ok(&["wait", "always"]), "3");
+    // By itself, or ended by the stop where that met it running.
+    let code = machine.ok(&["wait", "always"]);
+    assert!(["3", "137", "143"].contains(&code.as_str()), "{code}");
     machine.background("twice", &["--restart", "on-failure:2"], &["sh", "-c", "echo run; exit 4"]);
     assert_eq!(machine.ok(&["wait", "twice"]), "4");
     until("its tries are over", || machine.inspect("twice", ".State.Status") == "exited");
