@@ -174,11 +174,16 @@ pub fn database_frozen(rounds: usize) -> Result<String> {
 }
 
 /// Refusals that a database which goes away does not explain. A session that it forgot is unknown, or not as far as
-/// its client thinks.
+/// its client thinks: a chunk then starts in the wrong place, and an end without bytes does not match its digest.
 fn unexpected(history: &History) -> Vec<String> {
     let explained = |line: &&String| {
         let words: Vec<_> = line.split(' ').collect();
-        matches!(words[..], [_, _, "503"] | [_, "PostPut" | "Chunked" | "Streamed" | "chunk", "404" | "416"])
+        matches!(
+            words[..],
+            [_, _, "503"]
+                | [_, "PostPut" | "Chunked" | "Streamed" | "chunk", "404" | "416"]
+                | [_, "Chunked" | "Streamed", "400"]
+        )
     };
     history.refused.iter().filter(|line| !explained(line)).cloned().collect()
 }
