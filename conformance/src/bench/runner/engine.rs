@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::SUBJECT;
+use super::stage::{SHORT, Stage};
 use crate::harness::{HarnessError, Result, Scratch, Tool, berth_program};
 
 /// `berth-runner` or podman.
@@ -12,7 +14,10 @@ use crate::harness::{HarnessError, Result, Scratch, Tool, berth_program};
 pub(super) struct Engine {
     pub(super) name: &'static str,
     pub(super) version: String,
+    stage: Rc<Stage>,
     program: PathBuf,
+    /// Its configuration file, where it has one.
+    settings: Option<PathBuf>,
     /// What is said before each command.
     globals: Vec<OsString>,
     /// Where images lie.
@@ -22,38 +27,54 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn berth(scratch: &Scratch) -> Result<Self> {
+    pub(super) fn berth(stage: &Rc<Stage>, scratch: &Scratch) -> Result<Self> {
         let program = berth_program("BERTH_RUNNER_BIN", "berth-runner")?;
         let (store, run) = (scratch.subfolder("berth-store")?, scratch.subfolder("berth-run")?);
         let globals =
             ["--root".into(), store.clone().into_os_string(), "--runroot".into(), run.into_os_string()];
-        Self::new(SUBJECT, program, globals.to_vec(), store, "__supervise")
+        Self::new(stage, SUBJECT, program, None, globals.to_vec(), store, "__supervise")
     }
 
-    pub(super) fn podman(scratch: &Scratch, program: PathBuf) -> Result<Self> {
+    /// Podman as it comes, with limits that a machine without `CAP_SYS_RESOURCE` can set.
+    pub(super) fn podman(stage: &Rc<Stage>, scratch: &Scratch, program: PathBuf) -> Result<Self> {
+        let settings = scratch.write(
+            "containers.conf",
+            "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1000:1000\"]\n",
+        )?;
         let (store, run) = (scratch.subfolder("podman-store")?, scratch.subfolder("podman-run")?);
+        let run = run.file_name().map(|name| Path::new(SHORT).join(name)).unwrap_or(run);
         let words =
             ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"];
         let globals =
             ["--root".into(), store.clone().into_os_string(), "--runroot".into(), run.into_os_string()];
         let globals = globals.into_iter().chain(words.into_iter().map(OsString::from)).collect();
-        Self::new("podman", program, globals, store, "conmon")
+        let mut podman = Self::new(stage, "podman", program, Some(settings), globals, store, "conmon")?;
+        let runtime = podman.run(&["info", "--format", "{{.Host.OCIRuntime.Name}}"])?;
+        podman.version = format!("{} with {}", podman.version, runtime.trim());
+        Ok(podman)
     }
 
     fn new(
+        stage: &Rc<Stage>,
         name: &'static str,
         program: PathBuf,
+        settings: Option<PathBuf>,
         globals: Vec<OsString>,
         store: PathBuf,
         companion: &'static str,
     ) -> Result<Self> {
         let version = Tool::at(&program).arg("--version").run()?.trim().to_owned();
-        Ok(Self { name, version, program, globals, store, companion })
+        let stage = stage.clone();
+        Ok(Self { name, version, stage, program, settings, globals, store, companion })
     }
 
     /// Runs a command to its end; a status other than zero is an error.
     pub(super) fn run(&self, words: &[&str]) -> Result<String> {
-        Tool::at(&self.program).args(self.globals.clone()).args(words.iter().copied()).run()
+        let tool = self.stage.tool(&self.program).args(self.globals.clone()).args(words.iter().copied());
+        match &self.settings {
+            Some(settings) => tool.env("CONTAINERS_CONF", settings).run(),
+            None => tool.run(),
+        }
     }
 
     /// Removes every image.

@@ -4,15 +4,18 @@
 mod bundle;
 mod engine;
 mod images;
+mod stage;
 
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Bench;
 use super::peer::Peer;
 use super::report::{Report, SUBJECT};
-use crate::harness::{Berth, HarnessError, Result, Scratch, Tool, berth_program, find_tool, require_root};
+use crate::harness::{Berth, HarnessError, Result, Scratch, berth_program, find_tool, require_root};
 use engine::Engine;
+use stage::Stage;
 
 const MIB: f64 = 1_048_576.0;
 /// Short commands a round; a round's figure is their median.
@@ -28,9 +31,15 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) -> Result<()> {
     let registry = Berth::builder().start()?;
     let fill = Peer::of(&registry.host());
     bench.runtime.block_on(images::push(&fill, &scratch))?;
-    let mut engines = vec![Engine::berth(&scratch)?];
+    let stage = Rc::new(Stage::set(&scratch)?);
+    if stage.hybrid {
+        report.note(
+            "The tree of version 2 of the control groups is hidden from all: crun refuses both.".to_owned(),
+        );
+    }
+    let mut engines = vec![Engine::berth(&stage, &scratch)?];
     match find_tool("podman") {
-        Ok(path) => engines.push(Engine::podman(&scratch, path)?),
+        Ok(path) => engines.push(Engine::podman(&stage, &scratch, path)?),
         Err(missing) => report.note(format!("podman is left out: {missing}")),
     }
     let image = |name: &str| format!("{}/bench/{name}:latest", registry.host());
@@ -41,6 +50,15 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) -> Result<()> {
     let size = std::fs::metadata(&program).map_err(HarnessError::file(&program))?.len();
     report.add("runner: its own needs", "size of the program", "MiB", SUBJECT, size as f64 / MIB);
     for _ in 0..bench.args.rounds {
+        let nothing = find_tool("true")?;
+        let floor = median(|| stage.tool(&nothing).run())?;
+        report.add(
+            "runner: its own needs",
+            "what starting any program adds to each time",
+            "ms",
+            SUBJECT,
+            floor,
+        );
         for engine in &engines {
             cold(engine, &image("layers"), report)?;
         }
@@ -52,7 +70,7 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) -> Result<()> {
         disk(engine, &image("first"), &image("second"), report)?;
         engine.forget()?;
     }
-    bare(bench, &scratch, report)
+    bare(bench, &stage, &scratch, report)
 }
 
 /// From an empty store to the end of a container that does nothing.
@@ -97,7 +115,7 @@ fn disk(engine: &Engine, first: &str, second: &str, report: &mut Report) -> Resu
 }
 
 /// One bundle under each runtime, filter of system calls included.
-fn bare(bench: &Bench, scratch: &Scratch, report: &mut Report) -> Result<()> {
+fn bare(bench: &Bench, stage: &Stage, scratch: &Scratch, report: &mut Report) -> Result<()> {
     let folder = scratch.subfolder("bundle")?;
     bundle::write(&folder)?;
     let berth = berth_program("BERTH_RUNNER_BIN", "berth-runner")?;
@@ -110,12 +128,12 @@ fn bare(bench: &Bench, scratch: &Scratch, report: &mut Report) -> Result<()> {
     }
     for _ in 0..bench.args.rounds {
         for (name, path, first) in &runtimes {
-            match median(|| once(path, first, scratch.path(), &folder)) {
+            match median(|| once(stage, path, first, scratch.path(), &folder)) {
                 Ok(took) => {
                     report.add("runner: its core alone", "run of true, 300 calls allowed", "ms", name, took)
                 }
                 Err(error) if *name == SUBJECT => return Err(error),
-                // crun refuses machines with control groups of both versions.
+                // Another program may refuse a machine; that is its own affair.
                 Err(error) => report.note(format!("{name} is left out: {error}")),
             }
         }
@@ -123,12 +141,12 @@ fn bare(bench: &Bench, scratch: &Scratch, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn once(program: &Path, first: &[&str], scratch: &Path, bundle: &Path) -> Result<String> {
+fn once(stage: &Stage, program: &Path, first: &[&str], scratch: &Path, bundle: &Path) -> Result<String> {
     let state = scratch.join("oci-state");
     let id = format!("bench-{}", std::process::id());
     let root = ["--root".into(), state.into_os_string()];
     let rest = ["run".into(), "--bundle".into(), bundle.as_os_str().to_owned(), id.into()];
-    Tool::at(program).args(first).args(root).args(rest).run()
+    stage.tool(program).args(first).args(root).args(rest).run()
 }
 
 /// The median time of a command that is run again and again, in milliseconds.
