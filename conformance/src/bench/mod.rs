@@ -88,6 +88,10 @@ pub struct BenchArgs {
     /// Manifests of the catalog that is seeded for the collection; a tenth of them are collected.
     #[arg(long, default_value_t = 1_000_000)]
     pub seeded: usize,
+    /// Two root file systems as tars, such as two that debootstrap made, for the runner's disk. Without them the same
+    /// files of this machine are packed twice, with their times, beside a folder with other times.
+    #[arg(long, value_name = "FILE", num_args = 2)]
+    pub bases: Vec<PathBuf>,
     /// Write every value to this file as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -9,6 +9,9 @@ use super::SUBJECT;
 use super::stage::{SHORT, Stage};
 use crate::harness::{HarnessError, Result, Scratch, Tool, berth_program};
 
+/// So many seconds a process may take to come to rest.
+const AT_REST: usize = 20;
+
 /// `berth-runner` or podman.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -82,8 +85,21 @@ impl Engine {
         self.run(&["rmi", "--all", "--force"]).map(drop)
     }
 
-    /// Proportional memory of the process beside a container, bytes.
+    /// Proportional memory of the process beside a container once it is at rest: when it has not changed for a second.
+    /// Bytes.
     pub(super) fn companion(&self, id: &str) -> Result<u64> {
+        let mut last = self.companion_now(id)?;
+        for _ in 0..AT_REST {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            let now = self.companion_now(id)?;
+            if std::mem::replace(&mut last, now) == now {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    fn companion_now(&self, id: &str) -> Result<u64> {
         let processes = fs::read_dir("/proc").map_err(HarnessError::file("/proc"))?;
         for entry in processes.flatten() {
             let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();

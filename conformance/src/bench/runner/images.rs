@@ -16,20 +16,32 @@ const LAYERS: usize = 5;
 /// Bytes of files in each.
 const LAYER: u64 = 24 << 20;
 
-/// Pushes `bench/layers` (6 layers), and `bench/first` and `bench/second`: the same files, built at two times.
-pub(super) async fn push(peer: &Peer, scratch: &Scratch) -> Result<()> {
+/// Pushes `bench/layers` (6 layers), and `bench/first` and `bench/second`: the tars in `bases`, or else files of this
+/// machine, packed twice.
+pub(super) async fn push(peer: &Peer, scratch: &Scratch, bases: &[PathBuf]) -> Result<()> {
     let base = scratch.subfolder("image")?;
     busybox(&base)?;
     let parts = parts()?;
-    let mut layers = vec![tar(scratch, &base, &[PathBuf::from(".")], 1)?];
+    let mut layers = vec![tar(scratch, &base, &[PathBuf::from(".")], Some(1))?];
     for part in &parts {
-        layers.push(tar(scratch, Path::new("/"), part, 1)?);
+        layers.push(tar(scratch, Path::new("/"), part, Some(1))?);
     }
     image(peer, "layers", &layers).await?;
     let all: Vec<PathBuf> = parts.concat();
-    for (name, second) in [("first", 1_000_000_000), ("second", 1_100_000_000)] {
-        let base = tar(scratch, &base, &[PathBuf::from(".")], second)?;
-        image(peer, name, &[base, tar(scratch, Path::new("/"), &all, second)?]).await?;
+    for (at, name) in ["first", "second"].into_iter().enumerate() {
+        let layers = match bases.get(at) {
+            Some(base) => {
+                let copy = scratch.join("base.tar");
+                fs::copy(base, &copy).map_err(HarnessError::file(base))?;
+                vec![packed(&copy)?]
+            }
+            // Programs come from packages, which keep their times; what a build writes is new each time.
+            None => {
+                let built = tar(scratch, &base, &[PathBuf::from(".")], Some(1_000_000_000 + at as u64))?;
+                vec![built, tar(scratch, Path::new("/"), &all, None)?]
+            }
+        };
+        image(peer, name, &layers).await?;
     }
     Ok(())
 }
@@ -74,7 +86,8 @@ struct Layer {
     gzip: Vec<u8>,
 }
 
-fn tar(scratch: &Scratch, folder: &Path, names: &[PathBuf], second: u64) -> Result<Layer> {
+/// Packs files; all with one time where one is given.
+fn tar(scratch: &Scratch, folder: &Path, names: &[PathBuf], second: Option<u64>) -> Result<Layer> {
     let list = names.iter().map(|name| name.display().to_string()).collect::<Vec<_>>().join("\n");
     let list = scratch.write("names", list)?;
     let path = scratch.join("layer.tar");
@@ -82,14 +95,19 @@ fn tar(scratch: &Scratch, folder: &Path, names: &[PathBuf], second: u64) -> Resu
         ["--create", "--numeric-owner", "--owner=0", "--group=0", "--sort=name", "--hard-dereference"];
     Tool::new("tar")?
         .args(words)
-        .arg(format!("--mtime=@{second}"))
+        .args(second.map(|second| format!("--mtime=@{second}")))
         .args(["--file".as_ref(), path.as_os_str(), "--directory".as_ref(), folder.as_os_str()])
         .args(["--files-from".as_ref(), list.as_os_str()])
         .run()?;
-    let bytes = fs::read(&path).map_err(HarnessError::file(&path))?;
+    packed(&path)
+}
+
+/// Compresses a tar, which is gone then.
+fn packed(tar: &Path) -> Result<Layer> {
+    let bytes = fs::read(tar).map_err(HarnessError::file(tar))?;
     let diff = digest_of(&bytes).to_string();
-    Tool::new("gzip")?.args(["--force", "-6"]).arg(path.as_os_str()).run()?;
-    let packed = scratch.join("layer.tar.gz");
+    Tool::new("gzip")?.args(["--force", "-6"]).arg(tar.as_os_str()).run()?;
+    let packed = tar.with_extension("tar.gz");
     let gzip = fs::read(&packed).map_err(HarnessError::file(&packed))?;
     Ok(Layer { diff, gzip })
 }

@@ -30,7 +30,7 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) -> Result<()> {
     let scratch = Scratch::new("bench-runner")?;
     let registry = Berth::builder().start()?;
     let fill = Peer::of(&registry.host());
-    bench.runtime.block_on(images::push(&fill, &scratch))?;
+    bench.runtime.block_on(images::push(&fill, &scratch, &bench.args.bases))?;
     let stage = Rc::new(Stage::set(&scratch)?);
     if stage.hybrid {
         report.note(
@@ -103,7 +103,7 @@ fn warm(engine: &Engine, image: &str, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Two bases that were built twice from the same files: no layer in common, nearly all content in common.
+/// A base that was built twice: no layer in common, nearly all content in common.
 fn disk(engine: &Engine, first: &str, second: &str, report: &mut Report) -> Result<()> {
     let section = "runner: disk of two rebuilt bases";
     engine.forget()?;
