@@ -77,6 +77,10 @@ impl Watch {
     pub(super) fn finish(&mut self, first: &First) -> Result<u8> {
         let _turn = Turn::take(self.records.folders(), &self.desired.id);
         let (code, error) = self.ended(first)?;
+        // What `update` and `rename` changed meanwhile decides what comes now. One that is removed is told of as it was.
+        if let Ok(desired) = self.records.find(self.desired.id.as_str()) {
+            self.desired = desired;
+        }
         for (stream, terminal) in [(Stream::Out, true), (Stream::Out, false), (Stream::Err, false)] {
             while self.read_output(stream, terminal) {
                 if let Some(front) = &mut self.front {
