@@ -21,3 +21,5 @@ mod rootfs;
 mod store_user;
 #[path = "it/supervisor/mod.rs"]
 mod supervisor;
+#[path = "it/verbs/mod.rs"]
+mod verbs;

@@ -30,6 +30,7 @@ pub use features::{Calls, CgroupVersion, Controller, Features, SubIds};
 pub use own_program::protect_own_program;
 pub use process::ids::mapped_user_namespace;
 pub use process::limits::hard_limit;
+pub use rootfs::bind::bind_onto;
 pub use rootfs::idmap::{id_mapped_clone, make_user_namespace};
 pub use rootfs::overlay::{OverlayOptions, mount_overlay, unmount};
 pub use rootfs::probe::{OverlayFeatures, probe_overlay};

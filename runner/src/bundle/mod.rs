@@ -213,11 +213,27 @@ impl Build<'_> {
     fn sysctl(&self) -> std::collections::HashMap<String, String> {
         let mut found = std::collections::HashMap::new();
         if namespaces::owns_network(self.desired) {
-            found.insert("net.ipv4.ping_group_range".into(), "0 0".into());
+            found.insert("net.ipv4.ping_group_range".into(), format!("0 {}", self.last_gid()));
             found.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
         }
         found.extend(self.desired.security.sysctl.clone());
         found
+    }
+
+    /// The last group id from 0 on without a gap, which the kernel wants to be the container's.
+    fn last_gid(&self) -> u32 {
+        // What `net.ipv4.ping_group_range` takes at most.
+        const MOST: u32 = 2_147_483_647;
+        match (&self.maps, &self.desired.isolation.user) {
+            _ if self.starter.rootless && !rootless::gids_rise() => 0,
+            (Some((_, gids)), _) => {
+                let first = gids.iter().find(|map| map.container == 0);
+                first.map_or(0, |map| map.size.saturating_sub(1)).min(MOST)
+            }
+            (None, UserNamespace::Host) if self.starter.rootless => rootless::counts().1.saturating_sub(1),
+            (None, UserNamespace::Host) => MOST,
+            (None, _) => 0,
+        }
     }
 
     /// Mounts made outside come into those mounts only that ask for it, which the root has to let through.

@@ -9,7 +9,7 @@ use crate::{
     record::files,
 };
 
-/// Where the small init is in the container.
+/// Where the folder of the small init is in the container.
 pub(super) const INIT: &str = "/run/.berth-init";
 
 /// Where the program says that it is ready.
@@ -67,7 +67,7 @@ pub(super) fn write(build: &Build<'_>) -> Result<Vec<OwnFile>> {
         // Bound read-only: what the container opens of it, also by `/proc/1/exe`, goes through that mount, so nothing
         // of it can be written there (CVE-2019-5736).
         found.push(OwnFile {
-            source: init::program(build.folders)?,
+            source: init::Program::ready(build.folders)?.folder,
             destination: INIT,
             read_only: true,
             executable: true,

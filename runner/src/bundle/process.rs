@@ -85,7 +85,7 @@ pub(super) fn of(build: &Build<'_>) -> Result<Process> {
     }
     let mut args = wants.args.clone();
     if wants.init {
-        args.splice(0..0, [INIT_PATH, init::ARGUMENT, "--"].map(str::to_owned));
+        args.splice(0..0, init::Program::ready(build.folders)?.words(INIT_PATH));
     }
     let mut user = User::default();
     user.set_uid(identity.uid).set_gid(identity.gid).set_umask(Some(wants.umask.unwrap_or(0o022)));

@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     no_stdin: bool,
 
     /// Hand signals on
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     sig_proxy: bool,
 
     /// Keys that detach

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "DESTINATION")]
     destination: String,
 
-    /// Keep owners; without it files are root's in a container, and yours outside
+    /// Keep owners; without it files are its user's in a container, and yours outside
     #[arg(long, short)]
     archive: bool,
 

@@ -19,6 +19,7 @@ use crate::{
     image,
     record::{Desired, ImageUse, MountKind, UserNamespace},
     rootless,
+    supervisor::events,
     volume::Volumes,
 };
 
@@ -122,6 +123,7 @@ pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desire
         return Err(error);
     }
     cid.keep();
+    events::note(&context.folders, &desired, "create");
     Ok(desired)
 }
 

@@ -32,6 +32,8 @@ const MADE_AT_START: &[&str] = &[
     "etc/resolv.conf",
     "proc",
     "run",
+    "run/.berth-init",
+    "run/.berth-notify",
     "run/.containerenv",
     "run/notify",
     "run/secrets",

@@ -43,12 +43,16 @@ pub(crate) struct Arguments {
     format: Option<String>,
 
     /// Go on with what happens
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     stream: bool,
 
     /// Shorten ids
     #[arg(long, default_value_t = false)]
     trunc: bool,
+
+    /// Ids are whole anyway
+    #[arg(long, hide = true)]
+    no_trunc: bool,
 }
 
 /// A time, or how long before now: `2026-01-31T12:00:00Z`, `2026-01-31`, `1700000000`, `10m`.
@@ -145,6 +149,7 @@ fn print(event: &Event, arguments: &Arguments) -> Result<()> {
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
+    let _said_anyway = arguments.no_trunc;
     let known = ["container", "event", "image", "label", "label!", "type"];
     let wanted = Wanted {
         since: arguments.since.as_deref().map(time).transpose()?,

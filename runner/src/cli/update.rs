@@ -1,12 +1,12 @@
-//! `update`: other limits, now and for later starts.
+//! `update`: other limits, now and for later starts, and what comes after the end.
 
 use clap::Args;
 
-use super::{Globals, output};
+use super::{Globals, container_flags::restart_policy, output};
 use crate::{
     bundle,
     error::{Result, RunnerError},
-    record::{Limits, parse},
+    record::{Limits, RestartPolicy, parse},
     supervisor::{claim::Turn, engine::Engine, events, live::snapshot},
 };
 
@@ -55,6 +55,10 @@ pub(crate) struct Arguments {
     /// Weight of block devices, 10 to 1000
     #[arg(long, value_name = "NUMBER")]
     blkio_weight: Option<u16>,
+
+    /// When it ends: no, on-failure[:TIMES], always or unless-stopped
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<String>,
 }
 
 fn change(arguments: &Arguments, limits: &mut Limits) -> Result<bool> {
@@ -100,10 +104,23 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let id = context.records.find(&arguments.container)?.id;
     let _turn = Turn::take(&context.folders, &id)?;
     let mut desired = context.records.find(id.as_str())?;
-    if change(arguments, &mut desired.limits)? {
+    let policy = match arguments.restart.as_deref().map(restart_policy) {
+        None => desired.restart,
+        Some(Ok(policy)) => policy,
+        Some(Err(rule)) => return Err(RunnerError::Usage(format!("--restart: {rule}"))),
+    };
+    if desired.auto_remove && policy != RestartPolicy::No {
+        return Err(RunnerError::Usage(format!(
+            "--restart: container {} is removed when it ends (--rm), which contradicts it",
+            desired.name
+        )));
+    }
+    let other_policy = std::mem::replace(&mut desired.restart, policy) != policy;
+    let other_limits = change(arguments, &mut desired.limits)?;
+    if other_limits || other_policy {
         let resources = bundle::resources(&desired)?;
         // First where it may be refused: what is on record is what holds.
-        if snapshot(&context.records, &desired)?.condition.is_up() {
+        if other_limits && snapshot(&context.records, &desired)?.condition.is_up() {
             Engine::of(&context.folders, &desired).update(&id, &resources)?;
         }
         context.records.replace(&desired)?;

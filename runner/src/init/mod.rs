@@ -1,27 +1,22 @@
 //! The small init of `--init`: process 1 of a container, which hands signals on and reaps what nobody else does.
 //!
-//! It is this program, bound read-only into the container. That file is a copy in the store and not the one that runs
-//! on the machine, which a container never sees.
+//! It is this program, bound read-only into the container ([`program`]).
+
+mod program;
 
 use std::{
-    fs::{self, File},
     io::{self, Write},
-    os::unix::{fs::MetadataExt, fs::PermissionsExt, process::CommandExt},
-    path::PathBuf,
+    os::unix::process::CommandExt,
     process::{Command, ExitCode},
 };
+
+pub(crate) use program::Program;
 
 use berth_runtime::Signals;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
     process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait},
-};
-
-use crate::{
-    error::{Result, While},
-    folders::Folders,
-    record::files,
 };
 
 /// The argument by which the program is the small init; never typed by a person.
@@ -107,33 +102,4 @@ fn reap() -> io::Result<Option<(Pid, WaitStatus)>> {
 fn number(status: WaitStatus) -> u8 {
     let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(125)
-}
-
-/// The program's file for containers: a copy of what runs now, made once per version of it.
-///
-/// # Errors
-/// Where the store cannot be written.
-pub(crate) fn program(folders: &Folders) -> Result<PathBuf> {
-    let own = "/proc/self/exe";
-    let about = fs::metadata(own).doing("asking", own)?;
-    let folder = folders.store.join("init");
-    let name = format!("{}-{}-{}", env!("CARGO_PKG_VERSION"), about.len(), about.mtime_nsec());
-    let path = folder.join(&name);
-    if path.exists() {
-        return Ok(path);
-    }
-    let _lock = files::lock(&folder)?;
-    let mut copy =
-        tempfile::Builder::new().prefix(".new-").tempfile_in(&folder).doing("writing into", &folder)?;
-    io::copy(&mut File::open(own).doing("reading", own)?, &mut copy).doing("writing", &path)?;
-    copy.as_file().set_permissions(fs::Permissions::from_mode(0o555)).doing("changing", &path)?;
-    copy.persist(&path).map_err(|error| error.error).doing("writing", &path)?;
-    // Copies of other versions go; containers that run keep what is mounted into them.
-    for entry in fs::read_dir(&folder).doing("reading", &folder)? {
-        let entry = entry.doing("reading", &folder)?;
-        if entry.file_name() != *name && entry.file_name() != "lock" {
-            fs::remove_file(entry.path()).doing("removing", entry.path())?;
-        }
-    }
-    Ok(path)
 }

@@ -67,6 +67,12 @@ pub(crate) fn counts() -> (u32, u32) {
     (count("/proc/self/uid_map"), count("/proc/self/gid_map"))
 }
 
+/// Whether groups follow each other on the machine as they do in this namespace: what lies between two of them here
+/// lies between them there.
+pub(crate) fn gids_rise() -> bool {
+    map("/proc/self/gid_map").windows(2).all(|two| two[0][1] < two[1][1])
+}
+
 fn holders(folders: &Folders) -> PathBuf {
     folders.run.join("holders")
 }

@@ -33,7 +33,8 @@ fn is_mounted(path: &Path) -> Result<bool> {
     Ok(found.dev() != parent.dev())
 }
 
-fn mapping(maps: &[IdMap]) -> Result<Vec<LinuxIdMapping>> {
+/// A map in the words of the runtime specification.
+pub(crate) fn mapping(maps: &[IdMap]) -> Result<Vec<LinuxIdMapping>> {
     let one = |map: &IdMap| {
         let built =
             LinuxIdMappingBuilder::default().container_id(map.container).host_id(map.host).size(map.size);

@@ -6,11 +6,12 @@ use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketT
 
 use crate::record::Desired;
 
-/// Tells it, unless the container's program does so itself, or nobody is to. The main process is this one.
+/// Tells it which process is the service's, this one, and that it is ready, where the container's program does not say so
+/// itself; nothing where nobody is to.
 pub(crate) fn started(desired: &Desired) {
-    let ours = !desired.process.sd_notify && !desired.process.sd_silent;
-    let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|_| ours) else { return };
-    let text = format!("MAINPID={}\nREADY=1", std::process::id());
+    let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|_| !desired.process.sd_silent) else { return };
+    let ready = if desired.process.sd_notify { "" } else { "\nREADY=1" };
+    let text = format!("MAINPID={}{ready}", std::process::id());
     // A service manager that does not listen has its own time-out; the container runs.
     let _not_told = send(&path, &text);
 }

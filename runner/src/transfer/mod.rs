@@ -1,14 +1,16 @@
 //! Files into containers and out of them (`cp`, `export`).
 //!
 //! What is done inside a root is done by a process of its own ([`inside`]) that speaks tar over a pipe: it enters the
-//! container's user namespace where that has one, so that owners are the container's, and neither its mounts nor its
-//! processes: nothing in the container sees it. Paths are resolved in the root by the kernel (openat2), whatever links
-//! the container has made; what is written is reached without following any link.
+//! container's user namespace where that has one, so that owners are the container's, and not its processes: nothing in the
+//! container sees it. Paths are resolved by the kernel (openat2) in the root and what is mounted there ([`view`]), whatever
+//! links the container has made; what is written is reached without following any link.
 
+mod attributes;
 pub(crate) mod inside;
 mod pack;
 mod place;
 mod unpack;
+mod view;
 
 use std::{
     io::Read,

@@ -7,15 +7,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, fstatfs, openat, readlinkat, statat};
 
-use super::place::{Named, Place, file};
+use super::{
+    attributes,
+    place::{Named, Place, file},
+};
 use crate::error::{Result, RunnerError, While};
 
 /// Folders that may lie in each other: each costs a descriptor while it is read.
 const DEEPEST: usize = 400;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Filesystems that show the kernel: proc, sysfs, both kinds of control groups, devpts, mqueue, and what may lie in sysfs
+/// (bpf, debugfs, securityfs, tracefs, pstore, efivarfs).
+const KERNELS: [u32; 12] = [
+    0x9FA0,
+    0x6265_6572,
+    0x0027_E0EB,
+    0x6367_7270,
+    0x1CD1,
+    0x1980_0202,
+    0xCAFE_4A11,
+    0x6462_6720,
+    0x7363_6673,
+    0x7472_6163,
+    0x6165_676C,
+    0xDE5E_81E4,
+];
 
 /// How files are named in the tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +69,7 @@ pub(crate) fn pack(place: &Place, text: &str, follow: bool, packed: Packed, out:
         let prefix = match packed {
             Packed::Bare => PathBuf::new(),
             Packed::Named => {
+                attributes::pack(&mut tar, &folder, &name)?;
                 entry(&mut tar, &name, &about, EntryOf::Folder)?;
                 name
             }
@@ -85,15 +106,16 @@ fn walk(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, at: &Path, deepest
         }
     }
     names.sort();
+    let device = fstat(folder).doing("asking", at)?.st_dev;
     for name in names {
-        one(tar, folder, &name, &at.join(OsStr::from_bytes(name.to_bytes())), deepest)?;
+        one(tar, (folder, device), &name, &at.join(OsStr::from_bytes(name.to_bytes())), deepest)?;
     }
     Ok(())
 }
 
 fn one(
     tar: &mut tar::Builder<impl Write>,
-    folder: &OwnedFd,
+    (folder, device): (&OwnedFd, u64),
     name: &CStr,
     at: &Path,
     deepest: usize,
@@ -106,7 +128,11 @@ fn one(
     match FileType::from_raw_mode(about.st_mode) {
         FileType::Directory => {
             let inner = openat(folder, name, FOLDER, Mode::empty()).doing("opening", at)?;
+            attributes::pack(tar, &inner, at)?;
             entry(tar, at, &about, EntryOf::Folder)?;
+            if about.st_dev != device && is_the_kernels(&inner).doing("asking", at)? {
+                return Ok(());
+            }
             walk(tar, &inner, at, deepest - 1)
         }
         FileType::RegularFile => {
@@ -123,6 +149,12 @@ fn one(
         }
         FileType::Socket | FileType::Unknown => Ok(()),
     }
+}
+
+/// Whether a folder shows the kernel and no files: those mounted below what is copied are left out, as empty folders.
+fn is_the_kernels(folder: &OwnedFd) -> rustix::io::Result<bool> {
+    let kind = fstatfs(folder)?.f_type;
+    Ok(KERNELS.iter().any(|known| i128::from(*known) == i128::from(kind)))
 }
 
 enum EntryOf<'a> {
@@ -177,6 +209,7 @@ fn content(tar: &mut tar::Builder<impl Write>, at: &Path, opened: OwnedFd) -> Re
         )));
     }
     let size = u64::try_from(about.st_size).unwrap_or_default();
+    attributes::pack(tar, &opened, at)?;
     let mut header = header(&about);
     header.set_entry_type(tar::EntryType::Regular);
     header.set_size(size);

@@ -3,12 +3,12 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Component, Path, PathBuf},
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags},
+    fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat},
     io::Errno,
 };
 
@@ -72,6 +72,35 @@ impl Place {
             }
         }
     }
+}
+
+impl AsFd for Place {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+/// The file or folder of a path, made where it is not there, as it would be for a mount: what is missing of its folders,
+/// too. Links on the way end in the root.
+///
+/// # Errors
+/// Where something on the way is no folder.
+pub(super) fn make_place(place: &Place, path: &Path, is_folder: bool) -> Result<OwnedFd> {
+    if let Some(found) = place.at(path, OFlags::PATH)? {
+        return Ok(found);
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(RunnerError::NotFound(format!("{}: no such folder", path.display())));
+    };
+    let folder = make_place(place, parent, true)?;
+    if is_folder {
+        mkdirat(&folder, name, Mode::from_raw_mode(0o755)).doing("making", path)?;
+    } else {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        drop(openat(&folder, name, flags, Mode::from_raw_mode(0o644)).doing("making", path)?);
+    }
+    let missing = || RunnerError::NotFound(format!("{}: no such file or folder", path.display()));
+    place.at(path, OFlags::PATH)?.ok_or_else(missing)
 }
 
 /// A folder below another, reached by names alone: no link on the way, whoever made it.

@@ -16,7 +16,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::place::{Named, Place, file, folder_below, names};
+use super::{
+    attributes,
+    place::{Named, Place, file, folder_below, names},
+};
 use crate::error::{Result, RunnerError, While};
 
 /// What becomes of the tar's names.
@@ -33,8 +36,10 @@ pub(crate) enum Target {
 pub(crate) enum Owners {
     /// As the tar says.
     Kept,
-    /// Root's in a container; the caller's outside.
+    /// The container's user's; outside, the caller's.
     Caller,
+    /// This user's and group's.
+    These(u32, u32),
 }
 
 impl Target {
@@ -54,7 +59,7 @@ impl Owners {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Kept => "kept",
-            Self::Caller => "caller",
+            Self::Caller | Self::These(..) => "caller",
         }
     }
 
@@ -210,6 +215,8 @@ impl Landing {
                 if !gone(true)? {
                     mkdirat(&parent, name, Mode::RWXU).doing("making", &path)?;
                     owned()?;
+                    let made = folder_below(&parent, Path::new(name))?;
+                    attributes::unpack(entry, self.owners, &made, &path)?;
                     // A folder that was just made by us in a folder that is held: no link.
                     chmodat(&parent, name, mode, AtFlags::empty()).doing("writing", &path)?;
                 }
@@ -223,6 +230,7 @@ impl Landing {
                 let mut out = file(made);
                 io::copy(entry, &mut out).doing("writing", &path)?;
                 fchown(&out, Some(uid), Some(gid)).doing("giving away", &path)?;
+                attributes::unpack(entry, self.owners, &out, &path)?;
                 // After the owner, which takes setuid away.
                 fchmod(&out, mode).doing("writing", &path)?;
                 futimens(&out, &times(mtime)).doing("writing", &path)?;
@@ -257,6 +265,7 @@ impl Landing {
         Ok(match self.owners {
             Owners::Kept => (Uid::from_raw(id(head.uid()?)?), Gid::from_raw(id(head.gid()?)?)),
             Owners::Caller => (rustix::process::geteuid(), rustix::process::getegid()),
+            Owners::These(uid, gid) => (Uid::from_raw(uid), Gid::from_raw(gid)),
         })
     }
 }

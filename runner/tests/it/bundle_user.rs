@@ -101,7 +101,8 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn run(&self, words: &[&str]) -> Output {
+    /// The program with arguments, as the user, not started yet.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", &USER.1.to_string(), "--regid", &USER.2.to_string(), "--clear-groups"]);
         command
@@ -114,7 +115,11 @@ impl Home {
             .env("XDG_RUNTIME_DIR", self.path("home"))
             .env_remove("XDG_DATA_HOME");
         command.env_remove("BERTH_RUNNER_ROOT").env_remove("BERTH_RUNNER_RUNROOT");
-        command.output().unwrap()
+        command
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
     }
 
     pub(crate) fn ok(&self, words: &[&str]) -> String {

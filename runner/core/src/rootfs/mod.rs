@@ -8,6 +8,7 @@
 //! is made detached, changed, and put onto the descriptor of its place ([`tree`]); no path of the image is ever joined
 //! to a path of the host. It needs Linux 5.6 (`openat2`); id-mapped mounts and recursive attributes need 5.12.
 
+pub(crate) mod bind;
 mod cgroup;
 mod copy_up;
 mod device;

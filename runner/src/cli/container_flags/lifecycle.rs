@@ -100,7 +100,8 @@ pub(crate) struct HealthFlags {
     pub(crate) no_healthcheck: bool,
 }
 
-fn restart(text: &str) -> Parsed<RestartPolicy> {
+/// A policy as it is typed.
+pub(crate) fn restart(text: &str) -> Parsed<RestartPolicy> {
     match text.split_once(':').unwrap_or((text, "")) {
         ("no" | "", "") => Ok(RestartPolicy::No),
         ("always", "") => Ok(RestartPolicy::Always),

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-pub(crate) use self::{image::ImageConfig, users::Ids};
+pub(crate) use self::{image::ImageConfig, lifecycle::restart as restart_policy, users::Ids};
 use crate::{
     folders::Folders,
     image::PullPolicy,

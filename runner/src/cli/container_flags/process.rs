@@ -158,7 +158,8 @@ impl ProcessFlags {
             },
         };
         match self.sdnotify.as_str() {
-            "container" => wants.sd_notify = env::var_os("NOTIFY_SOCKET").is_some(),
+            // Whether there is anybody to be told is seen at each start.
+            "container" => wants.sd_notify = true,
             // The supervisor says it when the program has begun.
             "conmon" => {}
             "ignore" => wants.sd_silent = true,

@@ -9,6 +9,7 @@ mod registry;
 mod server;
 mod shared;
 mod stops;
+mod user;
 mod verbs;
 
 use std::{path::Path, process::Output};

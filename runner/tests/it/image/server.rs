@@ -21,6 +21,8 @@ pub(super) enum Mood {
     Plain,
     /// Whoever comes is asked for a password that nobody has.
     Closed,
+    /// A token is wanted, which `reader` gets by the password `secret`.
+    Tokened,
     /// Of layers half is sent, and then nothing more.
     Stalling,
 }
@@ -115,6 +117,12 @@ impl State {
             let _gone = connection.write_all(answer.as_bytes());
             return;
         }
+        if self.mood == Mood::Tokened
+            && let Some(answer) = tokened(&head, path)
+        {
+            let _gone = connection.write_all(answer.as_bytes());
+            return;
+        }
         let Some((media_type, body)) = self.content.get(path) else {
             let _gone = connection
                 .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -142,4 +150,32 @@ impl State {
         }
         let _gone = connection.write_all(body);
     }
+}
+
+/// What who has no token is told, and who asks for one; `None` for who has it.
+fn tokened(head: &str, path: &str) -> Option<String> {
+    let header = |wanted: &str| {
+        head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+        })
+    };
+    let said = header("authorization").unwrap_or_default();
+    let body = r#"{"token":"t0k3n","expires_in":300}"#;
+    let (status, more, body) = if path.starts_with("/token?") {
+        // reader:secret
+        if said == "Basic cmVhZGVyOnNlY3JldA==" {
+            ("200 OK", String::new(), body)
+        } else {
+            ("401 Unauthorized", String::new(), "")
+        }
+    } else if said == "Bearer t0k3n" {
+        return None;
+    } else {
+        let host = header("host").unwrap_or_default();
+        let realm = format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"test\"\r\n");
+        ("401 Unauthorized", realm, "")
+    };
+    let length = body.len();
+    Some(format!("HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"))
 }
