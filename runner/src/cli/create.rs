@@ -16,7 +16,7 @@ use super::{
 use crate::{
     bundle::ids::Blocks,
     error::{Result, RunnerError, While},
-    image,
+    image::{self, Access, Pull, Told},
     record::{Desired, ImageUse, MountKind, UserNamespace},
     rootless,
     volume::Volumes,
@@ -97,7 +97,11 @@ pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desire
     let found = match &plan.image {
         None => None,
         Some(name) => {
-            let image = image::ensure(&context.store, name, plan.policy, plan.platform.as_ref())?;
+            let access = Access { policy: context.signature_policy.clone(), ..plan.access.clone() };
+            let told = Told::new(plan.quiet);
+            let pull =
+                Pull { store: &context.store, access: &access, platform: plan.platform.as_ref(), told };
+            let image = image::ensure(&pull, name, plan.policy)?;
             let config = ImageConfig::parse(&context.store.blob(&image.id)?)?;
             let full = image.names.iter().find(|full| {
                 *full == name || full.ends_with(&format!("/{name}")) || full.contains(name.as_str())

@@ -7,7 +7,10 @@ use berth_copier::{
 };
 use berth_oci::{Platform, Reference};
 
-use super::{access::Access, config, name, name::Named, progress::Told, runtime::block_on, sink::StoreSink};
+use super::{
+    access::Access, config, copied::Copied, load::Item, name, name::Named, progress::Told, runtime::block_on,
+    sink::StoreSink,
+};
 use crate::{
     error::{Result, RunnerError},
     store::{Image, Store},
@@ -72,28 +75,34 @@ impl Pull<'_> {
     ///
     /// # Errors
     /// As [`Self::pull`].
-    pub(crate) fn places(&self, places: &[(ImageName, Vec<String>)]) -> Result<Vec<(Image, Vec<String>)>> {
+    pub(crate) fn places(&self, items: Vec<Item>) -> Result<Vec<(Image, Vec<String>)>> {
         let session = self.access.session(self.platform)?;
         block_on(async {
-            let mut images = Vec::with_capacity(places.len());
-            for (place, names) in places {
-                images.push((self.one(&session, place, names.clone()).await?, names.clone()));
+            let mut images = Vec::with_capacity(items.len());
+            for Item { place, origin, names } in items {
+                let image = self.one(&session, &place, origin.as_ref(), names.clone()).await?;
+                images.push((image, names));
             }
             Ok(images)
         })
     }
 
     async fn run(&self, session: &Session, text: &str, named: Named) -> Result<Image> {
-        let candidates = match named {
-            Named::Place(place) => return self.one(session, &place, name::of_place(&place)).await,
+        let mut candidates = match named {
+            Named::Place(place) => return self.one(session, &place, None, name::of_place(&place)).await,
             Named::Registry(candidates) => candidates,
         };
+        // What a short name could mean at a blocked registry, it does not mean, as long as it can mean anything else.
+        let open = |reference: &Reference| session.remote().registries().pull_candidates(reference).is_ok();
+        if candidates.len() > 1 && candidates.iter().any(open) {
+            candidates.retain(open);
+        }
         let mut failed = Vec::new();
         let several = candidates.len() > 1;
         for reference in candidates {
             self.told.line(&format!("Trying to pull {reference}..."));
             let place = ImageName::Docker { reference: reference.clone(), unknown_digest: false };
-            match self.one(session, &place, vec![name::full(&reference)]).await {
+            match self.one(session, &place, None, vec![name::full(&reference)]).await {
                 // Whoever is asked for next may have it.
                 Err(RunnerError::Copier(error)) if several && may_be_elsewhere(&error) => {
                     failed.push((reference, error));
@@ -104,11 +113,12 @@ impl Pull<'_> {
         Err(none_has_it(text, failed))
     }
 
-    /// One image, from one place.
-    pub(super) async fn one(
+    /// One image, from one place; `origin` is what a place that is a copy is judged by.
+    async fn one(
         &self,
         session: &Session,
         place: &ImageName,
+        origin: Option<&ImageName>,
         names: Vec<String>,
     ) -> Result<Image> {
         let side = self.access.side();
@@ -118,7 +128,8 @@ impl Pull<'_> {
             what: "waiting for the store".into(),
             source: std::io::Error::other(gone),
         })??;
-        let called = place.reference().map_or_else(|| place.to_string(), ToString::to_string);
+        let name = origin.unwrap_or(place);
+        let called = name.reference().map_or_else(|| name.to_string(), ToString::to_string);
         // Signatures are what the policy judges by; they are not kept.
         let options = Options { remove_signatures: true, ..Options::default() };
         let mut last = None;
@@ -127,7 +138,11 @@ impl Pull<'_> {
             let platform = self.platform.cloned();
             let sink = StoreSink::new(self.store, &called, names.clone(), platform, made, self.told.clone());
             let source =
-                session.source(place, &side).await.context(format_args!("initializing source {place}"))?;
+                session.source(place, &side).await.context(format_args!("initializing source {name}"))?;
+            let source = match origin {
+                Some(origin) => Box::new(Copied::new(origin, source)),
+                None => source,
+            };
             let done = copy::run(session, source.as_ref(), &sink, &options, &self.told).await;
             last = Some((sink.added(), sink.fault()));
             done
