@@ -15,6 +15,7 @@ mod doctor;
 mod events;
 mod exec;
 mod export;
+pub(crate) mod fuzzing;
 mod globals;
 mod healthcheck;
 mod help;

@@ -199,6 +199,13 @@ impl Archive {
     }
 }
 
+/// Reads bytes as both lists, for the fuzz target.
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    let archive = Archive { path: "/x".into(), origin: None, _file: None };
+    let _items = archive.docker_items(bytes);
+    let _items = layout_items(bytes, |image| (ImageName::Oci { path: "/x".into(), image }, None));
+}
+
 /// Where a layout has one image, that; else those with names.
 fn layout_items(
     index: &[u8],

@@ -23,7 +23,7 @@ use berth_copier::config::Registries;
 
 pub(crate) use access::Access;
 pub(crate) use progress::Told;
-pub(crate) use pull::Pull;
+pub(crate) use pull::{Pull, is_refused, sweep};
 pub(crate) use push::{Push, options as push_options};
 pub(crate) use runtime::block_on;
 

@@ -37,7 +37,8 @@ impl Pull<'_> {
     pub(crate) fn pull(&self, text: &str) -> Result<Image> {
         let session = self.access.session(self.platform)?;
         let named = name::read(text, session.remote().registries())?;
-        block_on(self.run(&session, text, named))
+        let pulled = block_on(self.run(&session, text, named));
+        self.ended(pulled)
     }
 
     /// Brings every tag of a repository here.
@@ -55,7 +56,7 @@ impl Pull<'_> {
                 "{text}: --all-tags takes a name without tag and digest"
             )));
         }
-        block_on(async {
+        let pulled = block_on(async {
             let place = ImageName::Docker { reference: reference.clone(), unknown_digest: false };
             let source = session.source(&place, &self.access.side()).await?;
             let tags = match source.repository() {
@@ -68,7 +69,8 @@ impl Pull<'_> {
                 images.push(self.run(&session, &one.to_string(), Named::Registry(vec![one])).await?);
             }
             Ok(images)
-        })
+        });
+        self.ended(pulled)
     }
 
     /// Brings images of other transports' places here, under the names that are given.
@@ -77,14 +79,25 @@ impl Pull<'_> {
     /// As [`Self::pull`].
     pub(crate) fn places(&self, items: Vec<Item>) -> Result<Vec<(Image, Vec<String>)>> {
         let session = self.access.session(self.platform)?;
-        block_on(async {
+        let pulled = block_on(async {
             let mut images = Vec::with_capacity(items.len());
             for Item { place, origin, names } in items {
                 let image = self.one(&session, &place, origin.as_ref(), names.clone()).await?;
                 images.push((image, names));
             }
             Ok(images)
-        })
+        });
+        self.ended(pulled)
+    }
+
+    /// What a refused image brought goes. What came before a connection broke stays: the next pull need not fetch it.
+    fn ended<T>(&self, pulled: Result<T>) -> Result<T> {
+        if let Err(error) = &pulled
+            && is_refused(error)
+        {
+            sweep(self.store, &self.told);
+        }
+        pulled
     }
 
     async fn run(&self, session: &Session, text: &str, named: Named) -> Result<Image> {
@@ -163,6 +176,27 @@ impl Pull<'_> {
         };
         config::check_image(self.store, &called, &image, self.platform)?;
         Ok(image)
+    }
+}
+
+/// Whether the image is at fault, or a rule: it will not come another time either.
+pub(crate) fn is_refused(error: &RunnerError) -> bool {
+    match error {
+        RunnerError::Content(_) | RunnerError::Unsupported(_) => true,
+        RunnerError::Copier(error) => matches!(error.exit_code(), 4 | 5),
+        RunnerError::Usage(_)
+        | RunnerError::NotFound(_)
+        | RunnerError::Conflict(_)
+        | RunnerError::Runtime(_)
+        | RunnerError::Interrupted(_)
+        | RunnerError::Io { .. } => false,
+    }
+}
+
+/// The first error is the one to tell; of this one `check` tells as well.
+pub(crate) fn sweep(store: &Store, told: &Told) {
+    if let Err(error) = store.sweep_if_alone() {
+        told.warning(&format!("what was brought of it stays until `berth-runner image prune`: {error}"));
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) struct HealthFlags {
     pub(crate) no_healthcheck: bool,
 }
 
-fn restart(text: &str) -> Parsed<RestartPolicy> {
+pub(super) fn restart(text: &str) -> Parsed<RestartPolicy> {
     match text.split_once(':').unwrap_or((text, "")) {
         ("no" | "", "") => Ok(RestartPolicy::No),
         ("always", "") => Ok(RestartPolicy::Always),
@@ -114,7 +114,7 @@ fn restart(text: &str) -> Parsed<RestartPolicy> {
     }
 }
 
-fn detach_keys(text: &str) -> Parsed<String> {
+pub(super) fn detach_keys(text: &str) -> Parsed<String> {
     let key = |key: &str| {
         let mut letters = key.strip_prefix("ctrl-").unwrap_or(key).chars();
         let legal = |c: char| c.is_ascii_alphabetic() || key.starts_with("ctrl-") && "@[\\]^_".contains(c);

@@ -3,6 +3,7 @@
 //! First what the flags alone say ([`ContainerFlags::plan`]), so that a typing error costs no pull; then, with the
 //! image's configuration, everything that it decides ([`plan::Plan::finish`]).
 
+pub(crate) mod fuzzing;
 mod image;
 mod isolation;
 mod life_name;
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-pub(crate) use self::{image::ImageConfig, users::Ids};
+pub(crate) use self::{image::ImageConfig, plan::Plan, users::Ids};
 use super::PullOptions;
 use crate::{
     folders::Folders,
