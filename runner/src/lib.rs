@@ -24,6 +24,8 @@ mod bundle;
 mod cli;
 mod error;
 mod folders;
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod init;
 mod network;

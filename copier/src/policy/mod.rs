@@ -153,6 +153,28 @@ impl Policy {
         Ok(())
     }
 
+    /// Accepts content that nobody can have signed, by a transport that only has its default scope: the files in a tar that
+    /// becomes an image (`tarball`). Or says why not.
+    ///
+    /// # Errors
+    /// `Error::Refused`.
+    pub fn check_unsigned(&self, transport: &str) -> Result<()> {
+        let scopes = self.rules.transports.get(transport);
+        let requirements = scopes.and_then(|scopes| scopes.get("")).unwrap_or(&self.rules.default);
+        let accepts = |requirement: &Requirement| matches!(requirement, Requirement::InsecureAcceptAnything);
+        if requirements.contains(&Requirement::Reject) {
+            return Err(Error::Refused(format!(
+                "Source image rejected: Running image {transport}: is rejected by policy."
+            )));
+        }
+        if self.require_signed || !requirements.iter().all(accepts) {
+            return Err(Error::Refused(format!(
+                "Source image rejected: A signature was required, and {transport}: can have none"
+            )));
+        }
+        Ok(())
+    }
+
     /// An error about the policy's own content names its file.
     fn located(&self, error: Error) -> Error {
         match (error, &self.origin) {

@@ -1,6 +1,6 @@
 //! One answer of a server: its head, its body within bounds, and the error that it means.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_oci::ErrorBody;
 use bytes::{Bytes, BytesMut};
@@ -18,12 +18,38 @@ use crate::{ByteStream, Error, Result};
 /// Most bytes of an error's or token's body that are read (C8).
 pub(super) const MAX_SMALL_BODY: usize = 1024 * 1024;
 
+/// Bytes that a body has to bring in each second of waiting for it, over the time that it may be silent: one that
+/// trickles is as good as silent.
+const LEAST_RATE: u64 = 1024;
+
 /// An answer whose head came. The request counts as running until it is dropped or its body was read.
 pub(super) struct Answer {
     response: Response,
     permit: Option<Permit>,
     idle: Duration,
     host: String,
+}
+
+/// How fast a body comes, by the time that was spent waiting for it: whoever reads it may be slow.
+struct Flow {
+    idle: Duration,
+    waited: Duration,
+    came: u64,
+}
+
+impl Flow {
+    /// Counts a piece; how little came, where that was too little.
+    fn count(&mut self, waited: Duration, bytes: usize) -> Option<u64> {
+        self.waited += waited;
+        self.came += bytes as u64;
+        if self.waited < self.idle {
+            return None;
+        }
+        let came = std::mem::take(&mut self.came);
+        let least = self.waited.as_secs_f64() * LEAST_RATE as f64;
+        self.waited = Duration::ZERO;
+        ((came as f64) < least).then_some(came)
+    }
 }
 
 /// What an error's sentence says besides the server's words.
@@ -66,21 +92,29 @@ impl Answer {
         self.header(name)?.trim().parse().ok()
     }
 
-    /// The body as it comes. Ends with an error if the connection breaks, or is silent for too long.
+    /// The body as it comes. Ends with an error if the connection breaks, is silent for too long, or trickles.
     pub(super) fn into_stream(self, what: &str) -> ByteStream {
         let Self { response, permit, idle, host } = self;
         // The request is over for the host's limit: whoever reads the body may wait for other requests meanwhile.
         drop(permit);
         let what = what.to_owned();
-        stream::try_unfold((response, host, what), move |(mut response, host, what)| async move {
-            let piece = match tokio::time::timeout(idle, response.chunk()).await {
-                Ok(piece) => piece.map_err(|error| network(&error, &host, &what))?,
-                Err(_) => {
-                    let source = format!("{host} sent nothing for {} seconds", idle.as_secs_f32()).into();
-                    return Err(Error::Network { what, source });
+        let flow = Flow { idle, waited: Duration::ZERO, came: 0 };
+        let state = (response, flow, host, what);
+        stream::try_unfold(state, move |(mut response, mut flow, host, what)| async move {
+            let begun = Instant::now();
+            let said = match tokio::time::timeout(idle, response.chunk()).await {
+                Ok(piece) => {
+                    let piece = piece.map_err(|error| network(&error, &host, &what))?;
+                    let Some(piece) = piece else { return Ok(None) };
+                    match flow.count(begun.elapsed(), piece.len()) {
+                        None => return Ok(Some((piece, (response, flow, host, what)))),
+                        Some(came) => format!("only {came} bytes"),
+                    }
                 }
+                Err(_) => "nothing".to_owned(),
             };
-            Ok(piece.map(|piece| (piece, (response, host, what))))
+            let source = format!("{host} sent {said} in {} seconds", idle.as_secs_f32()).into();
+            Err(Error::Network { what, source })
         })
         .boxed()
     }

@@ -160,12 +160,31 @@ impl Client {
         let places = |candidates: Vec<Candidate>| -> Result<Vec<Place>> {
             candidates.into_iter().map(|candidate| self.place(&whole, candidate, side)).collect()
         };
-        let primary = self.place(&whole, self.registries().primary(&whole)?, side)?;
-        let by_tag = places(self.registries().pull_candidates(&whole)?)?;
+        let (primary, blocked) = match self.registries().primary(&whole) {
+            Ok(primary) => (primary, None),
+            // Its mirrors may be read all the same.
+            Err(Error::Refused(why)) => {
+                (Candidate { reference: whole.clone(), insecure: false }, Some(why.into()))
+            }
+            Err(error) => return Err(error),
+        };
+        let primary = Place { blocked, ..self.place(&whole, primary, side)? };
+        let read = |reference: &Reference| match self.registries().pull_candidates(reference) {
+            Ok(candidates) => places(candidates).map(Ok),
+            Err(error @ Error::Refused(_)) => Ok(Err(error)),
+            Err(error) => Err(error),
+        };
         // Which mirrors there are depends on whether there is a digest, not on which.
         let some_digest = Digest::of(berth_oci::Algorithm::Sha256, b"");
         let by_digest = whole.clone().with_digest(Some(some_digest));
-        let by_digest = places(self.registries().pull_candidates(&by_digest)?)?;
+        // Mirrors may be for digests alone, or for tags.
+        let (by_tag, by_digest) = match (read(&whole)?, read(&by_digest)?) {
+            (Err(refused), Err(_)) => return Err(refused),
+            (by_tag, by_digest) => {
+                let or_none = |places: Result<_>| places.unwrap_or_else(|_| vec![primary.clone()]);
+                (or_none(by_tag), or_none(by_digest))
+            }
+        };
         Ok(Repository::new(Arc::clone(&self.shared), whole, primary, by_tag, by_digest))
     }
 
@@ -174,7 +193,7 @@ impl Client {
         let insecure = side.tls_verify.map_or(candidate.insecure, |verify| !verify);
         let registry = self.connection(reference.host(), insecure, side)?;
         let own = reference.host() == name.host();
-        Ok(Place { auth: self.access(reference.host(), side, own), registry, reference })
+        Ok(Place { auth: self.access(reference.host(), side, own), registry, reference, blocked: None })
     }
 
     fn connection(&self, host: &str, insecure: bool, side: &Side) -> Result<Arc<Registry>> {

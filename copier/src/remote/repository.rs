@@ -52,6 +52,8 @@ pub(super) struct Place {
     pub(super) registry: Arc<Registry>,
     pub(super) auth: Arc<Auth>,
     pub(super) reference: Reference,
+    /// Why nothing is asked of it, where registries.conf blocks it.
+    pub(super) blocked: Option<Arc<str>>,
 }
 
 /// What a registry did of a mount.
@@ -90,6 +92,9 @@ impl Place {
         access: Access,
         also: Option<&RepoName>,
     ) -> Result<Answer> {
+        if let Some(why) = &self.blocked {
+            return Err(Error::Refused(why.to_string()));
+        }
         let actions: &[Action] = match access {
             Access::Pull => &[Action::Pull],
             Access::Push => &[Action::Pull, Action::Push],

@@ -12,6 +12,8 @@ mod cgroup;
 mod container;
 mod error;
 mod features;
+#[doc(hidden)]
+pub mod fuzzing;
 mod label;
 mod own_program;
 mod process;

@@ -92,11 +92,21 @@ pub(crate) fn read(path: &Path, capabilities: &[String], kernel: &str) -> Result
         return Err(wrong(path, "larger than 4 MiB"));
     }
     let text = std::fs::read(path).doing("reading", path)?;
-    let mut profile: Map<String, Value> =
-        serde_json::from_slice(&text).map_err(|error| wrong(path, error))?;
+    parse(&text, capabilities, kernel).map_err(|error| wrong(path, error))
+}
+
+/// Reads the text of one.
+///
+/// # Errors
+/// Where it is none.
+pub(crate) fn parse(
+    text: &[u8],
+    capabilities: &[String],
+    kernel: &str,
+) -> Result<LinuxSeccomp, serde_json::Error> {
+    let mut profile: Map<String, Value> = serde_json::from_slice(text)?;
     specification(&mut profile, capabilities, kernel);
-    let text = Value::from(profile).to_string();
-    serde_json::from_slice(text.as_bytes()).map_err(|error| wrong(path, error))
+    serde_json::from_value(profile.into())
 }
 
 #[cfg(test)]

@@ -72,12 +72,26 @@ fn number(text: &str, what: &str) -> Result<Option<u32>> {
 /// [`RunnerError::Usage`] for a user or group that the image does not know, or a number that is no id;
 /// [`RunnerError::Content`] for a file of more than 1 MiB.
 pub(crate) fn find(inside: &Inside, user: &str, additional: &[String]) -> Result<Identity> {
+    let passwd = inside.text(Path::new("/etc/passwd"))?.unwrap_or_default();
+    let groups = || Ok(inside.text(Path::new("/etc/group"))?.unwrap_or_default());
+    among(&passwd, groups, user, additional)
+}
+
+/// [`find`] in the text of both files; the second is read where it is needed.
+///
+/// # Errors
+/// As there.
+pub(crate) fn among(
+    passwd: &str,
+    group_file: impl FnOnce() -> Result<String>,
+    user: &str,
+    additional: &[String],
+) -> Result<Identity> {
     let (user, group) = user.split_once(':').unwrap_or((user, ""));
     // By numbers only what is needed: an image whose files are too large still runs as `--user 1000:1000`.
-    let passwd = inside.text(Path::new("/etc/passwd"))?.unwrap_or_default();
     let mut identity = Identity { uid: 0, gid: 0, groups: Vec::new(), home: "/".into() };
     let asked = number(user, "user")?;
-    let account = accounts(&passwd).find(|account| match asked {
+    let account = accounts(passwd).find(|account| match asked {
         Some(uid) => account.uid == uid,
         None if user.is_empty() => account.uid == 0,
         None => account.name == user,
@@ -100,8 +114,7 @@ pub(crate) fn find(inside: &Inside, user: &str, additional: &[String]) -> Result
     let needs_groups = account.is_some() && group.is_empty()
         || !group.is_empty() && number(group, "group")?.is_none()
         || !additional.is_empty();
-    let table =
-        if needs_groups { inside.text(Path::new("/etc/group"))?.unwrap_or_default() } else { String::new() };
+    let table = if needs_groups { group_file()? } else { String::new() };
     let find = |name: &str| -> Result<u32> {
         if let Some(gid) = number(name, "group")? {
             return Ok(gid);

@@ -1,14 +1,16 @@
-//! Options of commands that speak to registries.
+//! Options of commands that speak to registries: the same of `pull`, of `push`, and of the pull that `run` and `create`
+//! do by themselves.
 
 use std::{path::PathBuf, time::Duration};
 
 use berth_oci::Platform;
-use clap::Args;
+use clap::{ArgAction, Args};
 
+use super::Context;
 use crate::{
-    error::{Result, RunnerError},
+    error::Result,
     image::Access,
-    record::parse::milliseconds,
+    record::parse::{self, Faults, Parsed, milliseconds},
 };
 
 /// How registries are spoken to.
@@ -31,10 +33,6 @@ pub(crate) struct AccessOptions {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     tls_verify: Option<bool>,
 
-    /// Trust policy that images have to satisfy [default: ~/.config/containers/policy.json, /etc/containers/policy.json]
-    #[arg(long, alias = "policy-file", value_name = "PATH")]
-    signature_policy: Option<PathBuf>,
-
     /// Times to try again what failed for a moment [default: 3]
     #[arg(long, value_name = "N")]
     retry: Option<u32>,
@@ -45,23 +43,31 @@ pub(crate) struct AccessOptions {
 }
 
 impl AccessOptions {
-    /// For the library.
+    /// For the library, under the policy of the command's.
     ///
     /// # Errors
-    /// [`RunnerError::Usage`] for credentials without a user, and no duration.
-    pub(crate) fn access(&self) -> Result<Access> {
+    /// [`crate::error::RunnerError::Usage`] for credentials without a user, and no duration.
+    pub(crate) fn access(&self, context: &Context) -> Result<Access> {
+        let mut faults = Faults::default();
+        let access = self.read(&mut faults);
+        faults.finish()?;
+        Ok(Access { policy: context.signature_policy.clone(), ..access })
+    }
+
+    /// What the flags alone say; the policy is another's to say.
+    pub(crate) fn read(&self, faults: &mut Faults) -> Access {
         let none = Access::default();
         let delay = self.retry_delay.as_deref().map(milliseconds).transpose();
-        let delay = delay.map_err(|what| RunnerError::Usage(format!("--retry-delay: {what}")))?;
-        Ok(Access {
+        let credentials = self.creds.as_deref().map(Access::parse_credentials).transpose();
+        Access {
             authfile: self.authfile.clone(),
-            credentials: self.creds.as_deref().map(Access::parse_credentials).transpose()?,
+            credentials: faults.take("--creds", credentials).flatten(),
             cert_dir: self.cert_dir.clone(),
             tls_verify: self.tls_verify,
-            policy: self.signature_policy.clone(),
+            policy: None,
             retries: self.retry.unwrap_or(none.retries),
-            retry_delay: delay.map(Duration::from_millis),
-        })
+            retry_delay: faults.take("--retry-delay", delay).flatten().map(Duration::from_millis),
+        }
     }
 }
 
@@ -69,8 +75,8 @@ impl AccessOptions {
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct PlatformOptions {
     /// The image for this platform, like linux/arm64 [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with_all = ["arch", "os", "variant"])]
-    platform: Option<Platform>,
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
 
     /// The image for this architecture
     #[arg(long, value_name = "ARCH")]
@@ -87,18 +93,58 @@ pub(crate) struct PlatformOptions {
 
 impl PlatformOptions {
     /// What was asked for; `None` for nothing.
-    pub(crate) fn platform(&self) -> Option<Platform> {
-        if let Some(platform) = &self.platform {
-            return Some(platform.clone());
-        }
-        if self.arch.is_none() && self.os.is_none() && self.variant.is_none() {
-            return None;
-        }
-        Some(Platform {
-            os: self.os.clone().unwrap_or_default(),
-            architecture: self.arch.clone().unwrap_or_default(),
-            variant: self.variant.clone(),
-            ..Platform::default()
-        })
+    ///
+    /// # Errors
+    /// [`crate::error::RunnerError::Usage`].
+    pub(crate) fn platform(&self) -> Result<Option<Platform>> {
+        let mut faults = Faults::default();
+        let platform = self.read(&mut faults);
+        faults.finish()?;
+        Ok(platform)
     }
+
+    /// [`Self::platform`] among other flags.
+    pub(crate) fn read(&self, faults: &mut Faults) -> Option<Platform> {
+        faults.take("--platform", self.parse()).flatten()
+    }
+
+    fn parse(&self) -> Parsed<Option<Platform>> {
+        let parts = self.arch.is_some() || self.os.is_some() || self.variant.is_some();
+        match &self.platform {
+            Some(_) if parts => {
+                Err("says the same as --arch, --os and --variant: take one or the others".into())
+            }
+            Some(text) => text.parse().map(Some).map_err(|error| format!("{text:?}: {error}")),
+            None if parts => Ok(Some(Platform {
+                os: self.os.clone().unwrap_or_default(),
+                architecture: self.arch.clone().unwrap_or_default(),
+                variant: self.variant.clone(),
+                ..Platform::default()
+            })),
+            None => Ok(None),
+        }
+    }
+}
+
+/// How an image is pulled, whoever asks for it.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PullOptions {
+    #[command(flatten)]
+    pub(crate) platform: PlatformOptions,
+
+    /// Say nothing of the pull
+    #[arg(short = 'q', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub(crate) quiet: bool,
+
+    /// Accepted for docker's users; changes nothing
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "true", hide_default_value = true, hide_possible_values = true, hide_short_help = true)]
+    pub(crate) disable_content_trust: bool,
+
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
+}
+
+/// A switch that podman's users may also give a value, `--quiet=false`.
+fn switch(text: &str) -> Result<bool, String> {
+    parse::truth(text)
 }

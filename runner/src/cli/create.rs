@@ -10,13 +10,13 @@ use clap::Args;
 
 use super::{
     Context, Globals,
-    container_flags::{ContainerFlags, Ids, ImageConfig, Surroundings},
+    container_flags::{ContainerFlags, Ids, ImageConfig, Plan, Surroundings},
     output,
 };
 use crate::{
     bundle::ids::Blocks,
     error::{Result, RunnerError, While},
-    image,
+    image::{self, Access, Pull, Told},
     record::{Desired, ImageUse, MountKind, UserNamespace},
     rootless,
     supervisor::events,
@@ -85,6 +85,21 @@ fn make_volumes(volumes: &Volumes, desired: &mut Desired) -> Result<()> {
     Ok(())
 }
 
+/// The image of a name, brought here where it has to be, and what it says.
+fn image_of(context: &Context, plan: &Plan, name: &str) -> Result<(ImageUse, ImageConfig)> {
+    let access = Access { policy: context.signature_policy.clone(), ..plan.access.clone() };
+    let (platform, told) = (plan.platform.as_ref(), Told::new(plan.quiet));
+    let pull = Pull { store: &context.store, access: &access, platform, told };
+    let image = image::ensure(&pull, name, plan.policy)?;
+    let config = ImageConfig::parse(&context.store.blob(&image.id)?)?;
+    let full = image
+        .names
+        .iter()
+        .find(|full| *full == name || full.ends_with(&format!("/{name}")) || full.contains(name));
+    let full = full.or(image.names.first()).cloned().unwrap_or_else(|| name.to_owned());
+    Ok((ImageUse { name: full, manifest: image.manifest, id: image.id }, config))
+}
+
 /// Makes a container: flags, image, record. It does not run yet.
 pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desired> {
     let surroundings = Surroundings {
@@ -94,17 +109,15 @@ pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desire
     };
     let plan = flags.plan(&surroundings)?;
     // Until the record names the image, nothing else would keep it.
-    let _held = context.store.hold()?;
-    let found = match &plan.image {
-        None => None,
-        Some(name) => {
-            let image = image::ensure(&context.store, name, plan.policy, plan.platform.as_ref())?;
-            let config = ImageConfig::parse(&context.store.blob(&image.id)?)?;
-            let full = image.names.iter().find(|full| {
-                *full == name || full.ends_with(&format!("/{name}")) || full.contains(name.as_str())
-            });
-            let full = full.or(image.names.first()).cloned().unwrap_or_else(|| name.clone());
-            Some((ImageUse { name: full, manifest: image.manifest, id: image.id }, config))
+    let held = context.store.hold()?;
+    let found = match plan.image.as_ref().map(|name| image_of(context, &plan, name)).transpose() {
+        Ok(found) => found,
+        Err(error) => {
+            drop(held);
+            if image::is_refused(&error) {
+                image::sweep(&context.store, &Told::new(plan.quiet));
+            }
+            return Err(error);
         }
     };
     let (mut desired, ids, warnings) = plan.finish(found, &surroundings)?;

@@ -16,6 +16,10 @@ pub(crate) struct Globals {
     /// Folder of what runs
     #[arg(long, global = true, value_name = "FOLDER", env = "BERTH_RUNNER_RUNROOT")]
     pub(crate) runroot: Option<PathBuf>,
+
+    /// Trust policy that images have to satisfy [default: ~/.config/containers/policy.json, /etc/containers/policy.json]
+    #[arg(long, alias = "policy-file", global = true, value_name = "PATH", hide_short_help = true)]
+    pub(crate) signature_policy: Option<PathBuf>,
 }
 
 /// What most commands need.
@@ -26,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) records: Records,
     /// Images.
     pub(crate) store: Store,
+    /// `--signature-policy`: every way in asks it, or the usual one.
+    pub(crate) signature_policy: Option<PathBuf>,
 }
 
 impl Globals {
@@ -38,6 +44,11 @@ impl Globals {
     pub(crate) fn open(&self) -> Result<Context> {
         let folders = self.folders()?;
         rootless::enter(&folders)?;
-        Ok(Context { records: Records::new(&folders), store: Store::open(&folders)?, folders })
+        Ok(Context {
+            records: Records::new(&folders),
+            store: Store::open(&folders)?,
+            folders,
+            signature_policy: self.signature_policy.clone(),
+        })
     }
 }

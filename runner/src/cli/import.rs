@@ -13,7 +13,7 @@ use super::{Globals, PlatformOptions, output};
 use crate::{
     error::{Result, RunnerError, While},
     image::{
-        Told, import,
+        Access, Told, import,
         make::{About, make},
         name,
     },
@@ -49,6 +49,8 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
+    let platform = arguments.platform.platform()?;
+    Access { policy: context.signature_policy.clone(), ..Access::default() }.judge_tar()?;
     let names = arguments.name.as_deref().map(name::own).transpose()?;
     let _hold = context.store.hold()?;
     let text = arguments.path.display().to_string();
@@ -71,7 +73,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         changes: arguments.change.clone(),
         message: arguments.message.clone().or_else(|| Some(format!("Imported from {text}"))),
         created_by: String::new(),
-        platform: arguments.platform.platform(),
+        platform,
         ..About::default()
     };
     let names: Vec<String> = names.into_iter().collect();

@@ -105,10 +105,10 @@ pub(super) fn os_arch() -> String {
 }
 
 /// Bytes of memory, by `/proc/meminfo`.
-fn memory(meminfo: &str) -> u64 {
+pub(super) fn memory(meminfo: &str) -> u64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kibibytes.unwrap_or(0) * 1024
+    kibibytes.unwrap_or(0).saturating_mul(1024)
 }
 
 fn containers(context: &Context) -> Result<Containers> {

@@ -23,10 +23,6 @@ pub(crate) struct Arguments {
     /// Print nothing but the images' names
     #[arg(long, short)]
     quiet: bool,
-
-    /// Trust policy that images have to satisfy
-    #[arg(long, value_name = "PATH")]
-    signature_policy: Option<PathBuf>,
 }
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
@@ -36,10 +32,10 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         return Err(RunnerError::Usage("name a file with --input, or pipe an archive in".into()));
     }
     let archive = Archive::open(path)?;
-    let access = Access { policy: arguments.signature_policy.clone(), ..Access::default() };
+    let access = Access { policy: context.signature_policy.clone(), ..Access::default() };
     let told = Told::new(arguments.quiet);
     let pull = Pull { store: &context.store, access: &access, platform: None, told };
-    for (image, names) in pull.places(&archive.items()?)? {
+    for (image, names) in pull.places(archive.items()?)? {
         let called = if names.is_empty() { image.id.to_string() } else { names.join(", ") };
         output::line(format!("Loaded image: {called}"))?;
     }

@@ -15,6 +15,7 @@ mod doctor;
 mod events;
 mod exec;
 mod export;
+pub(crate) mod fuzzing;
 mod globals;
 mod healthcheck;
 mod help;
@@ -62,7 +63,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub(crate) use access::{AccessOptions, PlatformOptions};
+pub(crate) use access::{AccessOptions, PlatformOptions, PullOptions};
 pub(crate) use globals::{Context, Globals};
 
 use crate::error::Result;
@@ -323,7 +324,7 @@ mod tests {
     fn the_verb_alone_says_whose_numbers_they_are() {
         let runs =
             |line: &str| runs_a_program(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        for line in ["run --bad", "--root run exec x", "container create --bad", "--root=/x start"] {
+        for line in ["run --bad", "--root run exec x", "container create --bad", "--root=/x start", "--signature-policy p run"] {
             assert!(runs(line), "{line}");
         }
         for line in ["network create --subnet bad", "--root exec ps", "rm run", "--help", ""] {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{AccessOptions, Globals, PlatformOptions, output};
+use super::{Globals, PullOptions, output};
 use crate::{
     error::Result,
     image::{self, Pull, PullPolicy, Told},
@@ -20,19 +20,12 @@ pub(crate) struct Arguments {
     #[arg(long, short = 'a')]
     all_tags: bool,
 
-    /// Print nothing but the image's id
-    #[arg(long, short)]
-    quiet: bool,
-
     /// always, missing, never or newer
     #[arg(long, value_name = "WHEN", default_value = "always", value_parser = |text: &str| text.parse::<PullPolicy>())]
     policy: PullPolicy,
 
     #[command(flatten)]
-    platform: PlatformOptions,
-
-    #[command(flatten)]
-    access: AccessOptions,
+    how: PullOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -43,9 +36,9 @@ Examples:
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
-    let access = arguments.access.access()?;
-    let platform = arguments.platform.platform();
-    let told = Told::new(arguments.quiet);
+    let access = arguments.how.access.access(&context)?;
+    let platform = arguments.how.platform.platform()?;
+    let told = Told::new(arguments.how.quiet);
     let pull = Pull { store: &context.store, access: &access, platform: platform.as_ref(), told };
     for text in &arguments.images {
         if arguments.all_tags {
@@ -56,9 +49,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         }
         let image = match arguments.policy {
             PullPolicy::Always => pull.pull(text)?,
-            policy => {
-                image::ensure_with(&context.store, text, policy, platform.as_ref(), &access, arguments.quiet)?
-            }
+            policy => image::ensure(&pull, text, policy)?,
         };
         output::line(image.id.hex())?;
     }

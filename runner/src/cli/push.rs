@@ -103,7 +103,7 @@ impl Compression {
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
-    let access = arguments.access.access()?;
+    let access = arguments.access.access(&context)?;
     let image = image::find(&context.store, &arguments.image, &access)?.ok_or_else(|| {
         RunnerError::NotFound(format!("no image {}: `berth-runner images` lists them", arguments.image))
     })?;

@@ -67,8 +67,12 @@ struct Sample {
 
 /// Bytes that came and went over its interfaces, as its first process sees them.
 fn network(pid: i32) -> (u64, u64) {
-    let text = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
-    let mut sum = (0, 0);
+    traffic(&fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default())
+}
+
+/// [`network`] in the text of its file.
+pub(super) fn traffic(text: &str) -> (u64, u64) {
+    let mut sum = (0_u64, 0_u64);
     for line in text.lines().skip(2) {
         let Some((name, numbers)) = line.split_once(':') else { continue };
         if name.trim() == "lo" {
@@ -76,8 +80,8 @@ fn network(pid: i32) -> (u64, u64) {
         }
         let numbers: Vec<u64> =
             numbers.split_ascii_whitespace().filter_map(|text| text.parse().ok()).collect();
-        sum.0 += numbers.first().copied().unwrap_or_default();
-        sum.1 += numbers.get(8).copied().unwrap_or_default();
+        sum.0 = sum.0.saturating_add(numbers.first().copied().unwrap_or_default());
+        sum.1 = sum.1.saturating_add(numbers.get(8).copied().unwrap_or_default());
     }
     sum
 }

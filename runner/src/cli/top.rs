@@ -147,13 +147,13 @@ fn beside(first: i32) -> Result<Vec<i32>> {
 }
 
 /// What an id is on the inner side of a map; `None` where it has no place in it.
-fn inside(map: &str, outside: &str) -> Option<String> {
+pub(super) fn inside(map: &str, outside: &str) -> Option<String> {
     let outside: u32 = outside.parse().ok()?;
     map.lines().find_map(|line| {
         let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
         let (inner, first, size) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
         let place = outside.checked_sub(first).filter(|place| *place < size)?;
-        Some((inner + place).to_string())
+        Some(inner.checked_add(place)?.to_string())
     })
 }
 

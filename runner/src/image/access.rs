@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use berth_copier::{Secret, Session, Settings, Side, session::Retry};
+use berth_copier::{Secret, Session, Settings, Side, policy::Policy, session::Retry};
 use berth_oci::Platform;
 
-use crate::error::{Result, RunnerError};
+use crate::{error::Result, record::parse::Parsed};
 
 /// How often an operation that failed for a moment is tried again, as podman does.
 const RETRIES: u32 = 3;
@@ -47,11 +47,11 @@ impl Access {
     /// `user[:password]`.
     ///
     /// # Errors
-    /// [`RunnerError::Usage`] without a user.
-    pub(crate) fn parse_credentials(text: &str) -> Result<(String, Secret)> {
+    /// A sentence, without a user.
+    pub(crate) fn parse_credentials(text: &str) -> Parsed<(String, Secret)> {
         let (user, password) = text.split_once(':').unwrap_or((text, ""));
         if user.is_empty() {
-            return Err(RunnerError::Usage("--creds: write USER:PASSWORD; the user is missing".into()));
+            return Err("write USER:PASSWORD; the user is missing".into());
         }
         Ok((user.to_owned(), Secret::new(password)))
     }
@@ -64,12 +64,24 @@ impl Access {
         Ok(Session::new(self.settings(platform, false))?)
     }
 
-    /// A session for images that are here: the policy was asked when they came.
+    /// A session for images that are here: the policy was asked when they came, and every policy lets them out. One that
+    /// was named still has to be one.
     ///
     /// # Errors
-    /// As [`Session::new`].
+    /// As [`Session::new`] and [`Policy::load`].
     pub(super) fn outward_session(&self) -> Result<Session> {
+        if self.policy.is_some() {
+            Policy::load(&self.settings(None, false))?;
+        }
         Ok(Session::new(self.settings(None, true))?)
+    }
+
+    /// Asks the policy whether the files in a tar may become an image.
+    ///
+    /// # Errors
+    /// As [`Policy::load`] and [`Policy::check_unsigned`].
+    pub(crate) fn judge_tar(&self) -> Result<()> {
+        Ok(Policy::load(&self.settings(None, false))?.check_unsigned("tarball")?)
     }
 
     pub(crate) fn settings(&self, platform: Option<&Platform>, insecure_policy: bool) -> Settings {
@@ -102,6 +114,6 @@ mod tests {
     fn credentials_have_a_user() {
         let (user, password) = Access::parse_credentials("me:a:b").unwrap();
         assert_eq!((user.as_str(), password.expose()), ("me", "a:b"));
-        assert_eq!(Access::parse_credentials(":x").unwrap_err().exit_code(), 2);
+        assert!(Access::parse_credentials(":x").is_err());
     }
 }

@@ -12,6 +12,9 @@ use crate::{
 /// Most bytes of a configuration.
 pub(crate) const MAX_BYTES: u64 = 4 << 20;
 
+/// Layers that the kernel puts on each other; an image with more could never run.
+pub(crate) const MAX_LAYERS: usize = 500;
+
 /// What is read of a configuration to bring an image here.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Outline {
@@ -44,6 +47,19 @@ impl Outline {
     /// Digests of the layers' tars, lowest first.
     pub(crate) fn diff_ids(&self) -> &[Digest] {
         self.rootfs.diff_ids.as_deref().unwrap_or_default()
+    }
+
+    /// Whether its layers can be put on each other.
+    ///
+    /// # Errors
+    /// [`RunnerError::Unsupported`] with their number.
+    pub(crate) fn check_layers(&self, image: &str) -> Result<()> {
+        match self.diff_ids().len() {
+            ..=MAX_LAYERS => Ok(()),
+            layers => Err(RunnerError::Unsupported(format!(
+                "{image} has {layers} layers, and the kernel puts {MAX_LAYERS} at most on each other"
+            ))),
+        }
     }
 
     /// What it runs on.

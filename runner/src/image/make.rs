@@ -68,7 +68,7 @@ pub(crate) fn make(
 
     let config = written(&config)?;
     // What cannot be read again is not written.
-    Outline::parse(&config)?;
+    Outline::parse(&config)?.check_layers("what would be made")?;
     let digest = store.put_blob(&config)?;
     let (config_type, manifest_type) = if about.docker {
         (MediaType::DOCKER_CONFIG, MediaType::DOCKER_MANIFEST)

@@ -4,6 +4,7 @@ mod access;
 mod changes;
 pub(crate) mod commit;
 pub(crate) mod config;
+mod copied;
 pub(crate) mod import;
 pub(crate) mod load;
 pub(crate) mod make;
@@ -19,11 +20,10 @@ mod source;
 pub(crate) mod tell;
 
 use berth_copier::config::Registries;
-use berth_oci::Platform;
 
 pub(crate) use access::Access;
 pub(crate) use progress::Told;
-pub(crate) use pull::Pull;
+pub(crate) use pull::{Pull, is_refused, sweep};
 pub(crate) use push::{Push, options as push_options};
 pub(crate) use runtime::block_on;
 
@@ -50,10 +50,10 @@ impl std::str::FromStr for PullPolicy {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "missing" | "ifnotpresent" | "true" | "" => Ok(Self::Missing),
-            "always" => Ok(Self::Always),
-            "never" | "false" => Ok(Self::Never),
+        match text.to_ascii_lowercase().as_str() {
+            "missing" | "ifmissing" | "ifnotpresent" | "false" | "" => Ok(Self::Missing),
+            "always" | "true" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
             "newer" | "ifnewer" => Ok(Self::Newer),
             _ => Err(format!("{text:?} is none of always, missing, never, newer")),
         }
@@ -65,35 +65,16 @@ impl std::str::FromStr for PullPolicy {
 /// # Errors
 /// The copier's, or [`RunnerError::NotFound`] with [`PullPolicy::Never`]; [`RunnerError::Unsupported`] for an image of
 /// another system or architecture, with both platforms.
-pub(crate) fn ensure(
-    store: &Store,
-    name: &str,
-    policy: PullPolicy,
-    platform: Option<&Platform>,
-) -> Result<Image> {
-    ensure_with(store, name, policy, platform, &Access::default(), false)
-}
-
-/// [`ensure`] with another way to speak to registries; `quiet` shows nothing of a pull.
-///
-/// # Errors
-/// As there.
-pub(crate) fn ensure_with(
-    store: &Store,
-    name: &str,
-    policy: PullPolicy,
-    platform: Option<&Platform>,
-    access: &Access,
-    quiet: bool,
-) -> Result<Image> {
-    let pull = || Pull { store, access, platform, told: Told::new(quiet) }.pull(name);
+pub(crate) fn ensure(by: &Pull<'_>, name: &str, policy: PullPolicy) -> Result<Image> {
+    let Pull { store, access, platform, told } = by;
+    let pull = || by.pull(name);
     let here = if name::has_transport(name) { None } else { find(store, name, access)? };
     match (policy, here) {
         (PullPolicy::Never, None) => Err(RunnerError::NotFound(format!(
             "{name} is not here, and --pull=never was given: `berth-runner pull {name}` brings it"
         ))),
         (PullPolicy::Missing | PullPolicy::Never, Some(image)) => {
-            match config::check_image(store, name, &image, platform) {
+            match config::check_image(store, name, &image, *platform) {
                 // The name has another image for another platform.
                 Err(RunnerError::Unsupported(_)) if platform.is_some() && policy == PullPolicy::Missing => {
                     pull()
@@ -107,7 +88,7 @@ pub(crate) fn ensure_with(
         (PullPolicy::Always, Some(_)) => pull(),
         (PullPolicy::Newer, Some(image)) => match pull() {
             Err(RunnerError::Copier(error)) if error.exit_code() != 5 && error.exit_code() != 4 => {
-                Told::new(quiet).warning(&format!("{error}; the image that is here is taken"));
+                told.warning(&format!("{error}; the image that is here is taken"));
                 Ok(image)
             }
             pulled => pulled,

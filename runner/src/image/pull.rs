@@ -7,7 +7,10 @@ use berth_copier::{
 };
 use berth_oci::{Platform, Reference};
 
-use super::{access::Access, config, name, name::Named, progress::Told, runtime::block_on, sink::StoreSink};
+use super::{
+    access::Access, config, copied::Copied, load::Item, name, name::Named, progress::Told, runtime::block_on,
+    sink::StoreSink,
+};
 use crate::{
     error::{Result, RunnerError},
     store::{Image, Store},
@@ -34,7 +37,8 @@ impl Pull<'_> {
     pub(crate) fn pull(&self, text: &str) -> Result<Image> {
         let session = self.access.session(self.platform)?;
         let named = name::read(text, session.remote().registries())?;
-        block_on(self.run(&session, text, named))
+        let pulled = block_on(self.run(&session, text, named));
+        self.ended(pulled)
     }
 
     /// Brings every tag of a repository here.
@@ -52,7 +56,7 @@ impl Pull<'_> {
                 "{text}: --all-tags takes a name without tag and digest"
             )));
         }
-        block_on(async {
+        let pulled = block_on(async {
             let place = ImageName::Docker { reference: reference.clone(), unknown_digest: false };
             let source = session.source(&place, &self.access.side()).await?;
             let tags = match source.repository() {
@@ -65,35 +69,53 @@ impl Pull<'_> {
                 images.push(self.run(&session, &one.to_string(), Named::Registry(vec![one])).await?);
             }
             Ok(images)
-        })
+        });
+        self.ended(pulled)
     }
 
     /// Brings images of other transports' places here, under the names that are given.
     ///
     /// # Errors
     /// As [`Self::pull`].
-    pub(crate) fn places(&self, places: &[(ImageName, Vec<String>)]) -> Result<Vec<(Image, Vec<String>)>> {
+    pub(crate) fn places(&self, items: Vec<Item>) -> Result<Vec<(Image, Vec<String>)>> {
         let session = self.access.session(self.platform)?;
-        block_on(async {
-            let mut images = Vec::with_capacity(places.len());
-            for (place, names) in places {
-                images.push((self.one(&session, place, names.clone()).await?, names.clone()));
+        let pulled = block_on(async {
+            let mut images = Vec::with_capacity(items.len());
+            for Item { place, origin, names } in items {
+                let image = self.one(&session, &place, origin.as_ref(), names.clone()).await?;
+                images.push((image, names));
             }
             Ok(images)
-        })
+        });
+        self.ended(pulled)
+    }
+
+    /// What a refused image brought goes. What came before a connection broke stays: the next pull need not fetch it.
+    fn ended<T>(&self, pulled: Result<T>) -> Result<T> {
+        if let Err(error) = &pulled
+            && is_refused(error)
+        {
+            sweep(self.store, &self.told);
+        }
+        pulled
     }
 
     async fn run(&self, session: &Session, text: &str, named: Named) -> Result<Image> {
-        let candidates = match named {
-            Named::Place(place) => return self.one(session, &place, name::of_place(&place)).await,
+        let mut candidates = match named {
+            Named::Place(place) => return self.one(session, &place, None, name::of_place(&place)).await,
             Named::Registry(candidates) => candidates,
         };
+        // What a short name could mean at a blocked registry, it does not mean, as long as it can mean anything else.
+        let open = |reference: &Reference| session.remote().registries().pull_candidates(reference).is_ok();
+        if candidates.len() > 1 && candidates.iter().any(open) {
+            candidates.retain(open);
+        }
         let mut failed = Vec::new();
         let several = candidates.len() > 1;
         for reference in candidates {
             self.told.line(&format!("Trying to pull {reference}..."));
             let place = ImageName::Docker { reference: reference.clone(), unknown_digest: false };
-            match self.one(session, &place, vec![name::full(&reference)]).await {
+            match self.one(session, &place, None, vec![name::full(&reference)]).await {
                 // Whoever is asked for next may have it.
                 Err(RunnerError::Copier(error)) if several && may_be_elsewhere(&error) => {
                     failed.push((reference, error));
@@ -104,11 +126,12 @@ impl Pull<'_> {
         Err(none_has_it(text, failed))
     }
 
-    /// One image, from one place.
-    pub(super) async fn one(
+    /// One image, from one place; `origin` is what a place that is a copy is judged by.
+    async fn one(
         &self,
         session: &Session,
         place: &ImageName,
+        origin: Option<&ImageName>,
         names: Vec<String>,
     ) -> Result<Image> {
         let side = self.access.side();
@@ -118,7 +141,8 @@ impl Pull<'_> {
             what: "waiting for the store".into(),
             source: std::io::Error::other(gone),
         })??;
-        let called = place.reference().map_or_else(|| place.to_string(), ToString::to_string);
+        let name = origin.unwrap_or(place);
+        let called = name.reference().map_or_else(|| name.to_string(), ToString::to_string);
         // Signatures are what the policy judges by; they are not kept.
         let options = Options { remove_signatures: true, ..Options::default() };
         let mut last = None;
@@ -127,7 +151,11 @@ impl Pull<'_> {
             let platform = self.platform.cloned();
             let sink = StoreSink::new(self.store, &called, names.clone(), platform, made, self.told.clone());
             let source =
-                session.source(place, &side).await.context(format_args!("initializing source {place}"))?;
+                session.source(place, &side).await.context(format_args!("initializing source {name}"))?;
+            let source = match origin {
+                Some(origin) => Box::new(Copied::new(origin, source)),
+                None => source,
+            };
             let done = copy::run(session, source.as_ref(), &sink, &options, &self.told).await;
             last = Some((sink.added(), sink.fault()));
             done
@@ -148,6 +176,27 @@ impl Pull<'_> {
         };
         config::check_image(self.store, &called, &image, self.platform)?;
         Ok(image)
+    }
+}
+
+/// Whether the image is at fault, or a rule: it will not come another time either.
+pub(crate) fn is_refused(error: &RunnerError) -> bool {
+    match error {
+        RunnerError::Content(_) | RunnerError::Unsupported(_) => true,
+        RunnerError::Copier(error) => matches!(error.exit_code(), 4 | 5),
+        RunnerError::Usage(_)
+        | RunnerError::NotFound(_)
+        | RunnerError::Conflict(_)
+        | RunnerError::Runtime(_)
+        | RunnerError::Interrupted(_)
+        | RunnerError::Io { .. } => false,
+    }
+}
+
+/// The first error is the one to tell; of this one `check` tells as well.
+pub(crate) fn sweep(store: &Store, told: &Told) {
+    if let Err(error) = store.sweep_if_alone() {
+        told.warning(&format!("what was brought of it stays until `berth-runner image prune`: {error}"));
     }
 }
 

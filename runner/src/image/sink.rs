@@ -122,6 +122,31 @@ impl StoreSink {
         }
     }
 
+    /// A writer for a layer, or `None` where it is here: of a process that unpacks it at this moment the end is waited for.
+    async fn claim(&self, diff_id: &Digest) -> Result<Option<Box<LayerWriter>>, Error> {
+        loop {
+            let wanted = diff_id.clone();
+            let busy = match self.blocking(move |store| store.begin_layer(&wanted)).await? {
+                Claim::Present => return Ok(None),
+                Claim::New(writer) => return Ok(Some(writer)),
+                Claim::Busy(busy) => busy,
+            };
+            // Not one of the runtime's threads, for whose end an interrupted command waits.
+            let (over, wait) = tokio::sync::oneshot::channel();
+            std::thread::spawn(move || {
+                // Nobody listens any more: then nobody misses it.
+                let _gone = over.send(busy.wait());
+            });
+            match wait.await {
+                Ok(waited) => waited.map_err(|error| self.fail(error))?,
+                Err(gone) => {
+                    let source = gone.to_string().into();
+                    return Err(Error::Other { what: "waiting for a layer".to_owned(), source });
+                }
+            }
+        }
+    }
+
     fn unsupported<T>(&self, why: &str) -> Result<T, Error> {
         Err(self.fail(RunnerError::Unsupported(format!("{}: {why}", self.image))))
     }
@@ -145,6 +170,7 @@ impl StoreSink {
         let outline = Outline::parse(config).map_err(|error| self.fail(error))?;
         config::check_platform(&self.image, &outline.platform(), self.platform.as_ref())
             .map_err(|error| self.fail(error))?;
+        outline.check_layers(&self.image).map_err(|error| self.fail(error))?;
         let layers: Vec<Digest> = {
             let state = self.state();
             let layers = state.expected.iter().flat_map(|image| &image.layers);
@@ -185,11 +211,11 @@ impl StoreSink {
     async fn put_layer(&self, known: &Descriptor, content: &dyn Content) -> Result<Descriptor, Error> {
         let diff_id = self.diff_id(&known.digest)?;
         let claimed = self.state().claims.remove(&known.digest);
-        let claim = match claimed {
-            Some(writer) => Claim::New(writer),
-            None => self.blocking(move |store| store.begin_layer(&diff_id)).await?,
+        let writer = match claimed {
+            Some(writer) => Some(writer),
+            None => self.claim(&diff_id).await?,
         };
-        let Claim::New(writer) = claim else { return Ok(known.clone()) };
+        let Some(writer) = writer else { return Ok(known.clone()) };
         let pieces = content.open(0).await?;
         match unpack(pieces, Unpack::Detect, LIMITS, |plain| unpack_into(*writer, plain)).await? {
             Ok(warnings) => warnings.iter().for_each(|warning| self.told.warning(warning)),
@@ -298,9 +324,9 @@ impl Sink for StoreSink {
             };
         }
         let diff_id = self.diff_id(&digest)?;
-        match self.blocking(move |store| store.begin_layer(&diff_id)).await? {
-            Claim::Present => Ok(Reuse::Present),
-            Claim::New(writer) => {
+        match self.claim(&diff_id).await? {
+            None => Ok(Reuse::Present),
+            Some(writer) => {
                 self.state().claims.insert(digest, writer);
                 Ok(Reuse::Absent(None))
             }

@@ -21,6 +21,7 @@ mod bridge;
 mod definition;
 mod etc;
 mod forwarding;
+pub(crate) mod fuzzing;
 mod lease;
 mod link;
 pub(crate) mod names;

@@ -240,7 +240,7 @@ fn failure(body: &[u8]) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code.wrapping_neg())) }
 }
 
-fn messages(mut bytes: &[u8]) -> io::Result<Vec<(u32, Answer)>> {
+pub(super) fn messages(mut bytes: &[u8]) -> io::Result<Vec<(u32, Answer)>> {
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the kernel's answer is cut off");
     let mut all = Vec::new();
     while let Some(header) = bytes.first_chunk::<HEADER>() {

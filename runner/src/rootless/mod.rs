@@ -4,7 +4,7 @@
 //! behind to keep it: it lives as long as a process in it, and those of one user that start while a container runs
 //! join the namespace of that container's supervisor, so that containers can share networks and processes.
 
-mod ranges;
+pub(crate) mod ranges;
 
 use std::{fs, os::fd::OwnedFd, path::PathBuf};
 
@@ -23,7 +23,11 @@ use crate::{
 
 /// The ranges of a map, as `/proc/PID/uid_map` says them: first inside, first outside, how many.
 fn map(path: &str) -> Vec<[u32; 3]> {
-    let text = fs::read_to_string(path).unwrap_or_default();
+    parse_map(&fs::read_to_string(path).unwrap_or_default())
+}
+
+/// The lines of one.
+pub(crate) fn parse_map(text: &str) -> Vec<[u32; 3]> {
     let line = |line: &str| {
         let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
         Some([numbers.next()??, numbers.next()??, numbers.next()??])

@@ -26,7 +26,7 @@ fn mappings(own: u32, subordinate: &[Range]) -> Vec<LinuxIdMapping> {
 }
 
 /// The name of a user, for the first field of `/etc/subuid`.
-fn name(passwd: &str, uid: u32) -> Option<&str> {
+pub(crate) fn name(passwd: &str, uid: u32) -> Option<&str> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;

@@ -88,6 +88,17 @@ impl Store {
         Ok((removed.clone(), Freed { images: removed.len(), ..freed }))
     }
 
+    /// Removes what nobody uses, unless somebody adds at this moment: then the next who sweeps does.
+    ///
+    /// # Errors
+    /// Where something cannot be removed.
+    pub(crate) fn sweep_if_alone(&self) -> Result<()> {
+        match Sweep::try_take(&self.folders.store)? {
+            Some(sweep) => self.sweep(&sweep).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Names of the containers that are of this image.
     pub(crate) fn users(&self, manifest: &Digest) -> Result<Vec<String>> {
         let (containers, _damaged) = Records::new(&self.folders).all()?;

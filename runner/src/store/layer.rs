@@ -8,7 +8,10 @@ use std::{
 };
 
 use berth_oci::{Digest, Hasher};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with, syncfs};
+use rustix::{
+    fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with, syncfs},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -29,6 +32,36 @@ pub(crate) enum Claim {
     Present,
     /// It is not: its tar goes in here.
     New(Box<LayerWriter>),
+    /// Another process unpacks it at this moment.
+    Busy(Busy),
+}
+
+/// What another process fills.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    path: PathBuf,
+    folder: File,
+}
+
+impl Busy {
+    /// Waits until the other one has it whole, or gives it up. Holds nothing meanwhile that anybody could wait for, so
+    /// that whoever is asked to end need not wait for this.
+    ///
+    /// # Errors
+    /// Where it cannot be locked.
+    pub(crate) fn wait(self) -> Result<()> {
+        lock::wait(&self.folder, FlockOperation::LockExclusive, &self.path)
+    }
+}
+
+/// What became of a staging folder that was asked for.
+enum Staged {
+    /// The layer was there.
+    Present,
+    /// It is ours to fill.
+    Ours(Staging),
+    /// Another fills it.
+    Busy(Busy),
 }
 
 /// What is known of a layer (`layer.json`).
@@ -91,29 +124,34 @@ impl Drop for Staging {
 }
 
 impl Staging {
-    /// Makes and locks it; waits for another who has it, and is `None` where that one has made `layer`.
-    fn claim(path: PathBuf, layer: Option<&Path>) -> Result<Option<Self>> {
+    /// Makes and locks it, unless `layer` is there or another has it.
+    fn claim(path: PathBuf, layer: Option<&Path>) -> Result<Staged> {
         let there = || layer.is_some_and(Path::exists);
         loop {
             if there() {
-                return Ok(None);
+                return Ok(Staged::Present);
             }
             files::private_folder(&path)?;
             let folder = match File::open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened.doing("opening", &path)?,
             };
-            lock::wait(&folder, FlockOperation::LockExclusive, &path)?;
+            match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(Staged::Busy(Busy { path, folder })),
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error).doing("locking", path),
+            }
             // Whoever had it may have renamed or removed it.
             if !lock::is_at(&folder, &path)? {
                 continue;
             }
             let staging = Self { path, folder, done: false };
             if there() {
-                return Ok(None);
+                return Ok(Staged::Present);
             }
             staging.empty()?;
-            return Ok(Some(staging));
+            return Ok(Staged::Ours(staging));
         }
     }
 
@@ -131,13 +169,17 @@ impl Staging {
 }
 
 impl LayerWriter {
-    pub(super) fn claim(store: &Store, expected: Option<&Digest>) -> Result<Option<Self>> {
+    pub(super) fn claim(store: &Store, expected: Option<&Digest>) -> Result<Claim> {
         let hold = store.hold()?;
         let layer = expected.map(|diff_id| store.layer_folder(diff_id));
         let name =
             expected.map_or_else(|| format!("new-{:032x}", rand::random::<u128>()), |d| d.hex().to_owned());
         files::private_folder(&store.folders.layers())?;
-        let Some(staging) = Staging::claim(store.staging(&name), layer.as_deref())? else { return Ok(None) };
+        let staging = match Staging::claim(store.staging(&name), layer.as_deref())? {
+            Staged::Present => return Ok(Claim::Present),
+            Staged::Busy(busy) => return Ok(Claim::Busy(busy)),
+            Staged::Ours(staging) => staging,
+        };
         let overlay = store.overlay()?;
         for part in [TREE, KEPT, "new"] {
             let path = staging.path.join(part);
@@ -149,7 +191,7 @@ impl LayerWriter {
         let recipe = File::create_new(&recipe).and_then(RecipeWriter::new).doing("making", &recipe)?;
         let tree = Tree::new(&staging.path.join(TREE), &staging.path.join(KEPT), overlay, recipe, large)?;
         let algorithm = expected.map_or(berth_oci::Algorithm::Sha256, Digest::algorithm);
-        Ok(Some(Self {
+        Ok(Claim::New(Box::new(Self {
             parser: Parser::default(),
             hasher: Hasher::new(algorithm.into()),
             expected: expected.cloned(),
@@ -157,7 +199,7 @@ impl LayerWriter {
             staging,
             store: store.clone(),
             _hold: hold,
-        }))
+        })))
     }
 
     fn failed(&self, fault: Fault) -> RunnerError {
@@ -250,7 +292,7 @@ impl LayerWriter {
         match renameat_with(CWD, path, CWD, &layer, RenameFlags::NOREPLACE) {
             Ok(()) => self.staging.done = true,
             // Of a layer whose digest was not known before, another may have come first.
-            Err(rustix::io::Errno::EXIST) => {}
+            Err(Errno::EXIST) => {}
             Err(error) => return Err(error).doing("making", &layer),
         }
         Ok(())

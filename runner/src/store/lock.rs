@@ -76,4 +76,14 @@ impl Sweep {
         wait(&lock, FlockOperation::LockExclusive, store)?;
         Ok(Self { _lock: lock })
     }
+
+    /// Unless somebody adds at this moment.
+    pub(super) fn try_take(store: &Path) -> Result<Option<Self>> {
+        let lock = open(store)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { _lock: lock })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error).doing("locking", store),
+        }
+    }
 }

@@ -128,15 +128,14 @@ impl Store {
         Hold::take(&self.folders.store)
     }
 
-    /// Begins a layer of this digest (of its tar, uncompressed), or says that it is here. Where another process
-    /// unpacks it at this moment, waits for that one; who holds a writer and waits for another's can wait for ever, so
-    /// ask [`Self::has_layer`] where several layers are only looked for.
+    /// Begins a layer of this digest (of its tar, uncompressed), or says that it is here, or that another process
+    /// unpacks it at this moment. Who holds a writer and waits for another's can wait for ever, so ask
+    /// [`Self::has_layer`] where several layers are only looked for.
     ///
     /// # Errors
     /// Where staging cannot be made.
     pub(crate) fn begin_layer(&self, diff_id: &Digest) -> Result<Claim> {
-        Ok(LayerWriter::claim(self, Some(diff_id))?
-            .map_or(Claim::Present, |writer| Claim::New(Box::new(writer))))
+        LayerWriter::claim(self, Some(diff_id))
     }
 
     /// Begins a layer whose digest (SHA-256) comes out at its end.
@@ -144,8 +143,12 @@ impl Store {
     /// # Errors
     /// Where staging cannot be made.
     pub(crate) fn begin_unknown_layer(&self) -> Result<LayerWriter> {
-        let writer = LayerWriter::claim(self, None)?;
-        writer.ok_or_else(|| RunnerError::Conflict("another took this layer's place".into()))
+        match LayerWriter::claim(self, None)? {
+            Claim::New(writer) => Ok(*writer),
+            Claim::Present | Claim::Busy(_) => {
+                Err(RunnerError::Conflict("another took this layer's place".into()))
+            }
+        }
     }
 
     /// The tar of a layer, byte for byte as it came. The last read fails where it is not what it was.

@@ -127,7 +127,7 @@ const fn libc_esrch() -> i32 {
 }
 
 /// The outer option: not readable; the inner: a zombie.
-fn parse_start_time(stat: &str) -> Option<Option<u64>> {
+pub(crate) fn parse_start_time(stat: &str) -> Option<Option<u64>> {
     // The name in brackets may itself have brackets and blanks.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     let state = fields.next()?;

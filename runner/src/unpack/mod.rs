@@ -20,6 +20,7 @@
 mod attributes;
 #[cfg(test)]
 pub(crate) mod builder;
+pub(crate) mod fuzzing;
 mod header;
 mod large;
 mod name;
@@ -53,6 +54,8 @@ pub(crate) const MAX_DEPTH: usize = 256;
 pub(crate) const MAX_IMPLIED: usize = 10_000;
 /// Bytes of the extended headers of one entry.
 pub(crate) const MAX_PAX: usize = 1 << 20;
+/// Extended attributes of one entry: each is compared with those before it.
+pub(crate) const MAX_XATTRS: usize = 1024;
 /// Logical size of a file with holes.
 pub(crate) const MAX_SPARSE: u64 = 1 << 40;
 /// Pieces of a file with holes.

@@ -1,6 +1,6 @@
 //! Extended headers: records `length key=value\n` (POSIX.1-2017 pax, "pax Extended Header").
 
-use super::{Fault, Segment};
+use super::{Fault, MAX_XATTRS, Segment};
 
 /// What the records of one entry say. What is not listed here has no meaning for an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +102,9 @@ impl Pax {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     self.xattrs.retain(|(known, _)| known != name);
                     self.xattrs.push((name.to_vec(), value.to_vec()));
+                    if self.xattrs.len() > MAX_XATTRS {
+                        return Err(Fault::rule(format!("it has more than {MAX_XATTRS} extended attributes")));
+                    }
                 } else if let Some(name) = key.strip_prefix(b"GNU.sparse.") {
                     self.sparse.get_or_insert_default().record(name, value)?;
                 }
@@ -165,6 +168,15 @@ mod tests {
     fn read(records: &[u8]) -> Result<Pax, Fault> {
         let mut pax = Pax::default();
         pax.read(records).map(|()| pax)
+    }
+
+    #[test]
+    fn u10_attributes_have_a_bound() {
+        let many = |count: usize| -> Vec<u8> {
+            (0..count).flat_map(|n| format!("27 SCHILY.xattr.user.{n:04}=\n").into_bytes()).collect()
+        };
+        assert_eq!(read(&many(MAX_XATTRS)).unwrap().xattrs.len(), MAX_XATTRS);
+        assert!(matches!(read(&many(MAX_XATTRS + 1)), Err(Fault::Rule(rule)) if rule.contains("1024")));
     }
 
     #[test]

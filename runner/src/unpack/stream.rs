@@ -291,9 +291,10 @@ impl Parser {
                     || global.link.is_some()
                     || global.size.is_some()
                     || global.sparse.is_some()
+                    || !global.xattrs.is_empty()
                 {
                     return Err(Fault::rule(
-                        "an extended header of all entries names a path, a size or holes, which readers of tar take differently",
+                        "an extended header of all entries names a path, a size, holes or attributes, which readers of tar take differently",
                     ));
                 }
                 Ok(())
@@ -346,12 +347,6 @@ impl Parser {
             Type::Fifo => Kind::Fifo,
             _ => Kind::File { size: stored, stored, map: None },
         };
-        let mut xattrs = pax.xattrs;
-        for (key, value) in &self.global.xattrs {
-            if !xattrs.iter().any(|(known, _)| known == key) {
-                xattrs.push((key.clone(), value.clone()));
-            }
-        }
         let entry = Entry {
             named,
             kind,
@@ -359,7 +354,7 @@ impl Parser {
             uid: id(uid, header.uid, "user id")?,
             gid: id(gid, header.gid, "group id")?,
             times: Times { seconds, nanoseconds },
-            xattrs,
+            xattrs: pax.xattrs,
         };
         if let Some(map) = gnu_map {
             let real = super::header::number(&header.link, "real size")?;

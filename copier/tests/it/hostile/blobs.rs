@@ -226,3 +226,51 @@ async fn a_blocked_registry_is_refused() {
     let refused = lab.client.repository(&"127.0.0.1:1/app".parse().unwrap(), &super::anonymous());
     assert_eq!(refused.unwrap_err().exit_code(), 5);
 }
+
+#[tokio::test]
+async fn a_blocked_registry_is_read_from_its_mirrors_and_never_written() {
+    let image = super::manifests::image();
+    let raw = image.raw.to_vec();
+    let primary = Hostile::start(|_| Reply::new(200, "never asked")).await;
+    let mirror = Hostile::start(move |_| Reply::new(200, raw.clone())).await;
+    for (pulls, tag, digest) in [("all", true, true), ("digest-only", false, true), ("tag-only", true, false)] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!(
+            "[[registry]]\nlocation = \"{}\"\nblocked = true\n[[registry.mirror]]\nlocation = \"{}\"\n\
+             insecure = true\npull-from-mirror = \"{pulls}\"\n",
+            primary.host(),
+            mirror.host()
+        );
+        std::fs::write(file.path(), text).unwrap();
+        let lab = Lab::with(Settings { registries_conf: Some(file.path().to_owned()), ..Settings::default() });
+        let side = berth_copier::Side { tls_verify: None, ..super::anonymous() };
+        let repository = lab.open_as(&primary.host(), "app", &side);
+        let pinned = berth_oci::ManifestReference::Digest(image.digest.clone());
+        for (reference, reads) in [("latest".parse().unwrap(), tag), (pinned, digest)] {
+            match repository.manifest(&reference).await {
+                Ok(found) => assert!(reads && found.raw == image.raw, "{pulls} {reference}"),
+                Err(error) => assert!(!reads && error.exit_code() == 5, "{pulls} {reference}: {error}"),
+            }
+        }
+        let latest = "latest".parse().unwrap();
+        let written = repository.for_writing().put_manifest(&image, &latest).await;
+        assert_eq!(written.unwrap_err().exit_code(), 5);
+    }
+    assert_eq!(primary.lines(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_download_that_trickles_is_begun_again_where_it_stands() {
+    let content = layer(10_000);
+    let served = content.clone();
+    let server = Hostile::start(move |request| match from(request) {
+        None => Reply::new(200, "").body(Body::Trickling(served[..5000].to_vec(), 10_000)),
+        Some(_) => ranged(&served, request),
+    })
+    .await;
+    // A piece comes long before it counts as silent.
+    let lab = Lab::tuned(Settings::default(), |tuning| tuning.idle = Duration::from_millis(400));
+    assert_eq!(read(&lab.open(&server.host(), "app"), &descriptor(&content)).await.unwrap(), content);
+    let asked: Vec<Option<usize>> = server.seen().iter().map(from).collect();
+    assert!(asked.len() == 2 && asked[1].is_some_and(|at| at > 0 && at < 400), "{asked:?}");
+}

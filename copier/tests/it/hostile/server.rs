@@ -57,6 +57,8 @@ pub(crate) enum Body {
     Endless(&'static [u8]),
     /// Headers with a length and this much, and nothing more; the connection stays open.
     Stalled(Vec<u8>, u64),
+    /// As [`Self::Stalled`], a byte after the other with a pause between.
+    Trickling(Vec<u8>, u64),
     /// No answer at all: the connection closes.
     Nothing,
     /// No answer at all: the connection stays open.
@@ -281,7 +283,7 @@ async fn answer<S: AsyncWrite + Unpin>(
         Body::Silence => std::future::pending().await,
         Body::Whole(_) if own_length => {}
         Body::Whole(body) => head.push_str(&format!("Content-Length: {}\r\n", body.len())),
-        Body::Cut(_, length) | Body::Stalled(_, length) => {
+        Body::Cut(_, length) | Body::Stalled(_, length) | Body::Trickling(_, length) => {
             head.push_str(&format!("Content-Length: {length}\r\n"));
         }
         Body::Chunked(_) | Body::Endless(_) => head.push_str("Transfer-Encoding: chunked\r\n"),
@@ -307,6 +309,16 @@ async fn answer<S: AsyncWrite + Unpin>(
         Body::Stalled(body, _) => {
             stream.write_all(&body).await.ok()?;
             stream.flush().await.ok()?;
+            std::future::pending::<()>().await;
+        }
+        Body::Trickling(body, _) => {
+            for byte in body {
+                stream.write_all(&[byte]).await.ok()?;
+                stream.flush().await.ok()?;
+                count(1);
+                // What is tried out is time itself.
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
             std::future::pending::<()>().await;
         }
         Body::Chunked(body) => {

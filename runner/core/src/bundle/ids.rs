@@ -4,6 +4,9 @@ use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Process, Spec};
 
 use super::{Faults, has};
 
+/// Lines of a `uid_map` (user_namespaces(7)).
+const MOST_MAPPINGS: usize = 340;
+
 type Ids<'a> = (&'static str, &'a [LinuxIdMapping]);
 
 fn mappings(spec: &Spec) -> [Ids<'_>; 2] {
@@ -38,6 +41,10 @@ pub(super) fn check_mappings(spec: &Spec, faults: &mut Faults) {
                 field,
                 "does not map id 0 of the container, which its first process has to be while the container is made",
             ),
+        }
+        if mappings.len() > MOST_MAPPINGS {
+            faults.add(field, format!("has {} ranges, and the kernel takes {MOST_MAPPINGS}", mappings.len()));
+            continue;
         }
         for (at, mapping) in mappings.iter().enumerate() {
             let here = format!("{field}[{at}]");

@@ -147,6 +147,13 @@ impl Message {
     }
 }
 
+/// Reads everything that a stream of messages holds, for the fuzz target.
+pub(super) fn drain(mut bytes: &[u8]) {
+    while let Ok(message) = Message::read(&mut bytes) {
+        let _values = message.values();
+    }
+}
+
 /// A method of systemd.
 #[derive(Clone, Copy)]
 pub(super) struct Method<'a> {
@@ -247,8 +254,15 @@ impl Connection {
     }
 
     fn receive(&mut self) -> io::Result<Message> {
+        Message::read(&mut self.stream)
+    }
+}
+
+impl Message {
+    /// Reads one; whatever it says of its length, no more than [`MOST`] bytes are taken.
+    fn read(stream: &mut impl Read) -> io::Result<Self> {
         let mut bytes = vec![0; 16];
-        self.stream.read_exact(&mut bytes)?;
+        stream.read_exact(&mut bytes)?;
         if bytes[0] != b'l' {
             return Err(broken("another byte order"));
         }
@@ -260,8 +274,8 @@ impl Connection {
         let all =
             from.checked_add(body).filter(|all| *all <= MOST).ok_or_else(|| broken("it is too long"))?;
         bytes.resize(all, 0);
-        self.stream.read_exact(&mut bytes[16..])?;
-        let mut message = Message { kind: bytes[1], body: bytes[from..].to_vec(), ..Message::default() };
+        stream.read_exact(&mut bytes[16..])?;
+        let mut message = Self { kind: bytes[1], body: bytes[from..].to_vec(), ..Self::default() };
         let mut reader = Reader { bytes: &bytes[..16 + fields], at: 16 };
         while reader.at < 16 + fields {
             reader.at = reader.at.next_multiple_of(8);

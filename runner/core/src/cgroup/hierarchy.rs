@@ -64,7 +64,7 @@ fn unescape(text: &str) -> PathBuf {
 }
 
 /// What `/proc/self/cgroup` says for these options: the group's path in its hierarchy.
-fn own<'a>(groups: &'a str, options: &str) -> Option<&'a str> {
+pub(super) fn own<'a>(groups: &'a str, options: &str) -> Option<&'a str> {
     groups.lines().find_map(|line| {
         let (id, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
@@ -77,7 +77,7 @@ fn own<'a>(groups: &'a str, options: &str) -> Option<&'a str> {
 }
 
 /// The writable trees of `mountinfo`, each once.
-fn parse(mountinfo: &str, groups: &str, root: &Path) -> Vec<Hierarchy> {
+pub(super) fn parse(mountinfo: &str, groups: &str, root: &Path) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mountinfo.lines() {
         let Some((mount, filesystem)) = line.split_once(" - ") else { continue };

@@ -10,6 +10,7 @@ mod device_filter;
 mod devices;
 mod events;
 mod file;
+pub(crate) mod fuzzing;
 mod folder;
 mod freezer;
 mod hierarchy;

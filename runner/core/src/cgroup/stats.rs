@@ -97,18 +97,19 @@ fn memory_v2(folder: &Path, stats: &mut Stats) -> Result<(), RuntimeError> {
 }
 
 /// Lines `8:0 Read 4096`; the last one is a total without an operation.
-fn blkio(text: &str, operation: &str) -> u64 {
+pub(super) fn blkio(text: &str, operation: &str) -> u64 {
     let rows = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     rows.filter_map(|row| match row[..] {
         [_, kind, bytes] if kind == operation => bytes.parse::<u64>().ok(),
         _ => None,
     })
-    .sum()
+    .fold(0, u64::saturating_add)
 }
 
 /// Lines `8:0 rbytes=4096 wbytes=0 ...`.
-fn io_stat(text: &str, key: &str) -> u64 {
-    text.split_whitespace().filter_map(|cell| cell.strip_prefix(key)?.parse::<u64>().ok()).sum()
+pub(super) fn io_stat(text: &str, key: &str) -> u64 {
+    let numbers = text.split_whitespace().filter_map(|cell| cell.strip_prefix(key)?.parse::<u64>().ok());
+    numbers.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

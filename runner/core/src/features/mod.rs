@@ -1,7 +1,7 @@
 //! What the kernel offers, read from `/proc` and `/sys` without changing anything.
 
 mod calls;
-mod sub_ids;
+pub(crate) mod sub_ids;
 
 use std::{fs, io, path::Path};
 

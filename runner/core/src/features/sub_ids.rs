@@ -21,18 +21,18 @@ pub struct SubIds {
 }
 
 /// How many ids a file gives to a user, who stands in it by name or by number.
-fn given(text: &str, name: Option<&str>, id: u32) -> u64 {
+pub(crate) fn given(text: &str, name: Option<&str>, id: u32) -> u64 {
     let of = |line: &str| {
         let mut cells = line.split(':');
         let user = cells.next()?;
         let count: u64 = cells.nth(1)?.trim().parse().ok()?;
         (Some(user) == name || user == id.to_string()).then_some(count)
     };
-    text.lines().filter_map(of).sum()
+    text.lines().filter_map(of).fold(0, u64::saturating_add)
 }
 
 /// The name of a user in `/etc/passwd`.
-fn user_name(passwd: &str, id: u32) -> Option<&str> {
+pub(crate) fn user_name(passwd: &str, id: u32) -> Option<&str> {
     passwd.lines().find_map(|line| {
         let mut cells = line.split(':');
         let name = cells.next()?;

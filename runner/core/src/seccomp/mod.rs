@@ -29,6 +29,16 @@ impl std::fmt::Debug for Filter {
     }
 }
 
+/// Compiles a profile for this machine, for the fuzz target; `None` for one that is refused.
+///
+/// # Panics
+/// If the kernel would not take the program.
+pub(crate) fn checked_length(profile: &LinuxSeccomp) -> Option<usize> {
+    let filter = Filter::compile(profile, None).ok()?;
+    program::assert_sound(&filter.program);
+    Some(filter.program.len())
+}
+
 impl Filter {
     /// Compiles a profile, or takes what was compiled before from `cache`, a folder that only the caller can write to.
     pub(crate) fn compile(profile: &LinuxSeccomp, cache: Option<&Path>) -> Result<Self, RuntimeError> {

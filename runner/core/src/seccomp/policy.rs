@@ -10,6 +10,9 @@ use oci_spec::runtime::{
 use super::arch::{ARM_PRIVATE, Arch};
 use crate::RuntimeError;
 
+/// Conditions of one rule, and rules with conditions of one architecture: each is a step of a program that may have 4096.
+const MOST_CONDITIONS: usize = 4096;
+
 /// One comparison with an argument of a call, unsigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
@@ -109,6 +112,9 @@ fn condition(field: &str, arg: &LinuxSeccompArg) -> Result<Condition, RuntimeErr
 /// times, each condition is an alternative, which is what other runtimes make of it.
 fn alternatives(field: &str, rule: &LinuxSyscall) -> Result<Vec<Vec<Condition>>, RuntimeError> {
     let args = rule.args().as_deref().unwrap_or_default();
+    if args.len() > MOST_CONDITIONS {
+        return Err(spec(format!("{field}.args"), format!("more than {MOST_CONDITIONS} conditions")));
+    }
     let conditions = args.iter().map(|arg| condition(field, arg)).collect::<Result<Vec<_>, _>>()?;
     let repeated =
         |one: &Condition| conditions.iter().filter(|other| other.argument == one.argument).count() > 1;
@@ -146,6 +152,7 @@ impl Policy {
         for arch in arches {
             let numbers = arch.calls();
             let mut calls = Calls { arch, by_number: BTreeMap::new(), newest: None };
+            let mut conditional = 0;
             for (place, rule) in profile.syscalls().iter().flatten().enumerate() {
                 let field = format!("linux.seccomp.syscalls[{place}]");
                 let answer = answer(&field, rule.action(), rule.errno_ret())?;
@@ -155,6 +162,11 @@ impl Policy {
                         calls.newest = calls.newest.max(Some(number));
                     }
                     if answer != default {
+                        conditional += alternatives.iter().filter(|all| !all.is_empty()).count();
+                        if conditional > MOST_CONDITIONS {
+                            let rule = format!("more than {MOST_CONDITIONS} rules with conditions");
+                            return Err(spec("linux.seccomp.syscalls", rule));
+                        }
                         calls.add(number, &alternatives, answer);
                     }
                 }

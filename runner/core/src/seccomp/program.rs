@@ -89,6 +89,24 @@ pub(super) fn assemble(policy: &Policy) -> Result<Vec<sock_filter>, RuntimeError
     Ok(program)
 }
 
+/// What the kernel asks of a program before it takes it.
+///
+/// # Panics
+/// If it would not.
+pub(super) fn assert_sound(program: &[sock_filter]) {
+    assert!(!program.is_empty() && program.len() <= MOST, "{} steps", program.len());
+    for (place, step) in program.iter().enumerate() {
+        let class = u32::from(step.code) & 7;
+        let left = program.len() - place - 1;
+        let far = match class {
+            BPF_JMP if u32::from(step.code) & 0xf0 == BPF_JA => step.k as usize,
+            BPF_JMP => usize::from(step.jt.max(step.jf)),
+            _ => 0,
+        };
+        assert!(far < left || class == BPF_RET, "step {place} of {} leads {far} further", program.len());
+    }
+}
+
 /// What a range of numbers gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Body<'a> {

@@ -9,6 +9,9 @@ use crate::{
     record::{Health, Protocol, parse},
 };
 
+/// Ports that an image can say it serves: all of each protocol.
+const MOST_EXPOSED: usize = 3 * 65_535;
+
 /// The `config` of an image's configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -98,8 +101,22 @@ impl ImageConfig {
     }
 
     /// Ports that it says it serves; what is none is no reason not to run.
-    pub(super) fn exposed(&self) -> Vec<(u16, Protocol)> {
-        self.exposed_ports.keys().filter_map(|text| parse::exposed(text).ok()).flatten().collect()
+    pub(crate) fn exposed(&self) -> Vec<(u16, Protocol)> {
+        let mut found: Vec<(u16, Protocol)> = Vec::new();
+        for ports in self.exposed_ports.keys().filter_map(|text| parse::exposed(text).ok()) {
+            found.extend(ports);
+            // Ranges that repeat each other could be without end.
+            found.truncate(MOST_EXPOSED);
+            if found.len() == MOST_EXPOSED {
+                break;
+            }
+        }
+        found
+    }
+
+    /// What [`Self::health`] and [`Self::cwd`] make of it, for the fuzz target.
+    pub(crate) fn health_and_folder(&self) -> (Option<Health>, PathBuf) {
+        (self.health(), self.cwd())
     }
 
     /// Its working directory; one that is not absolute is below the root.
@@ -111,7 +128,7 @@ impl ImageConfig {
     ///
     /// # Errors
     /// [`RunnerError::Content`] with the field.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let mut texts =
             self.env.iter().chain(&self.entrypoint).chain(&self.cmd).chain([&self.working_dir, &self.user]);
         match texts.find(|text| text.contains('\0')) {

@@ -59,7 +59,7 @@ fn namespace(text: &str, private: &[&str], surroundings: &Surroundings<'_>) -> P
 }
 
 /// `CONTAINER:MACHINE:COUNT`; one id where no count is said.
-fn map(text: &str) -> Parsed<IdMap> {
+pub(super) fn map(text: &str) -> Parsed<IdMap> {
     let wrong = || format!("{text:?} is no CONTAINER:MACHINE:COUNT, as 0:100000:65536 is one");
     let numbers: Vec<u32> = text.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
     let map = match numbers.as_slice() {

@@ -115,7 +115,7 @@ pub(crate) fn restart(text: &str) -> Parsed<RestartPolicy> {
     }
 }
 
-fn detach_keys(text: &str) -> Parsed<String> {
+pub(super) fn detach_keys(text: &str) -> Parsed<String> {
     let key = |key: &str| {
         let mut letters = key.strip_prefix("ctrl-").unwrap_or(key).chars();
         let legal = |c: char| c.is_ascii_alphabetic() || key.starts_with("ctrl-") && "@[\\]^_".contains(c);

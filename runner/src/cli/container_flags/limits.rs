@@ -72,7 +72,7 @@ pub(crate) struct LimitFlags {
 }
 
 /// Thousandths of `1.5`.
-fn thousandths(text: &str) -> Parsed<u64> {
+pub(super) fn thousandths(text: &str) -> Parsed<u64> {
     let wrong = || format!("{text:?} is no number of processors, as 1.5 is one");
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     if part.len() > 9 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -96,7 +96,7 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(value: T, low: T, high: T) -
 }
 
 /// `0-3,7`.
-fn set(text: &str) -> Parsed<String> {
+pub(super) fn set(text: &str) -> Parsed<String> {
     let number = |text: &str| text.parse::<u16>().ok();
     let part = |part: &str| match part.split_once('-') {
         Some((from, to)) => number(from).zip(number(to)).is_some_and(|(from, to)| from <= to),

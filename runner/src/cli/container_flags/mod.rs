@@ -3,6 +3,7 @@
 //! First what the flags alone say ([`ContainerFlags::plan`]), so that a typing error costs no pull; then, with the
 //! image's configuration, everything that it decides ([`plan::Plan::finish`]).
 
+pub(crate) mod fuzzing;
 mod image;
 mod isolation;
 mod life_name;
@@ -21,10 +22,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-pub(crate) use self::{image::ImageConfig, lifecycle::restart as restart_policy, users::Ids};
+pub(crate) use self::{image::ImageConfig, lifecycle::restart as restart_policy, plan::Plan, users::Ids};
+use super::PullOptions;
 use crate::{
     folders::Folders,
-    image::PullPolicy,
     record::{Desired, IdMap, NetworkMode, Protocol, Records, parse},
 };
 
@@ -80,27 +81,11 @@ pub(crate) struct ImageFlags {
     /// When the image is pulled: missing, always, newer or never
     #[arg(long, value_name = "WHEN", default_value = "missing")]
     pub(crate) pull: String,
-    /// Platform of the image: OS/ARCHITECTURE[/VARIANT]
-    #[arg(long, value_name = "PLATFORM")]
-    pub(crate) platform: Option<String>,
-    /// Architecture of the image
-    #[arg(long, value_name = "ARCHITECTURE")]
-    pub(crate) arch: Option<String>,
-    /// System of the image
-    #[arg(long, value_name = "SYSTEM")]
-    pub(crate) os: Option<String>,
-    /// Variant of the architecture
-    #[arg(long, value_name = "VARIANT")]
-    pub(crate) variant: Option<String>,
     /// IMAGE is a folder that holds a root
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "false", hide_default_value = true, hide_possible_values = true)]
     pub(crate) rootfs: bool,
-    /// Say nothing of a pull
-    #[arg(short = 'q', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "false", hide_default_value = true, hide_possible_values = true)]
-    pub(crate) quiet: bool,
-    /// Accepted for docker's users; changes nothing
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "true", hide_default_value = true, hide_possible_values = true)]
-    pub(crate) disable_content_trust: bool,
+    #[command(flatten)]
+    pub(crate) how: PullOptions,
 }
 
 /// What the decisions depend on besides the flags.
@@ -174,41 +159,6 @@ enum UserChoice {
     Maps(Vec<IdMap>, Vec<IdMap>),
     Container(Box<Desired>),
     Path(PathBuf),
-}
-
-impl ImageFlags {
-    fn policy(&self) -> parse::Parsed<PullPolicy> {
-        match self.pull.to_ascii_lowercase().as_str() {
-            "missing" | "false" | "ifnotpresent" => Ok(PullPolicy::Missing),
-            "always" | "true" => Ok(PullPolicy::Always),
-            "newer" | "ifnewer" => Ok(PullPolicy::Newer),
-            "never" => Ok(PullPolicy::Never),
-            other => Err(format!("{other:?} is none of missing, always, newer and never")),
-        }
-    }
-
-    fn wanted(&self) -> parse::Parsed<Option<berth_oci::Platform>> {
-        if let Some(text) = &self.platform {
-            if self.arch.is_some() || self.os.is_some() || self.variant.is_some() {
-                return Err(
-                    "--platform says the same as --arch, --os and --variant: take one or the others".into()
-                );
-            }
-            return text.parse().map(Some).map_err(|error| format!("{text:?}: {error}"));
-        }
-        if self.arch.is_none() && self.os.is_none() && self.variant.is_none() {
-            return Ok(None);
-        }
-        let host = berth_copier::copy::platform::host();
-        let architecture = self.arch.clone().unwrap_or(host.architecture);
-        let os = self.os.clone().unwrap_or(host.os);
-        Ok(Some(berth_oci::Platform {
-            architecture,
-            os,
-            variant: self.variant.clone(),
-            ..Default::default()
-        }))
-    }
 }
 
 #[cfg(test)]

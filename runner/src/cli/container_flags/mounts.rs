@@ -109,7 +109,7 @@ pub(super) fn anonymous() -> MountKind {
 }
 
 /// `[SOURCE:]PATH[:OPTIONS]`.
-fn volume(text: &str) -> Parsed<Mount> {
+pub(super) fn volume(text: &str) -> Parsed<Mount> {
     let parts: Vec<&str> = text.split(':').collect();
     let (from, to, options) = match parts.as_slice() {
         [to] => (None, *to, ""),
@@ -133,7 +133,7 @@ fn volume(text: &str) -> Parsed<Mount> {
 }
 
 /// `PATH[:OPTIONS]`.
-fn tmpfs(text: &str) -> Parsed<Mount> {
+pub(super) fn tmpfs(text: &str) -> Parsed<Mount> {
     let (to, options) = text.split_once(':').unwrap_or((text, ""));
     let mut found = mount(parse_destination(to)?, MountKind::Tmpfs { size: None, mode: None });
     let mut copy_up = true;
@@ -195,7 +195,7 @@ fn secret_of(text: &str, surroundings: &Surroundings<'_>, desired: &mut Desired)
 }
 
 /// `DEVICE[:PATH][:rwm]`.
-fn device(text: &str) -> Parsed<Device> {
+pub(super) fn device(text: &str) -> Parsed<Device> {
     let mut parts = text.split(':');
     let from = parts.next().unwrap_or_default();
     if !from.starts_with('/') {

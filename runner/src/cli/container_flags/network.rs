@@ -58,7 +58,7 @@ pub(crate) struct NetworkFlags {
     pub(crate) no_hosts: bool,
 }
 
-fn mac(text: &str) -> Parsed<String> {
+pub(super) fn mac(text: &str) -> Parsed<String> {
     let parts: Vec<&str> = text.split([':', '-']).collect();
     let bytes: Option<Vec<u8>> =
         parts.iter().map(|part| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2)).collect();
@@ -72,7 +72,7 @@ fn mac(text: &str) -> Parsed<String> {
 }
 
 /// Options after a network's name: `ip=,mac=,alias=`.
-fn options(attach: &mut Attach, text: &str) -> Parsed<()> {
+pub(super) fn options(attach: &mut Attach, text: &str) -> Parsed<()> {
     for word in text.split(',').filter(|word| !word.is_empty()) {
         match word.split_once('=') {
             Some(("ip" | "ip6", value)) => {
@@ -87,7 +87,7 @@ fn options(attach: &mut Attach, text: &str) -> Parsed<()> {
     Ok(())
 }
 
-fn host(text: &str) -> Parsed<(String, Option<IpAddr>)> {
+pub(super) fn host(text: &str) -> Parsed<(String, Option<IpAddr>)> {
     let (name, address) =
         text.split_once([':', '=']).ok_or_else(|| format!("{text:?} is no NAME:ADDRESS"))?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);

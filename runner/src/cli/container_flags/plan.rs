@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Result, RunnerError},
-    image::PullPolicy,
+    image::{Access, PullPolicy},
     record::{
         AttachOptions, Desired, ImageUse, Isolation, Limits, LogOptions, MountKind, Namespace, NetworkMode,
         NetworkWants, ProcessWants, RestartPolicy, Seccomp, Security, UserNamespace,
@@ -33,6 +33,10 @@ pub(crate) struct Plan {
     pub(crate) policy: PullPolicy,
     /// Which of its platforms.
     pub(crate) platform: Option<berth_oci::Platform>,
+    /// How registries are spoken to.
+    pub(crate) access: Access,
+    /// Whether nothing is said of a pull.
+    pub(crate) quiet: bool,
     /// What the user should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -140,7 +144,11 @@ impl ContainerFlags {
         let mut desired = blank()?;
         let mut choices = Choices::default();
         for name in &self.unbuilt.0 {
-            faults.add(&format!("--{name}"), "is podman's, and not built here: leave it out");
+            let way_out = match name.as_str() {
+                "decryption-key" => "is not built here: `berth-copier copy --decryption-key` decrypts an image",
+                _ => "is podman's, and not built here: leave it out",
+            };
+            faults.add(&format!("--{name}"), way_out);
         }
         self.process.apply(&mut desired, &mut choices, &mut faults);
         self.life.apply(&mut desired, &mut choices, &mut faults);
@@ -158,8 +166,9 @@ impl ContainerFlags {
             zone.read_only = true;
             desired.mounts.push(zone);
         }
-        let policy = faults.take("--pull", self.choice.policy()).unwrap_or_default();
-        let platform = faults.take("--platform", self.choice.wanted()).flatten();
+        let policy = faults.take("--pull", self.choice.pull.parse()).unwrap_or_default();
+        let platform = self.choice.how.platform.read(&mut faults);
+        let access = self.choice.how.access.read(&mut faults);
         let (image, command) = self.image_and_command();
         if self.choice.rootfs {
             match std::fs::canonicalize(image) {
@@ -193,6 +202,8 @@ impl ContainerFlags {
             image: (!self.choice.rootfs).then(|| image.to_owned()),
             policy,
             platform,
+            access,
+            quiet: self.choice.how.quiet,
             warnings,
         })
     }

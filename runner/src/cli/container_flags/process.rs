@@ -99,7 +99,7 @@ pub(super) fn merge_env(into: &mut Vec<String>, more: impl IntoIterator<Item = S
     }
 }
 
-fn entrypoint(text: &str) -> Parsed<Vec<String>> {
+pub(super) fn entrypoint(text: &str) -> Parsed<Vec<String>> {
     if text.starts_with('[') {
         return serde_json::from_str(text)
             .map_err(|error| format!("{text:?} is no JSON array of words: {error}"));

@@ -3,8 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 /// Those with a value.
-const VALUED: [&str; 33] = [
-    "authfile",
+const VALUED: [&str; 32] = [
     "blkio-weight-device",
     "cgroups",
     "chrootdirs",
@@ -40,7 +39,7 @@ const VALUED: [&str; 33] = [
 ];
 
 /// Those without.
-const SWITCHES: [&str; 6] = ["env-host", "http-proxy", "passwd", "rmi", "unsetenv-all", "tls-verify"];
+const SWITCHES: [&str; 5] = ["env-host", "http-proxy", "passwd", "rmi", "unsetenv-all"];
 
 /// Names of those that were said.
 #[derive(Clone, Debug, Default)]

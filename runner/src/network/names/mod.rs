@@ -4,6 +4,7 @@
 //! A container asks it for everything: names of containers that it shares a network with are answered here, all else is
 //! asked of the machine's own servers, or of those that the container named.
 
+pub(crate) mod fuzzing;
 mod message;
 mod server;
 mod upstream;

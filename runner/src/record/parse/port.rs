@@ -27,7 +27,15 @@ fn range(text: &str) -> Parsed<(u16, u16)> {
 
 fn split_protocol(text: &str) -> Parsed<(&str, Vec<Protocol>)> {
     let (text, names) = text.rsplit_once('/').unwrap_or((text, "tcp"));
-    Ok((text, names.split(',').map(protocol).collect::<Parsed<_>>()?))
+    let mut protocols = Vec::new();
+    for name in names.split(',') {
+        let protocol = protocol(name)?;
+        if protocols.contains(&protocol) {
+            return Err(format!("{name} stands twice in {names:?}"));
+        }
+        protocols.push(protocol);
+    }
+    Ok((text, protocols))
 }
 
 /// `[[ADDRESS:][HOST]:]CONTAINER[/PROTOCOL]`, with ranges on both sides of the same length. No host port, or an empty

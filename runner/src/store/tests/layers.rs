@@ -182,7 +182,13 @@ fn u13_of_many_who_bring_a_layer_at_once_one_unpacks() {
     let tar = assorted();
     let unpacked: usize = std::thread::scope(|scope| {
         let one = || {
-            let Claim::New(mut writer) = shed.store.begin_layer(&digest(&tar)).unwrap() else { return 0 };
+            let mut writer = loop {
+                match shed.store.begin_layer(&digest(&tar)).unwrap() {
+                    Claim::New(writer) => break writer,
+                    Claim::Present => return 0,
+                    Claim::Busy(busy) => busy.wait().unwrap(),
+                }
+            };
             for piece in tar.chunks(1000) {
                 writer.take(piece).unwrap();
             }

@@ -262,7 +262,6 @@ fn u1_to_u10_what_may_not_be_unpacked_is_refused_by_pull_and_by_load() {
             let error = refused(&runner, 4, &arguments);
             assert!(error.contains(words), "{row}: {error}");
             assert_eq!(done(&runner, &["images", "-q"]), "", "{row}");
-            done(&runner, &["image", "prune", "--all", "--force"]);
             assert_empty(&runner);
         }
     }

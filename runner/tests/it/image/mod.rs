@@ -3,6 +3,7 @@
 mod archives;
 mod containers;
 mod hostile;
+mod hostile_registry;
 mod kills;
 mod layout;
 mod registry;
