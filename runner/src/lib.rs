@@ -65,6 +65,9 @@ pub fn main() -> ExitCode {
     if first.as_deref() == Some(OsStr::new(transfer::ARGUMENT)) {
         return transfer::inside::main(arguments);
     }
+    if first.as_deref() == Some(OsStr::new(network::unused::ARGUMENT)) {
+        return network::unused::main(arguments);
+    }
     if first.as_deref() == Some(OsStr::new(network::alone::ARGUMENT)) {
         return network::alone::main(arguments);
     }

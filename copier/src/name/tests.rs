@@ -110,7 +110,7 @@ fn c12_messages_hold_no_control_characters() {
 /// containers/image's expression for the name of a layout's image.
 fn is_ref_name_by_expression(text: &str) -> bool {
     const COMPONENT: &str = "[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*";
-    regex::Regex::new(&format!("^{COMPONENT}(?:/{COMPONENT})*$")).unwrap().is_match(text)
+    regex_automata::meta::Regex::new(&format!("^{COMPONENT}(?:/{COMPONENT})*$")).unwrap().is_match(text)
 }
 
 proptest! {

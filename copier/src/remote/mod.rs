@@ -34,6 +34,7 @@ mod referrers;
 mod registry;
 mod repository;
 mod resolver;
+mod suffix;
 mod tls;
 mod token;
 mod transport;

@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::suffix::registrable;
 use crate::{Error, Result};
 
 /// Host and port of two URLs agree, and so does the scheme: what is meant for one may be sent to the other.
@@ -80,9 +81,7 @@ pub(super) fn credentials_to(realm: &Url, registry: &Url, trusted: &[String]) ->
 /// Whether both are of one registrable domain by the public suffix list.
 fn is_same_domain(one: &Url, other: &Url) -> bool {
     let domain = |url: &Url| match url.host() {
-        Some(url::Host::Domain(name)) => {
-            psl::domain_str(name.trim_end_matches('.')).map(str::to_ascii_lowercase)
-        }
+        Some(url::Host::Domain(name)) => registrable(name.trim_end_matches('.')).map(str::to_ascii_lowercase),
         _ => None,
     };
     domain(one).is_some_and(|one| domain(other) == Some(one))
@@ -129,6 +128,12 @@ mod tests {
             ("https://a.co.uk/", "https://evil.co.uk/token", false),
             ("https://1.dkr.ecr.us-east-1.amazonaws.com/", "https://x.s3.amazonaws.com/token", false),
             ("https://me.github.io/", "https://evil.github.io/token", false),
+            ("https://\u{6211}.\u{516c}\u{53f8}.cn/", "https://evil.\u{516c}\u{53f8}.cn/token", false),
+            (
+                "https://r.\u{6211}.\u{516c}\u{53f8}.cn/",
+                "https://auth.\u{6211}.\u{516c}\u{53f8}.cn/token",
+                true,
+            ),
             ("https://10.0.0.1/", "https://11.0.0.1/token", false),
             ("http://127.0.0.1:5000/", "http://127.0.0.2:5000/token", false),
             ("https://localhost/", "https://other.localhost/", false),

@@ -7,6 +7,7 @@ mod access;
 pub mod config;
 mod constraint;
 mod ends;
+mod expression;
 mod folders;
 mod listing;
 mod naming;
@@ -23,6 +24,7 @@ mod version;
 mod watch;
 
 pub use constraint::{Constraint, ConstraintError};
+pub use expression::Expression;
 pub use listing::Failure;
 pub use naming::{Destination, Transport};
 pub use report::{Action, DeletionReport, ImageReport, Report};

@@ -4,12 +4,8 @@ use std::{cmp::Reverse, str::FromStr};
 
 use berth_oci::Tag;
 use globset::{GlobBuilder, GlobMatcher};
-use regex::{Regex, RegexBuilder};
 
-use super::{constraint::Constraint, version::Version};
-
-/// Most bytes that a regular expression may compile to.
-const MAX_REGEX_BYTES: usize = 1024 * 1024;
+use super::{constraint::Constraint, expression::Expression, version::Version};
 
 /// A pattern over tags: a glob (`1.*`, `*-alpine`, `v[0-9]*`) that fits the whole tag, or `re:` and a regular
 /// expression that fits any part of it.
@@ -18,7 +14,7 @@ pub enum Pattern {
     /// A glob.
     Glob(GlobMatcher),
     /// A regular expression.
-    Regex(Regex),
+    Regex(Expression),
 }
 
 /// Why a text is no pattern.
@@ -60,12 +56,8 @@ impl FromStr for Pattern {
 ///
 /// # Errors
 /// If it is none, or compiles to too much.
-pub(super) fn regex(pattern: &str) -> Result<Regex, PatternError> {
-    RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build().map_err(|error| PatternError {
-        text: pattern.to_owned(),
-        // The library draws the place over several lines; its last line is the reason.
-        reason: error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
-    })
+pub(super) fn regex(pattern: &str) -> Result<Expression, PatternError> {
+    Expression::new(pattern).map_err(|reason| PatternError { text: pattern.to_owned(), reason })
 }
 
 /// The rule that a list in YAML gives to a repository's tags.
@@ -74,7 +66,7 @@ pub enum Rule {
     /// Every tag.
     Every,
     /// What a regular expression fits anywhere.
-    Regex(Regex),
+    Regex(Expression),
     /// Versions in a range.
     Semver(Constraint),
 }

@@ -45,5 +45,5 @@ fn run(arguments: &[OsString]) -> Result<()> {
         writeln!(out, "{text}").and_then(|()| out.flush()).doing("writing", "standard output")?;
         stdin().read_to_end(&mut Vec::new()).doing("reading", "standard input").map(drop)
     });
-    done.and(detach(&folders, &desired))
+    done.and(detach(&folders, &desired, false))
 }

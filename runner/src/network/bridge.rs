@@ -14,7 +14,7 @@ use super::{
     netlink::Socket,
     nft, pool, port,
     process::Process,
-    rules,
+    rules, unused,
     wire::{self, Defaults},
 };
 use crate::{
@@ -196,8 +196,13 @@ fn refused(table: &str, error: io::Error) -> RunnerError {
     RunnerError::Io { what: format!("replacing the table {table} of the packet filter"), source: error }
 }
 
+/// Makes everything follow from the leases, where nothing else is being done.
+pub(super) fn settle_unused(folders: &Folders, leases: &Leases) -> Result<()> {
+    settle(folders, leases, &mut route()?, false)
+}
+
 /// See [`super::detach`].
-pub(super) fn detach(folders: &Folders, id: &ContainerId) -> Result<()> {
+pub(super) fn detach(folders: &Folders, id: &ContainerId, later: bool) -> Result<()> {
     let mut leases = Leases::open(folders)?;
     let Some(lease) = leases.remove(id)? else {
         return if leases.reclaimed { settle(folders, &leases, &mut route()?, false) } else { Ok(()) };
@@ -207,6 +212,13 @@ pub(super) fn detach(folders: &Folders, id: &ContainerId) -> Result<()> {
         let mut socket = route()?;
         for held in &lease.links {
             socket.remove(&held.here).doing("removing interface", &held.here)?;
+        }
+    }
+    // Published ports are free for other programs from now on: their rules do not wait.
+    if later && lease.ports.is_empty() && !leases.reclaimed && unused::lives_on() {
+        let in_use = lease.links.iter().all(|held| leases.uses(&held.link.network).is_some());
+        if in_use || unused::take_away_later(folders).is_ok() {
+            return Ok(());
         }
     }
     settle(folders, &leases, &mut route()?, false)

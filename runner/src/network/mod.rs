@@ -11,6 +11,7 @@
 //! | [`names`] | the name server of a network |
 //! | [`etc`] | `hosts` and `resolv.conf` |
 //! | [`pasta`] | networks of ordinary users |
+//! | [`unused`] | bridges without containers, taken away behind one that ran in the foreground |
 //! | [`alone`] | all of it without a container of ours: for a process that somebody else started |
 //!
 //! Everything that a crash can leave behind is either bound to the container's network namespace and goes with it, or
@@ -33,6 +34,7 @@ mod port;
 mod process;
 mod rules;
 mod subnet;
+pub(crate) mod unused;
 mod wire;
 
 use std::net::IpAddr;
@@ -145,12 +147,13 @@ pub(crate) fn hold_again(folders: &Folders, desired: &Desired) -> Result<HeldPor
 }
 
 /// Takes everything back: addresses, interfaces, rules, programs. Safe to repeat, also after a kill -9 at any step.
+/// `later`: a bridge that no container is on any more may go when this process has ended.
 ///
 /// # Errors
 /// Where something stays.
-pub(crate) fn detach(folders: &Folders, desired: &Desired) -> Result<()> {
+pub(crate) fn detach(folders: &Folders, desired: &Desired, later: bool) -> Result<()> {
     match &desired.network.mode {
-        NetworkMode::Bridge(_) => bridge::detach(folders, &desired.id),
+        NetworkMode::Bridge(_) => bridge::detach(folders, &desired.id, later),
         NetworkMode::Pasta(_) => pasta::detach(folders, &desired.id),
         NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) | NetworkMode::Path(_) => Ok(()),
     }

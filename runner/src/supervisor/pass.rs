@@ -61,7 +61,7 @@ impl Begin<'_> {
         let begun = self.make();
         if begun.is_err() {
             // The first error is the one that is told.
-            let _also_failed = take_away(self.folders, self.desired);
+            let _also_failed = take_away(self.folders, self.desired, false);
         }
         begun
     }
@@ -135,19 +135,20 @@ impl Begin<'_> {
 }
 
 /// Notes how a run ended and takes away what it had: processes, control group, network, root. The record stays.
+/// `foreground`: somebody waits for this process, and not for bridges without containers.
 ///
 /// # Errors
 /// Where something stays.
-pub(crate) fn end(records: &Records, desired: &Desired, exit: &Exit) -> Result<()> {
+pub(crate) fn end(records: &Records, desired: &Desired, exit: &Exit, foreground: bool) -> Result<()> {
     let folders = records.folders();
     records.ended(&desired.id, exit)?;
-    take_away(folders, desired)
+    take_away(folders, desired, foreground)
 }
 
 /// Takes away everything of a run, each step also where another one failed.
-fn take_away(folders: &Folders, desired: &Desired) -> Result<()> {
+fn take_away(folders: &Folders, desired: &Desired, foreground: bool) -> Result<()> {
     let killed = Engine::of(folders, desired).delete(&desired.id);
-    let detached = network::detach(folders, desired);
+    let detached = network::detach(folders, desired, foreground);
     let unmounted = Store::open(folders).and_then(|store| store.unmount_root(desired));
     killed.and(detached).and(unmounted)
 }
@@ -184,7 +185,7 @@ pub(crate) fn settle(records: &Records, desired: &Desired) -> Result<()> {
             }
         }
     }
-    take_away(folders, desired)?;
+    take_away(folders, desired, false)?;
     leave(folders, id)
 }
 

@@ -50,6 +50,35 @@ fn a_published_port_is_held_while_its_container_runs_and_free_afterwards() {
     assert!(!listens(&network, 8080));
 }
 
+/// Runs `true` on a bridge in the foreground, and answers with the bridges of the machine.
+fn foreground(network: &Network, root: &str, flags: &[&str], variable: &str) -> String {
+    let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
+    let words =
+        [&["run", "--rm"][..], &limits, flags, &["--userns", "host", "--rootfs", root, "true"]].concat();
+    let ran = network.command(&words).env(variable, "1").output().unwrap();
+    assert!(ran.status.success(), "{words:?}: {ran:?}");
+    let bridges = network.host.shell("ip -o link show type bridge");
+    bridges.lines().filter_map(|line| line.split(':').next()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn nobody_waits_for_the_bridge_of_a_container_in_the_foreground_and_the_next_one_finds_it() {
+    let Some(machine) = machine() else { return };
+    let (network, root) = (Network::new(), machine.root());
+    let first = foreground(&network, &root, &[], "BERTH_TEST");
+    assert_ne!(first, "", "the next one has a use for it");
+    assert_eq!(foreground(&network, &root, &[], "BERTH_TEST"), first, "it is the same one");
+    until("nobody came, and it went", || network.left().is_empty());
+    assert_ne!(foreground(&network, &root, &[], "BERTH_TEST"), "");
+    network.network(&["reload"]);
+    let bridges_and_rules = || network.host.shell("ip -o link show type bridge; nft list tables");
+    assert_eq!(bridges_and_rules(), "", "whoever settles the networks takes it away at once");
+    // What a firewall's rules lead to, and what a service manager ends with its first process, does not wait.
+    assert_eq!(foreground(&network, &root, &["-p", "8080:80"], "BERTH_TEST"), "");
+    assert_eq!(foreground(&network, &root, &[], "INVOCATION_ID"), "");
+    until("the kernel took the namespaces apart", || network.left().is_empty());
+}
+
 #[test]
 fn the_last_container_of_a_network_takes_its_bridge_and_its_rules_with_it() {
     let Some(machine) = machine() else { return };

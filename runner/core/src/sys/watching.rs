@@ -14,6 +14,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, Timespec},
+    mm::{Advice, madvise},
     pipe::PipeFlags,
 };
 
@@ -187,31 +188,58 @@ pub fn exit_status_of(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
 }
 
-/// Waits as `poll` does, with as little memory as can be: free parts of the heap are given back, and so are mapped pages
-/// of this program's file that were never written, which the kernel maps again (from its cache) when they are needed.
-/// Between that and the waiting nothing else runs, which would bring them back.
+/// Waits as `poll` does, with as little memory as can be: free parts of the heap are given back, the part of the stack
+/// that nothing lives in, and mapped pages of this program's file that were never written, which the kernel maps again
+/// (from its cache) when they are needed. Between that and the waiting nothing else runs, which would bring them back:
+/// the kernel maps a window of pages around each that is touched, so the calls here go to it directly and not through
+/// the C library, whose pages are elsewhere.
+///
+/// To be called by a process with one thread.
 ///
 /// # Errors
 /// As `poll`. That memory was not given back is none.
 pub fn wait_at_rest(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> rustix::io::Result<usize> {
     let mut mappings = [(0, 0); 8];
+    let mut unused_stack = (0, 0);
     // Less memory is no condition of anything.
     if let Ok(text) = fs::read_to_string("/proc/self/smaps") {
         unwritten(&text, &mut mappings);
+        unused_stack = below(&text, ptr::from_ref(&mappings).expose_provenance());
     }
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number, and changes only what is free.
     unsafe {
         libc::malloc_trim(0);
     }
-    for (start, length) in mappings {
+    // SAFETY: the pages are this thread's stack and lie below everything on it: `below` leaves room under a variable of
+    // this function for its frame and those of what it calls. Nothing refers to what was there. New pages hold zeros.
+    let _kept = unsafe {
+        madvise(ptr::with_exposed_provenance_mut(unused_stack.0), unused_stack.1, Advice::LinuxDontNeed)
+    };
+    for (start, length) in mappings.into_iter().filter(|(_, length)| *length > 0) {
         // SAFETY: a private mapping of a file that cannot be written and has no page of its own (checked): dropped pages
         // come back from the file with the same content (a running program's file cannot change).
-        unsafe {
-            libc::madvise(ptr::with_exposed_provenance_mut(start), length, libc::MADV_DONTNEED);
-        }
+        let _kept =
+            unsafe { madvise(ptr::with_exposed_provenance_mut(start), length, Advice::LinuxDontNeed) };
     }
     rustix::event::poll(fds, timeout)
+}
+
+/// Start and length of the whole pages of the stack that lie at least 16 KiB below `here`, by `/proc/PID/smaps`; nothing
+/// where `here` is not on it.
+fn below(smaps: &str, here: usize) -> (usize, usize) {
+    const ROOM: usize = 16 << 10;
+    let stack = smaps.lines().filter_map(range).find(|(from, to)| (*from..*to).contains(&here));
+    stack.map_or((0, 0), |(from, _)| {
+        let end = here.saturating_sub(ROOM) & !0xfff;
+        (from, end.saturating_sub(from))
+    })
+}
+
+/// The addresses at the start of a line, where it begins a mapping.
+fn range(line: &str) -> Option<(usize, usize)> {
+    let (from, to) = line.split_ascii_whitespace().next()?.split_once('-')?;
+    Some((usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?))
 }
 
 /// Start and length of private mappings of files that are not writable and hold nothing but their file's content, by
@@ -225,11 +253,8 @@ fn unwritten(smaps: &str, found: &mut [(usize, usize)]) {
             let Some(free) = room.next() else { return };
             *free = range;
         }
-        let mut fields = line.split_ascii_whitespace();
-        let Some((from, to)) = fields.next().and_then(|range| range.split_once('-')) else { continue };
-        let (Ok(from), Ok(to)) = (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16)) else {
-            continue;
-        };
+        let Some((from, to)) = range(line) else { continue };
+        let mut fields = line.split_ascii_whitespace().skip(1);
         let fixed = fields.next().is_some_and(|rights| matches!(rights, "r-xp" | "r--p"));
         let of_file = fields.nth(3).is_some_and(|path| path.starts_with('/'));
         mapping = (fixed && of_file).then_some((from, to - from));
@@ -263,6 +288,15 @@ mod tests {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         assert_eq!(wait_at_rest(&mut [], Some(&now)), Ok(0));
         assert_eq!(format!("{:?}", [1, 2]), "[1, 2]");
+    }
+
+    #[test]
+    fn of_the_stack_goes_what_lies_well_below_the_caller() {
+        let smaps = "1000-9000 rw-p 0 0:0 0 [heap]\nRss: 4 kB\n70000-90000 rw-p 0 0:0 0 [stack]\nRss: 4 kB\n";
+        assert_eq!(below(smaps, 0x8f123), (0x70000, 0x1b000));
+        assert_eq!(below(smaps, 0x73fff), (0x70000, 0));
+        assert_eq!(below(smaps, 0x91000), (0, 0));
+        assert_eq!(below("", 0x91000), (0, 0));
     }
 
     #[test]

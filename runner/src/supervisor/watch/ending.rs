@@ -100,7 +100,7 @@ impl Watch {
             error,
         };
         // The notice of the end stands before anything is taken away, and what stays is taken by the next command.
-        let ended = pass::end(&self.records, &self.desired, &exit);
+        let ended = pass::end(&self.records, &self.desired, &exit, self.front.is_some());
         self.held = HeldPorts::default();
         if exit.oom_killed && code == 137 && self.front.is_some() {
             let _told = writeln!(io::stderr(), "berth-runner: {}", out_of_memory(&self.desired));

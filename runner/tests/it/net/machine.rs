@@ -237,9 +237,16 @@ impl Machine {
 
     /// Runs the program on the machine.
     pub(crate) fn runner(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The same, not started yet.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.inside(self.host.pid());
         command.env("BERTH_RUNNER_ROOT", self.store()).env("BERTH_RUNNER_RUNROOT", self.run_folder());
-        command.args(arguments).output().unwrap()
+        // Left out: a test may itself be run by a service manager.
+        command.env_remove("INVOCATION_ID").args(arguments);
+        command
     }
 
     pub(crate) fn network(&self, arguments: &[&str]) -> String {
