@@ -115,7 +115,7 @@ fn request(address: &str, method: Method, path: &str, login: Option<(&str, &str)
 }
 
 #[tokio::test]
-async fn a_blob_whose_file_is_gone_is_unknown_to_get_and_head_and_a_push_brings_it_back() {
+async fn f20_a_blob_whose_file_is_gone_is_unknown_to_get_and_head_and_a_push_brings_it_back() {
     let server = Server::new(|_| ()).await;
     let digest = server.push(b"layer").await;
     let path = format!("/v2/a/blobs/{digest}");
@@ -145,7 +145,7 @@ async fn a_blob_whose_file_is_gone_is_unknown_to_get_and_head_and_a_push_brings_
 }
 
 #[tokio::test]
-async fn a_blob_whose_file_has_another_size_is_as_one_that_is_gone() {
+async fn f20_a_blob_whose_file_has_another_size_is_as_one_that_is_gone() {
     let server = Server::new(|_| ()).await;
     let digest = server.push(b"layer").await;
     let objects = server.objects();
@@ -239,7 +239,7 @@ async fn r28_refresh_tokens_are_tried_no_oftener_than_passwords() {
 }
 
 #[tokio::test]
-async fn what_was_typed_where_a_name_belongs_is_in_the_audit_log_only_if_it_is_one() {
+async fn r34_what_was_typed_where_a_name_belongs_is_in_the_audit_log_only_if_it_is_one() {
     let server = Server::asking().await;
     let alice = json!({ "name": "alice", "password": "alice's password" });
     assert_eq!(server.own(Method::POST, "/api/v1/users", alice).await.0, StatusCode::CREATED);
@@ -302,7 +302,7 @@ async fn what_can_be_brought_back_of_a_repository_that_is_not_there_is_an_error(
 }
 
 #[tokio::test]
-async fn an_empty_catalog_over_a_full_storage_is_told_of_and_recover_is_named() {
+async fn f13_an_empty_catalog_over_a_full_storage_is_told_of_and_recover_is_named() {
     let server = Server::new(|_| ()).await;
     assert_eq!(forgotten(&*server.services.catalog, &*server.services.store).await.unwrap(), None, "all new");
     let config = server.push(b"{}").await;
