@@ -95,6 +95,14 @@ pub trait Sink: Send + Sync {
     /// What the name means there now, by the cheapest way (HEAD): a copy of the same is done at once.
     async fn current(&self) -> Result<Option<Descriptor>>;
 
+    /// Asserts that signatures of these kinds have a place, before anything moves.
+    ///
+    /// # Errors
+    /// If they have none, with the setting that gives them one.
+    fn check_signatures(&self, _simple: bool, _sigstore: bool) -> Result<()> {
+        Ok(())
+    }
+
     /// An image that is about to come, before any of its blobs: who cannot take it says so here, where nothing moved yet.
     async fn expect(&self, _image: &berth_oci::Manifest) -> Result<()> {
         Ok(())

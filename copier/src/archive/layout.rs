@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use berth_oci::{Algorithm, Descriptor, RepoName};
 use tokio::sync::Mutex;
 
-use super::{claims::Claims, input, output::TarOutput};
+use super::{TarIndex, claims::Claims, input, output::TarOutput};
 use crate::{
     Content, Error, ImageName, RawManifest, Result, Reuse, Role, Settings, Side, Sink, SinkTraits, Source,
     UploadHandle,
@@ -31,7 +31,7 @@ pub(crate) async fn source(
     Ok(Box::new(LayoutSource::open(name.clone(), store, image).await?))
 }
 
-/// Opens a new layout in a tar file. An older file gives way to it at the commit.
+/// Opens a new layout in a tar file. An older archive gives way to it at the commit; another file does not.
 pub(crate) async fn sink(
     name: &ImageName,
     path: &Path,
@@ -45,7 +45,11 @@ pub(crate) async fn sink(
         )));
     }
     let (path, folder) = (path.to_owned(), input::temporary_folder(settings));
-    let output = blocking(move || TarOutput::create(&path, folder)).await?;
+    let output = blocking(move || {
+        is_replaceable(&path)?;
+        TarOutput::create(&path, folder)
+    });
+    let output = output.await?;
     output.folder(&format!("{BLOBS}/")).await?;
     output.folder(&format!("{BLOBS}/{}/", Algorithm::Sha256)).await?;
     let layers = if side.accept_uncompressed_layers { LayerForm::Preserve } else { LayerForm::Compress };
@@ -57,6 +61,25 @@ pub(crate) async fn sink(
         blobs: Claims::default(),
         pending: Mutex::default(),
     }))
+}
+
+/// Asserts that what has the name is an archive of the same kind, or nothing.
+fn is_replaceable(path: &Path) -> Result<()> {
+    let is_file = |about: std::fs::Metadata| about.is_file() && about.len() > 0;
+    if path.as_os_str() == "-" || !std::fs::metadata(path).is_ok_and(is_file) {
+        return Ok(());
+    }
+    let file = std::fs::File::open(path).map_err(Error::file(path))?;
+    let has = |tar: &TarIndex| {
+        [LAYOUT_FILE, INDEX_FILE].iter().any(|name| tar.open(name).is_ok_and(|file| file.is_some()))
+    };
+    if TarIndex::read(file, path).is_ok_and(|tar| has(&tar)) {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "{}: not an OCI archive, don't want to overwrite important data; remove the file or name another",
+        path.display()
+    )))
 }
 
 #[derive(Debug)]

@@ -115,6 +115,33 @@ async fn c10_layouts_in_archives_hold_to_the_same_rules() {
 }
 
 #[tokio::test]
+async fn an_archive_takes_the_place_of_an_archive_and_of_nothing_else() {
+    let session = Session::new(Settings { insecure_policy: true, ..Settings::default() }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    let name: ImageName = format!("oci-archive:{}", path.display()).parse().unwrap();
+    let write = async || {
+        let given = crate::source::Fixture::index();
+        let sink = session.sink(&name, &Side::default()).await?;
+        for child in &given.children {
+            sink.put_manifest(child, crate::Role::Child).await?;
+        }
+        sink.put_manifest(&given.top, crate::Role::Top).await?;
+        sink.commit().await
+    };
+    std::fs::write(&path, "").unwrap();
+    write().await.unwrap();
+    write().await.unwrap();
+    for other in [&b"important"[..], &[0x1f, 0x8b, 8, 0, 1], &file("thesis", b"important"), &[7; 4096]] {
+        std::fs::write(&path, other).unwrap();
+        let refused = write().await.unwrap_err();
+        assert!(refused.to_string().contains("don't want to overwrite important data"), "{refused}");
+        assert_eq!(refused.exit_code(), 5);
+        assert_eq!(std::fs::read(&path).unwrap(), other);
+    }
+}
+
+#[tokio::test]
 async fn compressed_garbage_is_refused() {
     for begin in [&[0x1f, 0x8b, 8, 0][..], &[0x28, 0xb5, 0x2f, 0xfd]] {
         let lab = Lab::new(&[begin, &[0xff; 600]].concat());

@@ -57,6 +57,11 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true, help_heading = HEADING)]
     pub(crate) tmpdir: Option<PathBuf>,
 
+    /// Send credentials to this token service (HOST or HOST:PORT) too, where a registry names it; by themselves they go to
+    /// the registry's own domain alone
+    #[arg(long, global = true, value_name = "HOST", hide_short_help = true, help_heading = HEADING)]
+    pub(crate) trusted_token_host: Vec<String>,
+
     /// Put this before the program's name in the User-Agent of requests
     #[arg(long, global = true, value_name = "TEXT", hide_short_help = true, help_heading = HEADING)]
     pub(crate) user_agent_prefix: Option<String>,
@@ -81,6 +86,7 @@ impl Globals {
             require_signed: self.require_signed,
             tmpdir: self.tmpdir.clone(),
             user_agent_prefix: self.user_agent_prefix.clone(),
+            trusted_token_hosts: self.trusted_token_host.clone(),
             platform: self.platform(),
             retry,
             ..Settings::default()

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use berth_oci::{Digest, ManifestReference, Tag};
+use berth_oci::{Descriptor, Digest, ManifestReference, Tag};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
@@ -16,6 +16,18 @@ use crate::{Error, Event, Result, error::ResultExt, remote::Repository};
 const MAX_REFERRERS: usize = 1_000;
 /// Endings of the tags that speak of a digest.
 const ENDINGS: [&str; 3] = ["sig", "att", "sbom"];
+/// What cosign attaches in the form of an image: signatures, attestations, bills of material.
+const DOCUMENTS: [&str; 9] = [
+    "application/vnd.dev.cosign.simplesigning.v1+json",
+    "application/vnd.dsse.envelope.v1+json",
+    "application/vnd.in-toto+json",
+    "application/vnd.cyclonedx+json",
+    "application/vnd.cyclonedx+xml",
+    "application/vnd.syft+json",
+    "application/spdx+json",
+    "text/spdx",
+    "text/spdx+json",
+];
 /// Manifests whose tags are asked for one by one; for more the repository's list of tags costs fewer requests.
 const ASKED_SINGLY: usize = 4;
 
@@ -48,7 +60,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    async fn referrers(&self, subject: Digest) -> Result<Vec<berth_oci::Descriptor>> {
+    async fn referrers(&self, subject: Digest) -> Result<Vec<Descriptor>> {
         let found = self.source.referrers(&subject).await;
         let mut found = found.context(format_args!("reading referrers of {subject}"))?;
         if found.len() > MAX_REFERRERS {
@@ -103,6 +115,14 @@ impl Copy<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether something that is attached may be an image that runs, and so the policy's to judge. Some runtimes look at what
+/// a layer is and not at what it is called; so all is judged that calls itself an image, but for what has nothing in it
+/// and what has documents of known kinds alone, as signatures of cosign do.
+pub(super) fn might_run(manifest: &berth_oci::Manifest) -> bool {
+    let is_document = |layer: &Descriptor| DOCUMENTS.contains(&layer.media_type.as_str());
+    super::convert::is_image(manifest) && !manifest.layers.iter().all(is_document)
 }
 
 /// Tags that speak of a digest: `sha256-….sig` and the like.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use berth_oci::{Descriptor, Digest, ManifestReference, MediaType, manifest::Kind};
+use berth_oci::{Descriptor, Digest, ManifestReference, MediaType, Reference, manifest::Kind};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     plan::Plan,
     platform::ZSTD_INSTANCE,
 };
-use crate::{Error, Event, RawManifest, Result, Role, error::ResultExt};
+use crate::{Error, Event, RawManifest, Result, Role, error::ResultExt, signature::Signature};
 
 /// The manifests as the destination gets them, by the places of the graph.
 pub(super) struct Outgoing(Vec<RawManifest>);
@@ -139,7 +139,7 @@ impl Copy<'_> {
     ///
     /// # Errors
     /// As the source and the policy; `Error::Refused` where there are signatures that the destination cannot hold.
-    pub(super) async fn signatures(&self, graph: &Graph) -> Result<Vec<Vec<crate::signature::Signature>>> {
+    pub(super) async fn signatures(&self, graph: &Graph) -> Result<Vec<Vec<Signature>>> {
         // As Skopeo, which asks for each image and not for the list; but a list that goes alone is asked for.
         let images = graph.nodes().iter().any(|node| node.manifest.kind != Kind::Index);
         let found = stream::iter(0..graph.nodes().len()).map(async |place| {
@@ -159,6 +159,12 @@ impl Copy<'_> {
             self.source.signatures(&node.raw.digest).await.context("reading signatures")
         });
         let found: Vec<_> = found.buffered(READS).try_collect().await?;
+        let coming = found.iter().flatten();
+        let sigstore = |signature: &Signature| matches!(signature, Signature::Sigstore { .. });
+        let (sigstores, simples): (Vec<_>, Vec<_>) = coming.partition(|signature| sigstore(signature));
+        self.check_signers()?;
+        let made =
+            |is_sigstore| self.options.signers.iter().any(|signer| signer.is_sigstore() == is_sigstore);
         if found.iter().any(|signatures| !signatures.is_empty()) {
             self.progress.event(Event::Step("Checking if image destination supports signatures".to_owned()));
             if !self.traits.signatures {
@@ -168,7 +174,31 @@ impl Copy<'_> {
                 )));
             }
         }
+        self.sink
+            .check_signatures(!simples.is_empty() || made(false), !sigstores.is_empty() || made(true))?;
         Ok(found)
+    }
+
+    /// Asserts that what is to be signed can be, before anything moves.
+    fn check_signers(&self) -> Result<()> {
+        if self.options.signers.is_empty() {
+            return Ok(());
+        }
+        if !self.traits.signatures {
+            return Err(Error::Unsupported(format!("{} holds no signatures", self.sink.name())));
+        }
+        self.sign_identity().map(drop)
+    }
+
+    /// The name that signatures speak of.
+    fn sign_identity(&self) -> Result<&Reference> {
+        let identity = self.options.sign_identity.as_ref().or_else(|| self.sink.identity());
+        identity.ok_or_else(|| {
+            Error::Usage(format!(
+                "cannot determine canonical Docker reference for destination {}; give one with --sign-identity",
+                self.sink.name()
+            ))
+        })
     }
 
     /// Makes the signatures that were asked for, and stores them with those that came along. They are there before the
@@ -192,19 +222,10 @@ impl Copy<'_> {
         Ok(())
     }
 
-    async fn sign(&self, manifest: &RawManifest) -> Result<Vec<crate::signature::Signature>> {
+    async fn sign(&self, manifest: &RawManifest) -> Result<Vec<Signature>> {
         let mut made = Vec::new();
         for signer in &self.options.signers {
-            let identity = self.options.sign_identity.as_ref().or_else(|| self.sink.identity());
-            let identity = identity.ok_or_else(|| {
-                Error::Usage(format!(
-                    "cannot determine canonical Docker reference for destination {}; give one with --sign-identity",
-                    self.sink.name()
-                ))
-            })?;
-            if !self.traits.signatures {
-                return Err(Error::Unsupported(format!("{} holds no signatures", self.sink.name())));
-            }
+            let identity = self.sign_identity()?;
             self.progress.event(Event::Step("Signing manifest".to_owned()));
             made.push(signer.sign(manifest, identity).await.context("signing")?);
         }

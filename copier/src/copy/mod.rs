@@ -28,7 +28,6 @@ use std::sync::Arc;
 
 use berth_oci::{Descriptor, Digest, manifest::Kind};
 
-use self::layer_type::LayerType;
 use self::{graph::Graph, journal::Journal};
 use crate::{
     Error, Event, ImageName, Progress, RawManifest, Result, Role, Session, Sink, SinkTraits, Source,
@@ -134,9 +133,7 @@ impl Copy<'_> {
         }
         // What is attached may be an image that runs, and comes under a digest or tag that somebody can pull.
         for node in &graph.nodes()[images..] {
-            if convert::is_image(&node.manifest)
-                && node.manifest.layers.iter().any(|layer| LayerType::parse(&layer.media_type).is_some())
-            {
+            if attached::might_run(&node.manifest) {
                 gate::image(self.session, self.source, &node.raw).await?;
             }
         }

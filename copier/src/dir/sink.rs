@@ -5,18 +5,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use async_trait::async_trait;
 use berth_oci::{Descriptor, Digest, RepoName, manifest::MAX_INDEX_DEPTH};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::{MANIFEST_FILE, VERSION, VERSION_FILE, child_file, signature_file, source::read_signatures};
 use crate::{
     Content, Error, ImageName, RawManifest, Result, Reuse, Role, Sink, SinkTraits, UploadHandle,
     content::Blob,
-    disk::{Folder, Lock, Scratch, blocking, read_manifest, receive},
+    disk::{Folder, Lock, Scratch, blocking, holds, read_manifest, receive},
     signature::Signature,
     sink::LayerForm,
 };
@@ -24,7 +24,11 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct DirSink {
     name: ImageName,
-    folder: Folder,
+    path: PathBuf,
+    /// The folder, if there was one. It is made and marked when the first file comes: a copy that is refused leaves
+    /// nothing.
+    there: Option<Folder>,
+    ready: OnceCell<Folder>,
     /// Until the commit, one image is written at a time: another copy would take the files of this one for leftovers.
     lock: Mutex<Option<Lock>>,
     state: Mutex<State>,
@@ -41,28 +45,58 @@ struct State {
 
 impl DirSink {
     pub(super) async fn open(name: ImageName, path: &Path) -> Result<Self> {
-        let path = path.to_owned();
-        let opened = blocking(move || {
-            let folder = Folder::create(&path)?;
+        let at = path.to_owned();
+        let there = blocking(move || {
+            let Some(folder) = Folder::open(&at)? else { return Ok(None) };
             let lock = folder.lock()?;
-            prepare(&folder)?;
-            Ok((folder, lock))
+            is_ours(&folder)?;
+            Ok(Some((folder, lock)))
         });
-        let (folder, lock) = opened.await?;
-        Ok(Self { name, folder, lock: Mutex::new(Some(lock)), state: Mutex::default() })
+        let (there, lock) = there.await?.unzip();
+        let (path, lock) = (path.to_owned(), Mutex::new(lock));
+        Ok(Self { name, path, there, ready: OnceCell::new(), lock, state: Mutex::default() })
+    }
+
+    /// The folder to write into: made, locked, and marked as ours.
+    async fn ready(&self) -> Result<Folder> {
+        let make = || async {
+            let (path, there) = (self.path.clone(), self.there.clone());
+            let mut held = self.lock.lock().await;
+            let lock = held.take();
+            let made = blocking(move || {
+                let folder = there.map_or_else(|| Folder::create(&path), Ok)?;
+                let lock = lock.map_or_else(|| folder.lock(), Ok)?;
+                prepare(&folder)?;
+                Ok((folder, lock))
+            });
+            let (folder, lock) = made.await?;
+            *held = Some(lock);
+            Ok(folder)
+        };
+        self.ready.get_or_try_init(make).await.cloned()
+    }
+
+    /// The folder to look into, if it is there.
+    fn folder(&self) -> Option<Folder> {
+        self.ready.get().or(self.there.as_ref()).cloned()
     }
 }
 
-/// Marks the folder as ours, so that a copy that breaks can be begun again. Without `manifest.json` it is no image.
-fn prepare(folder: &Folder) -> Result<()> {
+/// Whether the folder is an image's, or empty.
+fn is_ours(folder: &Folder) -> Result<bool> {
     match folder.read(VERSION_FILE, 1024)? {
-        Some(version) if version == VERSION => Scratch::sweep(folder),
-        None if folder.names()?.is_empty() => folder.replace(VERSION_FILE, VERSION),
+        Some(version) if version == VERSION => Ok(true),
+        None if folder.names()?.is_empty() => Ok(false),
         _ => Err(Error::Refused(format!(
             "{}: not a containers image directory, don't want to overwrite important data; name a new or an empty folder",
             folder.path().display()
         ))),
     }
+}
+
+/// Marks the folder as ours, so that a copy that breaks can be begun again. Without `manifest.json` it is no image.
+fn prepare(folder: &Folder) -> Result<()> {
+    if is_ours(folder)? { Scratch::sweep(folder) } else { folder.replace(VERSION_FILE, VERSION) }
 }
 
 #[async_trait]
@@ -85,16 +119,16 @@ impl Sink for DirSink {
     }
 
     async fn current(&self) -> Result<Option<Descriptor>> {
-        let folder = self.folder.clone();
+        let Some(folder) = self.folder() else { return Ok(None) };
         let raw = blocking(move || read_manifest(&folder, MANIFEST_FILE)).await?;
         // What is no manifest is nothing that could be what is wanted.
         Ok(raw.and_then(|raw| RawManifest::new(raw, None).descriptor().ok()))
     }
 
     async fn reuse(&self, blob: &Descriptor, _mount_from: &[RepoName]) -> Result<Reuse> {
-        let (folder, file) = (self.folder.clone(), blob.digest.hex().to_owned());
-        let found = blocking(move || folder.size_of(&file)).await?;
-        if found != Some(blob.size) {
+        let Some(folder) = self.folder() else { return Ok(Reuse::Absent(None)) };
+        let wanted = blob.clone();
+        if !blocking(move || holds(&folder, wanted.digest.hex(), &wanted)).await? {
             return Ok(Reuse::Absent(None));
         }
         self.state.lock().await.files.insert(blob.digest.hex().to_owned());
@@ -107,8 +141,9 @@ impl Sink for DirSink {
         content: &dyn Content,
         _upload: Option<UploadHandle>,
     ) -> Result<Descriptor> {
-        let (scratch, stored) = receive(&self.folder, blob, content).await?;
-        let (folder, file) = (self.folder.clone(), stored.digest.hex().to_owned());
+        let folder = self.ready().await?;
+        let (scratch, stored) = receive(&folder, blob, content).await?;
+        let file = stored.digest.hex().to_owned();
         self.state.lock().await.files.insert(file.clone());
         blocking(move || scratch.keep(&folder, &file)).await?;
         Ok(stored)
@@ -119,7 +154,7 @@ impl Sink for DirSink {
         match role {
             Role::Top => self.state.lock().await.top = Some(manifest.clone()),
             Role::Child => {
-                let (folder, raw) = (self.folder.clone(), manifest.raw.clone());
+                let (folder, raw) = (self.ready().await?, manifest.raw.clone());
                 self.state.lock().await.files.insert(file.clone());
                 blocking(move || folder.replace(&file, &raw)).await?;
             }
@@ -135,7 +170,8 @@ impl Sink for DirSink {
 
     async fn commit(&self) -> Result<()> {
         let state = std::mem::take(&mut *self.state.lock().await);
-        let (folder, lock) = (self.folder.clone(), self.lock.lock().await.take());
+        let folder = self.ready().await?;
+        let lock = self.lock.lock().await.take();
         blocking(move || {
             let _until_the_end = lock;
             commit(&folder, state)

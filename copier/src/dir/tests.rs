@@ -50,6 +50,54 @@ async fn a_folder_of_other_things_is_left_alone() {
 }
 
 #[tokio::test]
+async fn c6_a_file_of_the_right_size_and_other_bytes_is_put_again() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &Fixture::index()).await.unwrap();
+    let writer = sink(folder.path()).await.unwrap();
+    let (blob, _, content) = Fixture::index().blobs.remove(0);
+    let file = folder.path().join(blob.digest.hex());
+    std::fs::write(&file, &content).unwrap();
+    assert!(matches!(writer.reuse(&blob, &[]).await.unwrap(), crate::Reuse::Present));
+    let mut other = content.to_vec();
+    other[0] ^= 1;
+    std::fs::write(&file, other).unwrap();
+    assert!(matches!(writer.reuse(&blob, &[]).await.unwrap(), crate::Reuse::Absent(None)));
+}
+
+#[tokio::test]
+async fn a_folder_that_nothing_was_written_into_is_not_made_and_an_empty_one_stays_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new");
+    for there in [false, true] {
+        let writer = sink(&path).await.unwrap();
+        assert!(writer.current().await.unwrap().is_none());
+        let blob = Fixture::index().blobs.remove(0).0;
+        assert!(matches!(writer.reuse(&blob, &[]).await.unwrap(), crate::Reuse::Absent(None)));
+        drop(writer);
+        assert_eq!(path.exists(), there);
+        std::fs::create_dir_all(&path).unwrap();
+        assert!(names(&path).is_empty());
+    }
+    let given = Fixture::index();
+    write(&path, &given).await.unwrap();
+    assert_eq!(read(&path).await.unwrap().raw, given.top.raw);
+}
+
+#[tokio::test]
+async fn copies_at_once_into_a_new_folder_all_arrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new");
+    let copies = (0..40).map(|_| {
+        let path = path.clone();
+        tokio::spawn(async move { write(&path, &Fixture::index()).await })
+    });
+    for copy in copies.collect::<Vec<_>>() {
+        copy.await.unwrap().unwrap();
+    }
+    read(&path).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_new_image_takes_the_old_ones_files_away_and_folders_stay() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (Fixture::index(), Fixture::index());

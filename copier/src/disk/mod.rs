@@ -1,6 +1,7 @@
 //! Files of this machine: below a handle to their directory, streamed by threads of their own.
 
 mod folder;
+mod holds;
 mod read;
 mod receive;
 mod scratch;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use crate::{Error, RawManifest, Result};
 
 pub(crate) use folder::{Folder, Lock};
+pub(crate) use holds::holds;
 pub(crate) use read::{FileContent, Opener, bounded, read};
 pub(crate) use receive::receive;
 pub(crate) use scratch::Scratch;

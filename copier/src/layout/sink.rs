@@ -3,18 +3,21 @@
 //! Blobs and manifests get their names as they come; index.json is changed at the commit, under a lock, so that writers
 //! of one layout lose nothing of each other.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
 use berth_oci::{Descriptor, Digest, RepoName, manifest::MAX_MANIFEST_BYTES};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::{BLOBS, INDEX_FILE, Index, LAYOUT, LAYOUT_FILE, MANIFEST_TYPES, REF_NAME, Store, select::select};
 use crate::{
     Content, Error, ImageName, RawManifest, Result, Reuse, Role, Side, Sink, SinkTraits, UploadHandle,
     content::Blob,
     dir::referrer,
-    disk::{Folder, Scratch, blocking, receive},
+    disk::{Folder, Scratch, blocking, holds, receive},
     name::LayoutImage,
     sink::LayerForm,
 };
@@ -23,8 +26,12 @@ use crate::{
 pub(super) struct LayoutSink {
     name: ImageName,
     image: LayoutImage,
-    root: Folder,
-    blobs: Folder,
+    path: PathBuf,
+    shared: Option<PathBuf>,
+    /// The layout and its blobs, as far as they were there. They are made when the first file comes: a copy that is
+    /// refused leaves nothing.
+    there: Option<(Folder, Option<Folder>)>,
+    ready: OnceCell<(Folder, Folder)>,
     layers: LayerForm,
     pending: Mutex<Pending>,
 }
@@ -73,23 +80,47 @@ impl LayoutSink {
             )));
         }
         let (path, shared) = (path.to_owned(), side.shared_blob_dir.clone());
-        let (root, blobs) = blocking(move || {
-            let root = Folder::create(&path)?;
-            let blobs = match shared {
-                Some(shared) => Folder::create(&shared)?,
-                None => root.enter_or_create(BLOBS)?,
+        let (at, blobs) = (path.clone(), shared.clone());
+        let there = blocking(move || {
+            let Some(root) = Folder::open(&at)? else { return Ok(None) };
+            let blobs = match blobs {
+                Some(shared) => Folder::open(&shared)?,
+                None => root.enter(BLOBS)?,
             };
-            for folder in [&root, &blobs] {
-                Scratch::sweep(folder)?;
-            }
-            Ok((root, blobs))
+            Ok(Some((root, blobs)))
         })
         .await?;
         let layers = match side.accept_uncompressed_layers {
             true => LayerForm::Preserve,
             false => LayerForm::Compress,
         };
-        Ok(Self { name, image: image.clone(), root, blobs, layers, pending: Mutex::default() })
+        let (ready, pending) = (OnceCell::new(), Mutex::default());
+        Ok(Self { name, image: image.clone(), path, shared, there, ready, layers, pending })
+    }
+
+    /// The layout's folder and that of its blobs, to write into.
+    async fn ready(&self) -> Result<(Folder, Folder)> {
+        let make = || {
+            let (path, shared) = (self.path.clone(), self.shared.clone());
+            blocking(move || {
+                let root = Folder::create(&path)?;
+                let blobs = match shared {
+                    Some(shared) => Folder::create(&shared)?,
+                    None => root.enter_or_create(BLOBS)?,
+                };
+                for folder in [&root, &blobs] {
+                    Scratch::sweep(folder)?;
+                }
+                Ok((root, blobs))
+            })
+        };
+        self.ready.get_or_try_init(make).await.cloned()
+    }
+
+    /// The same to look into, as far as they are there.
+    fn folders(&self) -> Option<(Folder, Option<Folder>)> {
+        let ready = self.ready.get().map(|(root, blobs)| (root.clone(), Some(blobs.clone())));
+        ready.or_else(|| self.there.clone())
     }
 }
 
@@ -113,8 +144,9 @@ impl Sink for LayoutSink {
     }
 
     async fn current(&self) -> Result<Option<Descriptor>> {
-        let store = Store::Folder { root: self.root.clone(), blobs: Some(self.blobs.clone()) };
-        let (root, image) = (self.root.clone(), self.image.clone());
+        let Some((root, blobs)) = self.folders() else { return Ok(None) };
+        let store = Store::Folder { root: root.clone(), blobs };
+        let image = self.image.clone();
         blocking(move || {
             let Some(index) = read_index(&root)? else { return Ok(None) };
             match select(&index, &image, &store) {
@@ -127,12 +159,13 @@ impl Sink for LayoutSink {
     }
 
     async fn reuse(&self, blob: &Descriptor, _mount_from: &[RepoName]) -> Result<Reuse> {
-        let (blobs, digest) = (self.blobs.clone(), blob.digest.clone());
-        let found = blocking(move || match blobs.enter(digest.algorithm().as_str())? {
-            Some(folder) => folder.size_of(digest.hex()),
-            None => Ok(None),
+        let Some((_, Some(blobs))) = self.folders() else { return Ok(Reuse::Absent(None)) };
+        let blob = blob.clone();
+        let found = blocking(move || match blobs.enter(blob.digest.algorithm().as_str())? {
+            Some(folder) => holds(&folder, blob.digest.hex(), &blob),
+            None => Ok(false),
         });
-        Ok(if found.await? == Some(blob.size) { Reuse::Present } else { Reuse::Absent(None) })
+        Ok(if found.await? { Reuse::Present } else { Reuse::Absent(None) })
     }
 
     async fn put(
@@ -141,8 +174,9 @@ impl Sink for LayoutSink {
         content: &dyn Content,
         _upload: Option<UploadHandle>,
     ) -> Result<Descriptor> {
-        let (scratch, stored) = receive(&self.blobs, blob, content).await?;
-        let (blobs, digest) = (self.blobs.clone(), stored.digest.clone());
+        let (_, blobs) = self.ready().await?;
+        let (scratch, stored) = receive(&blobs, blob, content).await?;
+        let digest = stored.digest.clone();
         blocking(move || scratch.keep(&blobs.enter_or_create(digest.algorithm().as_str())?, digest.hex()))
             .await?;
         Ok(stored)
@@ -150,14 +184,15 @@ impl Sink for LayoutSink {
 
     async fn put_manifest(&self, manifest: &RawManifest, role: Role) -> Result<()> {
         self.pending.lock().await.put(manifest, role, &self.image)?;
-        let (blobs, digest, raw) = (self.blobs.clone(), manifest.digest.clone(), manifest.raw.clone());
+        let (_, blobs) = self.ready().await?;
+        let (digest, raw) = (manifest.digest.clone(), manifest.raw.clone());
         blocking(move || blobs.enter_or_create(digest.algorithm().as_str())?.replace(digest.hex(), &raw))
             .await
     }
 
     async fn commit(&self) -> Result<()> {
         let pending = std::mem::take(&mut *self.pending.lock().await);
-        let (root, blobs) = (self.root.clone(), self.blobs.clone());
+        let (root, blobs) = self.ready().await?;
         blocking(move || {
             for algorithm in ["sha256", "sha512"] {
                 if let Some(folder) = blobs.enter(algorithm)? {

@@ -226,6 +226,39 @@ async fn blobs_that_are_another_size_are_put_again() {
 }
 
 #[tokio::test]
+async fn c6_a_file_of_the_right_size_and_other_bytes_is_put_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("oci:{}:v1", folder.path().display()).parse().unwrap();
+    let sink = session().sink(&name, &Side::default()).await.unwrap();
+    let (blob, _, content) = Fixture::index().blobs.remove(0);
+    let path = folder.path().join("blobs/sha256");
+    std::fs::create_dir_all(&path).unwrap();
+    let file = path.join(blob.digest.hex());
+    std::fs::write(&file, &content).unwrap();
+    assert!(matches!(sink.reuse(&blob, &[]).await.unwrap(), crate::Reuse::Present));
+    let mut other = content.to_vec();
+    other[0] ^= 1;
+    std::fs::write(&file, other).unwrap();
+    assert!(matches!(sink.reuse(&blob, &[]).await.unwrap(), crate::Reuse::Absent(None)));
+}
+
+#[tokio::test]
+async fn a_layout_that_nothing_was_written_into_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new");
+    let name = format!("oci:{}:v1", path.display()).parse().unwrap();
+    let sink = session().sink(&name, &Side::default()).await.unwrap();
+    assert!(sink.current().await.unwrap().is_none());
+    let blob = Fixture::index().blobs.remove(0).0;
+    assert!(matches!(sink.reuse(&blob, &[]).await.unwrap(), crate::Reuse::Absent(None)));
+    drop(sink);
+    assert!(!path.exists());
+    let given = Fixture::index();
+    write(&path, ":v1", &given).await.unwrap();
+    assert_eq!(read(&path, ":v1").await.unwrap().raw, given.top.raw);
+}
+
+#[tokio::test]
 async fn a_manifest_that_was_changed_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let given = Fixture::index();

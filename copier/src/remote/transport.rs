@@ -138,6 +138,11 @@ impl Sink for RegistrySink {
         Some(&self.repository)
     }
 
+    fn check_signatures(&self, simple: bool, sigstore: bool) -> Result<()> {
+        let storage = self.repository.signature_storage(&self.reference);
+        storage::check(&self.repository, &storage, simple, sigstore)
+    }
+
     async fn current(&self) -> Result<Option<Descriptor>> {
         match self.reference.target() {
             Some(target) => self.repository.head_manifest(&target).await,

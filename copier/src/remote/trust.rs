@@ -50,32 +50,45 @@ pub(super) fn is_among(url: &Url, allowed: &[String]) -> bool {
         .any(|allowed| allowed.eq_ignore_ascii_case(name) || allowed.eq_ignore_ascii_case(&with_port))
 }
 
-/// Allows or refuses credentials to a token service (C1): over HTTPS to the registry's own registrable domain, to the
-/// registry's very host, and to hosts that the user trusts.
+/// Allows or refuses credentials to a token service (C1): over HTTPS to the registry's own registrable domain; without
+/// it to the registry's very host and port, or to another port of this machine; and to hosts that the user trusts.
 ///
 /// # Errors
 /// `Error::RefusingCredentials`.
 pub(super) fn credentials_to(realm: &Url, registry: &Url, trusted: &[String]) -> Result<()> {
     let same_host = realm.host_str() == registry.host_str();
     let allowed = is_among(realm, trusted)
-        || same_host
+        || same_origin(realm, registry)
+        || (same_host && (realm.scheme() == "https" || is_this_machine(realm)))
         || (realm.scheme() == "https" && is_same_domain(realm, registry));
     if allowed {
         return Ok(());
     }
     let why = if realm.scheme() == "https" {
         "which is neither it nor of its domain"
+    } else if same_host {
+        "which is another port of it, without HTTPS"
     } else {
         "which is another host, without HTTPS"
     };
     Err(Error::RefusingCredentials {
         host: host(realm),
         reason: format!(
-            "the registry {} asks to send them there, {why}; if that is meant, name the host among the trusted token \
-             hosts, or go on without credentials (--no-creds)",
+            "the registry {} asks to send them there, {why}; if that is meant, trust it (--trusted-token-host), or \
+             go on without credentials (--no-creds)",
             host(registry)
         ),
     })
+}
+
+/// Whether it is this machine, to which nothing goes over a wire.
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// Whether both are of one registrable domain by the public suffix list.
@@ -118,7 +131,15 @@ mod tests {
             ("https://registry-1.docker.io/v2/", "https://auth.docker.io/token", true),
             ("https://r.example.org/", "https://r.example.org/token", true),
             ("https://r.example.org/", "https://R.EXAMPLE.ORG:8443/token", true),
+            // Nobody is between on this machine. Elsewhere another port without HTTPS may be anybody's.
             ("http://127.0.0.1:5000/", "http://127.0.0.1:5001/token", true),
+            ("http://localhost:5000/", "http://LOCALHOST:5001/token", true),
+            ("http://[::1]:5000/", "http://[::1]:5001/token", true),
+            ("http://r.example.org:5000/", "http://r.example.org:5000/token", true),
+            ("http://r.example.org:5000/", "http://r.example.org:5001/token", false),
+            ("http://r.example.org/", "http://r.example.org:8080/token", false),
+            ("http://10.0.0.1:5000/", "http://10.0.0.1:5001/token", false),
+            ("http://r.example.org:5000/", "https://r.example.org/token", true),
             ("https://r.example.org/", "https://sso.corp.example:8443/token", true),
             ("https://r.example.org/", "https://sso.corp.example/token", false),
             ("https://r.example.org/", "https://evil.example.com/token", false),

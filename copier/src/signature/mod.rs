@@ -67,6 +67,9 @@ pub enum Signature {
 /// Makes signatures.
 #[async_trait::async_trait]
 pub trait Sign: Send + Sync {
+    /// Whether what it makes is a sigstore signature, and not a simple one: they have places of their own.
+    fn is_sigstore(&self) -> bool;
+
     /// Signs a manifest under the name that it will have.
     ///
     /// # Errors

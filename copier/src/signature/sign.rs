@@ -124,6 +124,10 @@ impl GpgSigner {
 
 #[async_trait]
 impl Sign for GpgSigner {
+    fn is_sigstore(&self) -> bool {
+        false
+    }
+
     async fn sign(&self, manifest: &RawManifest, identity: &Reference) -> Result<Signature> {
         let payload = claim(manifest, identity)?.to_bytes(Kind::Simple);
         Ok(Signature::Simple(self.sign_payload(&payload).await?.into()))
@@ -157,6 +161,10 @@ impl SigstoreSigner {
 
 #[async_trait]
 impl Sign for SigstoreSigner {
+    fn is_sigstore(&self) -> bool {
+        true
+    }
+
     async fn sign(&self, manifest: &RawManifest, identity: &Reference) -> Result<Signature> {
         let payload = claim(manifest, identity)?.to_bytes(Kind::Sigstore);
         let fault = |fault: String| Error::Other { what: "signing".to_owned(), source: fault.into() };

@@ -2,13 +2,13 @@
 //! [`Administrator`] only who may administer; both say no before anything else of the request is read.
 
 use axum::extract::FromRequestParts;
-use http::{HeaderMap, request::Parts};
+use http::request::Parts;
 
 use super::{Error, Result, recorded::Known};
 use crate::{
     app::Services,
     auth::{Principal, Subject},
-    http::{access, error::ApiError, serve::Peer},
+    http::{access, error::ApiError},
     policy::{Policy, Verb},
 };
 
@@ -73,10 +73,8 @@ impl FromRequestParts<Services> for Administrator {
             return Err(refused(caller.0.refuse(parts, "", why)));
         }
         // Where everybody may push, not everybody who can reach the port shall collect or add users.
-        let near = parts.extensions.get::<Peer>().is_none_or(|peer| {
-            peer.addr.ip().to_canonical().is_loopback() && !came_through_a_proxy(&parts.headers)
-        });
-        if matches!(caller.policy(), Policy::Open) && principal.subject == Subject::Anonymous && !near {
+        let anonymous = principal.subject == Subject::Anonymous;
+        if matches!(caller.policy(), Policy::Open) && anonymous && !access::is_near(parts) {
             return Err(Error::Denied(
                 "no authentication is configured, so the registry is administered from its own machine alone"
                     .to_owned(),
@@ -84,13 +82,6 @@ impl FromRequestParts<Services> for Administrator {
         }
         Ok(Self(caller))
     }
-}
-
-/// Whether a proxy passed the request on: one on this machine has its address, and a client that may be anywhere.
-fn came_through_a_proxy(headers: &HeaderMap) -> bool {
-    const SIGNS: [&str; 6] =
-        ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
-    SIGNS.iter().any(|name| headers.contains_key(*name))
 }
 
 fn refused(error: ApiError) -> Error {

@@ -138,6 +138,11 @@ async fn deleted(
     let last = page.last.as_deref().map(named).transpose()?;
     let after = last.as_ref().map(|(repo, reference)| (repo, reference));
     let found = services.collection.collector.deleted(repo.as_ref(), after, PAGE).await?;
+    if let (Some(repo), true) = (&repo, found.is_empty() && after.is_none())
+        && services.catalog.tags(repo, None, 1).await?.is_none()
+    {
+        return Err(Error::Unknown(format!("there is no repository {repo}, and nothing was deleted in it")));
+    }
     let entries: Vec<_> = found.iter().map(entry).collect();
     Ok(Json(json!({ "deleted": entries, "more": found.len() == PAGE as usize })))
 }

@@ -343,6 +343,10 @@ async fn a_token_that_is_good_as_a_password_makes_nothing_that_outlives_it() {
 #[tokio::test]
 async fn a_failed_login_is_in_the_audit_log_as_the_subject_it_would_have_been() {
     let server = asking_server(Vec::new()).await;
+    let user = json!({ "name": "local", "password": "no secret at all" });
+    for (path, body) in [("/api/v1/users", user), ("/api/v1/robots", json!({ "name": "team/ci" }))] {
+        assert_eq!(server.ask(local(), Method::POST, path, Some(body)).await.0, StatusCode::CREATED);
+    }
     for name in ["local", "team/ci"] {
         let peer = Peer { addr: "127.0.0.1:9".parse().unwrap(), tls: false };
         let request = Request::get("/api/v1/me").extension(peer).header("host", "localhost");

@@ -76,9 +76,9 @@ fn subject_of(caller: &Caller, named: Option<&str>) -> Result<Option<Subject>> {
     match named {
         named if administers => Ok(named),
         // A token that was had for one repository must not make one that is good for all.
-        _ if who.authority != Authority::Policy => {
-            Err(Error::Denied("tokens are made with a password, not with a token".to_owned()))
-        }
+        _ if who.authority != Authority::Policy || who.by_token => Err(Error::Denied(
+            "tokens are made, shown and ended with a password, not with a token".to_owned(),
+        )),
         None => Ok(Some(who.subject.clone())),
         Some(named) if named == who.subject => Ok(Some(named)),
         Some(_) => Err(Error::Denied("only administrators see and change the tokens of others".to_owned())),

@@ -6,6 +6,8 @@ mod greet;
 mod identities;
 mod services;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::{
@@ -18,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 pub use collection::Collection;
 pub use services::{Services, open_storage};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -36,10 +38,12 @@ use crate::{
     catalog::{BoxError, Catalog, OpenError},
     config::Config,
     http::{
+        access,
         health::{self, Health, Probe},
         serve::{self, Control, Options, Shutdown, Tls, TlsError, TlsFiles},
     },
     policy::{Live, Policy, RuleFaults},
+    records::forgotten,
     storage::{BlobStore, StorageError},
     telemetry::{self, Metrics, Requests},
 };
@@ -145,10 +149,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     let (config, metrics, origin) =
         (services.config.clone(), services.metrics.clone(), services.origin.clone());
     let health = Health::new(probes(&services.catalog, &services.store), shutdown.stop.clone());
-    let mut router = services.router().merge(health::health(health.clone()));
-    if config.metrics.listen.0.is_none() {
-        router = router.merge(health::metrics(metrics.clone()));
-    }
+    let router = on_main_port(&services).merge(health::health(health.clone()));
     let json = telemetry::is_json(config.log.format);
     let requests = Requests::new(metrics.clone(), origin.clone(), config.log.requests, json);
     let router = router.layer(CatchPanicLayer::new()).layer(requests);
@@ -177,6 +178,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     tasks.extend(control(&config, router.clone(), &shutdown));
     tasks.extend(beside);
     greet(&config, &listeners);
+    tokio::spawn(tell_of_loss(services.catalog.clone(), services.store.clone()));
     // What cannot be reached may come yet, so it stops no start; but a wrong bucket is told of before the first push.
     tokio::spawn(async move { health.look().await });
     serve::notify("READY=1");
@@ -192,13 +194,34 @@ async fn start(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
+/// What the registry's own port serves, but for health.
+fn on_main_port(services: &Services) -> Router {
+    let (router, config) = (services.router(), &services.config);
+    if config.metrics.listen.0.is_some() {
+        return router;
+    }
+    let metrics = health::metrics(services.metrics.clone());
+    if config.metrics.public {
+        return router.merge(metrics);
+    }
+    router.merge(metrics.layer(from_fn_with_state(services.gate.clone(), access::known_or_near)))
+}
+
+/// Says so where the catalog was lost and storage was kept. It stops no start: whoever means to begin anew may.
+async fn tell_of_loss(catalog: Arc<dyn Catalog>, store: Arc<dyn BlobStore>) {
+    match forgotten(&*catalog, &*store).await {
+        Ok(None) => {}
+        Ok(Some(said)) => tracing::error!("Nothing that was pushed before is served: {said}"),
+        Err(error) => tracing::warn!("Whether catalog and storage belong together cannot be seen: {error}"),
+    }
+}
+
 /// All background work.
 fn periodic(services: &Services) -> Vec<Periodic> {
     let mut tasks = vec![purge(services.blobs.clone()), fold(services.catalog.clone())];
     if services.config.audit.enabled {
         tasks.push(forget(services));
     }
-    tasks.extend(upkeep::tasks(services));
     if let Policy::Rules(live) = &services.policy {
         tasks.push(follow(live.clone(), services.catalog.clone()));
     }

@@ -1,6 +1,6 @@
 //! What the server and the commands beside it are built from.
 
-use std::sync::Arc;
+use std::{hash::RandomState, sync::Arc};
 
 use axum::{Router, middleware::from_fn_with_state};
 use tokio_util::sync::CancellationToken;
@@ -101,13 +101,22 @@ impl Services {
         let logins = identities::logins(&config, &catalog, &clock).await?;
         let tokens = identities::tokens(&config, &catalog, &clock, &origin, &policy, &logins).await?;
         let inner = identities::authenticate(&config, &logins, tokens.as_ref(), &origin);
-        let authenticate: Arc<dyn Authenticate> =
-            Arc::new(Recorded { inner, log: audit.clone(), origin: origin.clone() });
+        let authenticate: Arc<dyn Authenticate> = Arc::new(Recorded {
+            inner,
+            log: audit.clone(),
+            origin: origin.clone(),
+            marks: RandomState::new(),
+        });
         let gate = Gate::new(authenticate.clone(), policy.clone()).recorded(audit.clone(), origin.clone());
         metrics.register(
             "storage_wrong_bytes",
             "Answers that were broken off since storage sent other bytes than those of the blob",
             blobs.wrong_bytes(),
+        );
+        metrics.register(
+            "storage_lost_blobs",
+            "Requests for blobs whose bytes storage has lost; `check` names the blobs",
+            blobs.lost_blobs(),
         );
         Ok(Self {
             config: Arc::new(config),

@@ -4,6 +4,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::future::BoxFuture;
 use http::{header, request::Parts};
 
 use super::{AuthError, Authenticate, Bearer, ClientCertificate, Passwords, Principal, Refused, Trusted};
@@ -33,6 +34,19 @@ pub struct Nobody;
 impl Authenticate for Nobody {
     async fn identify(&self, request: &Parts) -> Result<Principal, AuthError> {
         Ok(trusted(request).unwrap_or_default())
+    }
+
+    async fn attempt(
+        &self,
+        _request: &Parts,
+        _secret: &str,
+        look: BoxFuture<'_, Result<Principal, AuthError>>,
+    ) -> Result<Principal, AuthError> {
+        look.await
+    }
+
+    async fn knows(&self, _name: &str) -> bool {
+        false
     }
 
     fn challenge(&self, _request: &Parts, _scope: &str, _refused: Refused) -> Option<String> {
@@ -77,6 +91,19 @@ impl Authenticate for Callers {
                 None => Ok(Principal::anonymous()),
             },
         }
+    }
+
+    async fn attempt(
+        &self,
+        request: &Parts,
+        secret: &str,
+        look: BoxFuture<'_, Result<Principal, AuthError>>,
+    ) -> Result<Principal, AuthError> {
+        self.passwords.attempt(secret, (self.address.0)(request), look).await
+    }
+
+    async fn knows(&self, name: &str) -> bool {
+        self.passwords.knows(name).await
     }
 
     fn challenge(&self, request: &Parts, scope: &str, refused: Refused) -> Option<String> {

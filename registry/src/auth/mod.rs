@@ -14,6 +14,7 @@ use async_trait::async_trait;
 pub use authenticate::{AddressOf, Callers, Nobody};
 pub use claimed::{claimed_name, shows_token};
 pub use connection::{ClientCertificate, Trusted};
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 pub use passwords::{HtpasswdError, Logins, Sources};
 pub use principal::{Authority, Principal, Subject};
@@ -57,6 +58,20 @@ pub trait Authenticate: Send + Sync + Debug + 'static {
     /// When credentials are there and wrong: they never count as none.
     async fn identify(&self, request: &Parts) -> Result<Principal, AuthError>;
 
+    /// Who shows a token to the token server, which looks at it with `look`. As often as passwords may be tried.
+    ///
+    /// # Errors
+    /// As `look`; [`AuthError::TooMany`].
+    async fn attempt(
+        &self,
+        request: &Parts,
+        secret: &str,
+        look: BoxFuture<'_, Result<Principal, AuthError>>,
+    ) -> Result<Principal, AuthError>;
+
+    /// Whether an account has this name, good or shut out.
+    async fn knows(&self, name: &str) -> bool;
+
     /// What a 401 tells the client to do: `scope` is what the request would have needed, as
     /// `repository:team/app:pull,push` (empty for `/v2/` itself). `None` where nobody is ever asked.
     fn challenge(&self, request: &Parts, scope: &str, refused: Refused) -> Option<String>;
@@ -71,6 +86,21 @@ pub trait Passwords: Send + Sync + Debug + 'static {
     /// # Errors
     /// [`AuthError::Invalid`], the same for an unknown name as for a wrong password.
     async fn login(&self, name: &str, secret: &str, from: IpAddr) -> Result<Principal, AuthError>;
+
+    /// Who comes with a secret that somebody else looks at with `look`, a refresh token or a token of an outside issuer.
+    /// Its failures are counted with those of passwords, and looked at no oftener (R28).
+    ///
+    /// # Errors
+    /// As `look`; [`AuthError::TooMany`].
+    async fn attempt(
+        &self,
+        secret: &str,
+        from: IpAddr,
+        look: BoxFuture<'_, Result<Principal, AuthError>>,
+    ) -> Result<Principal, AuthError>;
+
+    /// Whether an account has this name, good or shut out.
+    async fn knows(&self, name: &str) -> bool;
 
     /// Who it is whose client certificate bears this name: the handshake has verified it.
     ///

@@ -89,6 +89,9 @@ pub struct Principal {
     pub authority: Authority,
     /// Whether it administers the registry: may do whatever can be done.
     pub admin: bool,
+    /// Whether it showed a refresh token as its password. Such tokens lie in files of programs, end and can be revoked,
+    /// so they administer nothing: what was made with one would outlive it.
+    pub by_token: bool,
 }
 
 impl Principal {

@@ -23,6 +23,7 @@ mod error;
 mod expiry;
 mod hash;
 mod intake;
+mod lost;
 mod outgoing;
 mod seal;
 mod sessions;
@@ -86,6 +87,9 @@ pub enum BlobError {
     /// The namespace's limits say no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The catalog knows the blob, and storage has lost its bytes. Logged and counted.
+    #[error("storage has lost the bytes of blob {0}")]
+    Lost(Digest),
 }
 
 /// Blobs and uploads, by their rules. Cheap to clone.
@@ -107,6 +111,7 @@ struct Inner {
     budget: Budget,
     // Answers that were broken off since storage sent other bytes.
     wrong: Counter,
+    lost: lost::Lost,
 }
 
 impl Blobs {
@@ -128,6 +133,7 @@ impl Blobs {
             cap,
             budget: Budget::new(WAITING),
             wrong: Counter::default(),
+            lost: lost::Lost::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -173,14 +179,28 @@ impl Blobs {
         blob: &BlobRow,
         range: Range<u64>,
     ) -> Result<Option<BlobBody>, BlobError> {
-        if let Some(body) = self.inner.store.open(&blob.key, blob.size, range.clone()).await? {
-            return Ok(Some(self.watched(body, blob, &range)));
+        if let Ok(body) = self.opened(blob, &range).await? {
+            return Ok(Some(body));
         }
         // Deleted or replaced between the two looks, or lost.
         let Some(now) = self.stat(repo, &blob.digest).await? else { return Ok(None) };
-        match self.inner.store.open(&now.key, now.size, range.clone()).await? {
-            Some(body) => Ok(Some(self.watched(body, &now, &range))),
-            None => Err(StorageError::Corrupt(format!("object {} of blob {} is gone", now.key, now.digest)))?,
+        match self.opened(&now, &range).await? {
+            Ok(body) => Ok(Some(body)),
+            Err(why) => Err(self.tell_lost(&now, &why)),
+        }
+    }
+
+    /// The bytes, or why there are none.
+    async fn opened(
+        &self,
+        blob: &BlobRow,
+        range: &Range<u64>,
+    ) -> Result<Result<BlobBody, String>, BlobError> {
+        match self.inner.store.open(&blob.key, blob.size, range.clone()).await {
+            Ok(Some(body)) => Ok(Ok(self.watched(body, blob, range))),
+            Ok(None) => Ok(Err("is not there".to_owned())),
+            Err(StorageError::Corrupt(why)) => Ok(Err(format!("is not what it was: {why}"))),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -231,7 +251,14 @@ impl Blobs {
         digest: &Digest,
     ) -> Result<Option<BlobRow>, BlobError> {
         let now = self.inner.clock.now();
-        Ok(self.inner.catalog.mount_blob(from, to, digest, now, self.lease()).await??)
+        let mounted = self.inner.catalog.mount_blob(from, to, digest, now, self.lease()).await??;
+        let Some(blob) = mounted else { return Ok(None) };
+        match self.is_there(to, &blob).await {
+            Ok(there) => Ok(there.then_some(blob)),
+            // The client then uploads it, which brings it back for everybody.
+            Err(BlobError::Lost(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits until no request writes any more. None must come in meanwhile.

@@ -61,6 +61,12 @@ impl Blobs {
             // Its answer may have been lost after the deed. It is safe to repeat, and repeating tells.
             committed = self.inner.catalog.commit_blob(&blob, self.inner.clock.now(), self.lease()).await;
         }
+        if let Ok(Ok(there)) = &committed
+            && there.blob.key != blob.key
+            && self.replaces(&there.blob).await
+        {
+            committed = self.inner.catalog.commit_blob(&blob, self.inner.clock.now(), self.lease()).await;
+        }
         match committed {
             Ok(Ok(committed)) => {
                 if committed.blob.key != blob.key {

@@ -14,11 +14,15 @@ pub struct Inspection {
     pub schema: Option<i64>,
     /// The last step that this version knows.
     pub newest: i64,
+    /// Whether it knows of no push.
+    pub empty: bool,
     /// The database's clock, where it has one of its own.
     pub clock: Option<Timestamp>,
 }
 
 const SCHEMA: &str = "SELECT MAX(version) FROM _sqlx_migrations WHERE success";
+
+const EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM manifests) AND NOT EXISTS (SELECT 1 FROM blobs)";
 
 /// Looks at a catalog.
 ///
@@ -35,13 +39,17 @@ async fn in_folder(folder: &Path) -> Result<Inspection, OpenError> {
     let newest = sqlite::STEPS.last().map_or(0, |step| step.0);
     let file = folder.join("catalog.db");
     if !file.exists() {
-        return Ok(Inspection { schema: None, newest, clock: None });
+        return Ok(Inspection { schema: None, newest, empty: true, clock: None });
     }
     let options = SqliteConnectOptions::new().filename(file).read_only(true).disable_statement_logging();
     let mut db = options.connect().await?;
     let schema = sqlx::query(SCHEMA).fetch_one(&mut db).await?.try_get(0)?;
+    let empty = match schema {
+        Some(_) => sqlx::query(EMPTY).fetch_one(&mut db).await?.try_get(0)?,
+        None => true,
+    };
     db.close().await?;
-    Ok(Inspection { schema, newest, clock: None })
+    Ok(Inspection { schema, newest, empty, clock: None })
 }
 
 async fn at_address(url: &str) -> Result<Inspection, OpenError> {
@@ -57,6 +65,10 @@ async fn at_address(url: &str) -> Result<Inspection, OpenError> {
         true => sqlx::query(SCHEMA).fetch_one(&mut db).await?.try_get(0)?,
         false => None,
     };
+    let empty = match schema {
+        Some(_) => sqlx::query(EMPTY).fetch_one(&mut db).await?.try_get(0)?,
+        None => true,
+    };
     db.close().await?;
-    Ok(Inspection { schema, newest, clock: Some(Timestamp(clock)) })
+    Ok(Inspection { schema, newest, empty, clock: Some(Timestamp(clock)) })
 }

@@ -66,6 +66,24 @@ pub enum CatalogError {
     Corrupt(#[source] BoxError),
 }
 
+impl CatalogError {
+    /// Whether it is that this manifest's bytes are damaged.
+    #[must_use]
+    pub fn is_damage_of(&self, digest: &Digest) -> bool {
+        match self {
+            Self::Corrupt(error) => error.downcast_ref().is_some_and(|Damaged(of)| of == digest),
+            Self::Unavailable(_) => false,
+        }
+    }
+}
+
+/// A manifest's bytes are not those of its digest.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the bytes of manifest {0} are damaged; `berth-registry check --repair` brings them back, and so does a push of it"
+)]
+pub(crate) struct Damaged(pub(crate) Digest);
+
 /// Any error, boxed.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A catalog's answer.

@@ -19,7 +19,8 @@ use crate::{
 
 /// Reaches the registry that `source` configures and gives it to `command`.
 ///
-/// Ends with 0, or with 2 for what the registry says is wrong or not there, 75 and 78 as `serve`, 1 otherwise.
+/// Ends with 0, or with 2 for what was asked in a way that cannot be, 75 and 78 as `serve`, 1 for all else: what is not
+/// there among it, as for every command.
 pub fn ask<F: Future<Output = Result<(), AdminError>>>(
     source: Source,
     command: impl FnOnce(Admin) -> F,
@@ -89,11 +90,7 @@ fn status(error: &AdminError) -> u8 {
     match error {
         AdminError::Start(error) => error.exit_status(),
         AdminError::Input(_) => 2,
-        AdminError::Refused(status, _)
-            if status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS =>
-        {
-            2
-        }
+        AdminError::Refused(StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, _) => 2,
         AdminError::Refused(..)
         | AdminError::Unreachable(_)
         | AdminError::Found(_)

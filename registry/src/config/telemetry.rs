@@ -80,6 +80,8 @@ impl Section for Log {
 pub struct Metrics {
     /// A port of their own.
     pub listen: MaybeAddress,
+    /// Whether everybody may see them on the registry's own port.
+    pub public: bool,
 }
 
 impl Section for Metrics {
@@ -94,8 +96,15 @@ impl Section for Metrics {
     fn keys(&mut self, keys: &mut dyn Keys) {
         keys.key(
             "listen",
-            "An address and port of their own, as \"127.0.0.1:9090\"; /metrics is then served there alone, without TLS.",
+            "An address and port of their own, as \"127.0.0.1:9090\"; /metrics is then served there alone, without TLS, to\n\
+             whoever reaches it.",
             &mut self.listen,
+        );
+        keys.key(
+            "public",
+            "Without a port of their own: /metrics is for everybody who reaches the registry. Else it is for whoever is\n\
+             logged in, and where nobody is asked who they are, for this machine alone.",
+            &mut self.public,
         );
     }
 }

@@ -57,8 +57,9 @@ pub async fn look(config: &Config, running: bool) -> Vec<Look> {
         Look::ok("configuration", "has no faults"),
     ];
     looks.extend(machine::data(config).await);
-    looks.extend(places::catalog(config, clock).await);
-    looks.extend(places::storage(config, clock).await);
+    let (found, empty) = places::catalog(config, clock).await;
+    looks.extend(found);
+    looks.extend(places::storage(config, clock, empty).await);
     looks.push(machine::descriptors());
     looks.extend(machine::ports(config, running).await);
     looks.extend(tls::look(config, clock));

@@ -11,6 +11,7 @@ use crate::{
     },
     clock::{Clock, Timestamp},
     config::{Backend, Config, Database},
+    records::recorded,
     storage::{BlobStore, Key, Result},
 };
 
@@ -26,8 +27,8 @@ fn skew(about: &'static str, whose: &str, theirs: Timestamp, ours: Timestamp, co
     Look::ok(about, says)
 }
 
-/// Whether the catalog can be reached, and fits this version.
-pub(super) async fn catalog(config: &Config, clock: &dyn Clock) -> Vec<Look> {
+/// Whether the catalog can be reached, and fits this version; and whether it is there and knows of nothing.
+pub(super) async fn catalog(config: &Config, clock: &dyn Clock) -> (Vec<Look>, bool) {
     const ABOUT: &str = "catalog";
     let (place, named) = match config.catalog.database() {
         Database::Sqlite => {
@@ -37,9 +38,9 @@ pub(super) async fn catalog(config: &Config, clock: &dyn Clock) -> Vec<Look> {
         }
         Database::Postgres(url) => (Place::Postgres(url.reveal().to_owned()), "PostgreSQL".to_owned()),
     };
-    let Inspection { schema, newest, clock: theirs } = match inspect(&place).await {
+    let Inspection { schema, newest, empty, clock: theirs } = match inspect(&place).await {
         Ok(inspection) => inspection,
-        Err(error) => return vec![Look::failure(ABOUT, format!("{named}: {error}"))],
+        Err(error) => return (vec![Look::failure(ABOUT, format!("{named}: {error}"))], false),
     };
     let mut looks = vec![match schema {
         None => Look::ok(ABOUT, format!("{named}; nothing is in it, the first start makes its tables")),
@@ -57,11 +58,11 @@ pub(super) async fn catalog(config: &Config, clock: &dyn Clock) -> Vec<Look> {
     if let Some(theirs) = theirs {
         looks.push(skew("clock", "the database's clock", theirs, clock.now(), 0));
     }
-    looks
+    (looks, empty)
 }
 
-/// Whether storage can be written to, read from and deleted from.
-pub(super) async fn storage(config: &Config, clock: &dyn Clock) -> Vec<Look> {
+/// Whether storage can be written to, read from and deleted from; and whether it has what an empty catalog has lost.
+pub(super) async fn storage(config: &Config, clock: &dyn Clock, empty: bool) -> Vec<Look> {
     const ABOUT: &str = "storage";
     let (named, is_bucket) = match config.storage.backend() {
         Backend::Filesystem => {
@@ -88,6 +89,12 @@ pub(super) async fn storage(config: &Config, clock: &dyn Clock) -> Vec<Look> {
             if is_bucket {
                 // Of whole seconds.
                 looks.push(skew("clock", "the bucket's clock", written, clock.now(), 1_000_000));
+            }
+            if empty {
+                looks.extend(match recorded(&*store).await {
+                    Ok(said) => said.map(|said| Look::failure("catalog and storage", said)),
+                    Err(error) => Some(Look::failure("catalog and storage", error.to_string())),
+                });
             }
             looks
         }

@@ -3,10 +3,20 @@
 //! Whoever may not do something is told so before anything is looked up: the answer for a repository
 //! that they may not see is the one for a repository that is not there (R21).
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{
+    hash::{BuildHasher, RandomState},
+    marker::PhantomData,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use berth_oci::{RepoName, Tag};
+use futures_util::future::BoxFuture;
 use http::{Method, request::Parts};
 
 use super::{
@@ -158,6 +168,18 @@ pub struct Recorded {
     pub log: Log,
     /// Which proxies are believed about addresses.
     pub origin: Arc<Origin>,
+    /// What names that nobody has are told apart by.
+    pub marks: RandomState,
+}
+
+impl Recorded {
+    fn failed(&self, request: &Parts, who: String, why: &str) {
+        let mut entry = Entry::new(&Principal::anonymous(), Act::Login, scene(request, &self.origin));
+        entry.outcome = Outcome::Failed;
+        entry.who = who;
+        why.clone_into(&mut entry.detail);
+        self.log.refused(entry);
+    }
 }
 
 #[async_trait]
@@ -165,14 +187,33 @@ impl Authenticate for Recorded {
     async fn identify(&self, request: &Parts) -> Result<Principal, AuthError> {
         let found = self.inner.identify(request).await;
         if let Err(AuthError::Invalid(why)) = &found {
-            let mut entry = Entry::new(&Principal::anonymous(), Act::Login, scene(request, &self.origin));
-            entry.outcome = Outcome::Failed;
-            // As the subject they would have been: nobody passes for `local` by trying that name.
-            entry.who = claimed_name(request).map(|name| claimed(name).to_string()).unwrap_or_default();
-            entry.detail.clone_from(why);
-            self.log.refused(entry);
+            let who = match claimed_name(request) {
+                // As the subject they would have been: nobody passes for `local` by trying that name.
+                Some(name) if self.inner.knows(&name).await => claimed(name).to_string(),
+                // People type passwords where names belong. One and the same is told from others, until the next start.
+                Some(name) => format!("unknown:{:016x}", self.marks.hash_one(name)),
+                None => String::new(),
+            };
+            self.failed(request, who, why);
         }
         found
+    }
+
+    async fn attempt(
+        &self,
+        request: &Parts,
+        secret: &str,
+        look: BoxFuture<'_, Result<Principal, AuthError>>,
+    ) -> Result<Principal, AuthError> {
+        let found = self.inner.attempt(request, secret, look).await;
+        if let Err(AuthError::Invalid(why)) = &found {
+            self.failed(request, String::new(), why);
+        }
+        found
+    }
+
+    async fn knows(&self, name: &str) -> bool {
+        self.inner.knows(name).await
     }
 
     fn challenge(&self, request: &Parts, scope: &str, refused: Refused) -> Option<String> {
@@ -324,6 +365,35 @@ impl Caller {
     pub fn may_read_all(&self) -> bool {
         self.may(policy::Verb::Pull, None)
     }
+}
+
+/// Lets those pass who have said who they are, and where nobody is asked, those on this machine: for what tells of the
+/// registry as a whole and changes nothing.
+pub async fn known_or_near(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let caller = match gate.identify(&parts).await {
+        Ok(caller) => caller,
+        Err(error) => return error.into_response(),
+    };
+    if let Err(error) = caller.enter(&parts) {
+        return error.into_response();
+    }
+    if caller.principal.subject == Subject::Anonymous && !is_near(&parts) {
+        let why = "no authentication is configured, so this is shown on the registry's own machine alone";
+        return ApiError::Denied(why.to_owned()).into_response();
+    }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Whether a request comes from this machine, and through no proxy: one on this machine has its address, and a client
+/// that may be anywhere.
+#[must_use]
+pub fn is_near(request: &Parts) -> bool {
+    const SIGNS: [&str; 6] =
+        ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+    let proxied = || SIGNS.iter().any(|name| request.headers.contains_key(*name));
+    let peer = request.extensions.get::<Peer>();
+    peer.is_none_or(|peer| peer.addr.ip().to_canonical().is_loopback() && !proxied())
 }
 
 fn claimed(name: String) -> Subject {

@@ -25,6 +25,7 @@ impl From<BlobError> for ApiError {
             BlobError::Catalog(error) => Self::Catalog(error),
             BlobError::Storage(error) => Self::Storage(error),
             BlobError::Refused(refusal) => Self::Refused(refusal),
+            BlobError::Lost(digest) => Self::BlobLost(digest),
         }
     }
 }
@@ -49,6 +50,10 @@ pub(super) async fn get(
         return Ok(response);
     }
     let head = parts.method == Method::HEAD;
+    // Whoever is told that a blob is there does not push it.
+    if head && !blobs.is_there(access.repo(), &blob).await? {
+        return Err(ApiError::BlobUnknown(digest));
+    }
     if !head && let Some(elsewhere) = redirect::of(api, &blob, parts).await? {
         return Ok(elsewhere);
     }

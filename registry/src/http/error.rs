@@ -58,6 +58,8 @@ pub enum ApiError {
     },
     /// The blob is not in the repository.
     BlobUnknown(Digest),
+    /// The blob is in the repository, and storage has lost its bytes.
+    BlobLost(Digest),
     /// The tag in a push breaks the pattern.
     TagInvalid(TagError),
     /// No such manifest.
@@ -204,6 +206,12 @@ impl ApiError {
                 S::NOT_FOUND,
                 C::BlobUnknown,
                 format!("blob {digest} is not in this repository"),
+                json!({ "digest": digest }),
+            ),
+            Self::BlobLost(digest) => (
+                S::NOT_FOUND,
+                C::BlobUnknown,
+                format!("the registry has lost the bytes of blob {digest}; push it again"),
                 json!({ "digest": digest }),
             ),
             Self::TagInvalid(e) => plain(S::BAD_REQUEST, C::ManifestInvalid, e.to_string()),

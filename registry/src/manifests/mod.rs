@@ -202,7 +202,10 @@ impl Manifests {
         let deprecated_layers = manifest.layers.iter().any(|layer| layer.media_type.is_non_distributable());
         let new = NewManifest { tags, fixed, ..self.row(repo, &digest, &manifest) };
         match self.catalog.put_manifest(&new, self.clock.now(), self.lease()).await? {
-            ManifestPut::Stored { moved, .. } => {
+            ManifestPut::Stored { created, moved } => {
+                if !created {
+                    self.mend(repo, &digest, &new.body).await?;
+                }
                 let set = new.tags.clone();
                 let tags = new.tags.into_iter().map(|tag| RecordName::Tag(repo.clone(), tag));
                 let manifest = RecordName::Manifest(repo.clone(), digest.clone());
@@ -216,6 +219,19 @@ impl Manifests {
             }
             ManifestPut::TagFixed(tag) => Err(PutError::Kept(tag)),
             ManifestPut::TooDeep => Err(PutError::TooDeep(self.settings.max_depth)),
+        }
+    }
+
+    /// Puts the bytes of a manifest right that was there and has been damaged. Before its record is written, which is
+    /// made of the catalog's bytes.
+    async fn mend(&self, repo: &RepoName, digest: &Digest, body: &Bytes) -> Result<(), CatalogError> {
+        match self.catalog.manifest(repo, &ManifestReference::Digest(digest.clone())).await {
+            Err(error) if error.is_damage_of(digest) => {
+                self.catalog.mend_body(digest, body).await?;
+                tracing::warn!(%digest, "Manifest {digest} was damaged in the catalog; a push of it has put it right");
+                Ok(())
+            }
+            found => found.map(drop),
         }
     }
 

@@ -35,6 +35,20 @@ async fn rules(change: impl FnOnce(&mut Settings)) -> Rules {
     Rules { manifests, catalog, repo: "team/app".parse().unwrap(), _data: data }
 }
 
+#[tokio::test]
+async fn a_push_brings_a_damaged_manifest_back() {
+    let rules = rules(|_| ()).await;
+    let body = index(&[]);
+    let push =
+        || rules.manifests.put(&rules.repo, tag("v1"), Vec::new(), None, body.clone(), Arc::new(|_| false));
+    let digest = push().await.unwrap().digest;
+    assert!(rules.catalog.mend_body(&digest, &"{}".into()).await.unwrap());
+    let read = async || rules.manifests.get(&rules.repo, &tag("v1")).await;
+    assert!(read().await.unwrap_err().is_damage_of(&digest));
+    push().await.unwrap();
+    assert_eq!(read().await.unwrap().unwrap().body, body);
+}
+
 fn digest(bytes: &[u8]) -> Digest {
     Digest::of(Algorithm::Sha256, bytes)
 }

@@ -77,6 +77,9 @@ impl Policy {
         if who.subject == Subject::Local {
             return Decision::new(true, "whoever owns the data directory may do everything");
         }
+        if who.by_token && verb == Verb::Admin {
+            return Decision::new(false, "a token administers nothing; log in with a password");
+        }
         if who.admin && who.authority == Authority::Policy {
             return Decision::new(true, "administrators may do everything");
         }

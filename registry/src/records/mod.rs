@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     format::{Unreadable, read},
-    strangers::strangers,
+    strangers::{forgotten, recorded, strangers},
 };
 use crate::{
     catalog::{Catalog, CatalogError, RecordName},

@@ -8,6 +8,37 @@ use crate::{
     storage::{BlobStore, manifest_of},
 };
 
+/// What to say of a catalog that knows of no push though storage has records of some: it was lost, or is another
+/// registry's. `None` where the two belong together. What an empty catalog does not know is nobody's to pull, and would be
+/// there again after `recover`.
+///
+/// # Errors
+/// When catalog or storage fails.
+pub async fn forgotten(catalog: &dyn Catalog, store: &dyn BlobStore) -> Result<Option<String>, RecordError> {
+    if !catalog.is_empty().await? {
+        return Ok(None);
+    }
+    recorded(store).await
+}
+
+/// The same where the catalog is known to be empty.
+///
+/// # Errors
+/// When storage fails.
+pub async fn recorded(store: &dyn BlobStore) -> Result<Option<String>, RecordError> {
+    let mut listed = store.list("manifests");
+    while let Some(object) = listed.try_next().await? {
+        if let Some((repo, digest)) = manifest_of(&object.key) {
+            return Ok(Some(format!(
+                "the catalog is empty, and storage has records of what was pushed, {repo}@{digest} among them: is this \
+                 the right catalog? If it was lost, stop the registry and run `berth-registry recover` before anything \
+                 is pushed"
+            )));
+        }
+    }
+    Ok(None)
+}
+
 /// Records of manifests that the catalog does not have and is not about to take away, `most` of them
 /// at most. There are none, whenever a process or storage died, as long as catalog and storage belong
 /// together: the catalog commits first, and notes what storage does not know yet. Where there are some, it

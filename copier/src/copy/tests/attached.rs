@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     all, copy,
-    fakes::{Call, Heap, Shelf, described},
+    fakes::{Call, Heap, Shelf, described, digest},
 };
 use crate::{
     Role,
@@ -75,6 +75,37 @@ async fn c9_a_flood_of_referrers_is_cut() {
     let report =
         copy(&shelf, &Heap::default(), &Options { referrers: true, ..Options::default() }).await.unwrap();
     assert_eq!(report.manifests, 1 + 1_000);
+}
+
+#[test]
+fn what_is_attached_and_might_run_is_asked_of_the_policy() {
+    let might = |config: &str, layers: &[&str]| {
+        let blob = |media_type: &&str| serde_json::json!({ "mediaType": media_type, "digest": digest(b"x"), "size": 1 });
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": blob(&config),
+            "layers": layers.iter().map(blob).collect::<Vec<_>>(),
+        });
+        let raw = crate::RawManifest::new(manifest.to_string().into(), None);
+        super::super::attached::might_run(&raw.parse().unwrap())
+    };
+    let image = "application/vnd.oci.image.config.v1+json";
+    let signature = "application/vnd.dev.cosign.simplesigning.v1+json";
+    for layer in [
+        "application/vnd.oci.image.layer.v1.tar+gzip",
+        "application/vnd.oci.image.layer.v1.tar+xz",
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/octet-stream",
+        "application/x-anything+json",
+    ] {
+        assert!(might(image, &[layer]), "{layer}");
+        assert!(might(image, &[signature, layer]), "{layer} behind a signature");
+        assert!(!might("application/vnd.oci.empty.v1+json", &[layer]), "{layer} of an artifact");
+    }
+    for layers in [&[][..], &[signature], &[signature, "application/vnd.in-toto+json", "text/spdx+json"]] {
+        assert!(!might(image, layers), "{layers:?}");
+    }
 }
 
 #[tokio::test]

@@ -104,6 +104,40 @@ async fn a_new_signature_of_what_is_there_goes_along() {
     assert_eq!(heap.state().signatures[&top].len(), 1);
 }
 
+/// A key that must not be used.
+struct Unused;
+
+#[async_trait::async_trait]
+impl crate::signature::Sign for Unused {
+    fn is_sigstore(&self) -> bool {
+        true
+    }
+
+    async fn sign(&self, _: &crate::RawManifest, _: &berth_oci::Reference) -> crate::Result<Signature> {
+        panic!("nothing is signed that cannot be stored")
+    }
+}
+
+#[tokio::test]
+async fn signatures_that_have_no_place_end_a_copy_before_anything_moves() {
+    let (mut shelf, heap) = (Shelf::default(), Heap { no_signatures: true, ..Heap::default() });
+    let top = shelf.image(b"{}", &[b"one"]);
+    let named = "r.example.org/app:1".parse().unwrap();
+    let signed = || Options { signers: vec![std::sync::Arc::new(Unused)], ..Options::default() };
+    let nameless = copy(&shelf, &heap, &signed()).await.unwrap_err();
+    assert!(nameless.to_string().contains("--sign-identity"), "{nameless}");
+    let asked = Options { sign_identity: Some(named), ..signed() };
+    let refused = copy(&shelf, &heap, &asked).await.unwrap_err();
+    assert!(refused.to_string().contains("no place for signatures"), "{refused}");
+    let mut none = Heap::default();
+    none.traits.signatures = false;
+    let refused = copy(&shelf, &none, &asked).await.unwrap_err();
+    assert!(refused.to_string().contains("holds no signatures"), "{refused}");
+    shelf.signatures.insert(top, vec![Signature::Simple("sig".into())]);
+    assert!(copy(&shelf, &heap, &Options::default()).await.is_err());
+    assert_eq!((heap.calls(), none.calls()), (Vec::new(), Vec::new()));
+}
+
 #[tokio::test]
 async fn an_index_in_an_index_and_an_artifact_arrive_as_they_are() {
     let (mut shelf, heap) = (Shelf::default(), Heap::default());

@@ -191,6 +191,8 @@ pub(super) struct Heap {
     pub(super) refuses: BTreeSet<Digest>,
     /// Blobs that never arrive: their upload hangs.
     pub(super) hangs: BTreeSet<Digest>,
+    /// Whether it has no place for signatures, which its traits do not know.
+    pub(super) no_signatures: bool,
     /// What each upload waits for before it takes the first byte.
     pub(super) gate: Option<tokio::sync::Semaphore>,
 }
@@ -233,6 +235,7 @@ impl Default for Heap {
             state: Mutex::default(),
             refuses: BTreeSet::new(),
             hangs: BTreeSet::new(),
+            no_signatures: false,
             gate: None,
         }
     }
@@ -273,6 +276,13 @@ impl Sink for Heap {
 
     async fn current(&self) -> Result<Option<Descriptor>> {
         Ok(self.state().top.clone())
+    }
+
+    fn check_signatures(&self, simple: bool, sigstore: bool) -> Result<()> {
+        if self.no_signatures && (simple || sigstore) {
+            return Err(Error::Unsupported("no place for signatures".to_owned()));
+        }
+        Ok(())
     }
 
     async fn expect(&self, _image: &berth_oci::Manifest) -> Result<()> {

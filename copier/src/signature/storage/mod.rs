@@ -45,24 +45,33 @@ pub async fn write(
 ) -> Result<()> {
     let (sigstore, simple): (Vec<_>, Vec<_>) =
         signatures.iter().partition(|signature| matches!(signature, Signature::Sigstore { .. }));
-    let place = repository.reference();
-    if !simple.is_empty() {
-        let base = storage.lookaside_staging.as_ref().ok_or_else(|| {
-            Error::Unsupported(format!(
-                "{place}: no place for simple signatures is configured; set lookaside-staging for it in registries.d, or copy \
-                 with --remove-signatures"
-            ))
-        })?;
+    check(repository, storage, !simple.is_empty(), !sigstore.is_empty())?;
+    if let (Some(base), false) = (&storage.lookaside_staging, simple.is_empty()) {
         lookaside::write(repository, base, manifest, &simple).await?;
     }
     if !sigstore.is_empty() {
-        if !storage.use_sigstore_attachments {
-            return Err(Error::Unsupported(format!(
-                "{place}: writing sigstore attachments is disabled by configuration; set use-sigstore-attachments for it in \
-                 registries.d, or copy with --remove-signatures"
-            )));
-        }
         attachment::write(repository, manifest, &sigstore).await?;
+    }
+    Ok(())
+}
+
+/// Asserts that the configuration has a place for signatures of these kinds.
+///
+/// # Errors
+/// `Error::Unsupported` with the setting that gives them one.
+pub fn check(repository: &Repository, storage: &Storage, simple: bool, sigstore: bool) -> Result<()> {
+    let place = repository.reference();
+    if simple && storage.lookaside_staging.is_none() {
+        return Err(Error::Unsupported(format!(
+            "{place}: no place for simple signatures is configured; set lookaside-staging for it in registries.d, or copy \
+             with --remove-signatures"
+        )));
+    }
+    if sigstore && !storage.use_sigstore_attachments {
+        return Err(Error::Unsupported(format!(
+            "{place}: writing sigstore attachments is disabled by configuration; set use-sigstore-attachments for it in \
+             registries.d, or copy with --remove-signatures"
+        )));
     }
     Ok(())
 }

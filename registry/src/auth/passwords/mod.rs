@@ -24,6 +24,7 @@ use std::{
 
 use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use futures_util::future::BoxFuture;
 
 use self::{
     hash::{Cost, StoredHash},
@@ -286,6 +287,12 @@ impl Logins {
         }
     }
 
+    /// Whether the password file or the catalog has somebody of this name. Where the catalog does not say, nobody.
+    async fn has(&self, name: &str) -> bool {
+        let account = self.account(name, self.clock.now()).await;
+        account.is_ok_and(|account| account.is_some())
+    }
+
     fn wrong(&self, name: &str, from: IpAddr) -> AuthError {
         self.throttle.failed(name, from, self.clock.now());
         // Not the name: people type passwords where names belong.
@@ -404,6 +411,35 @@ impl Passwords for Logins {
             }
             Some(_) | None => Err(self.wrong(name, from)),
         }
+    }
+
+    async fn attempt(
+        &self,
+        secret: &str,
+        from: IpAddr,
+        look: BoxFuture<'_, Result<Principal, AuthError>>,
+    ) -> Result<Principal, AuthError> {
+        // A secret is its own name, and is not remembered as it is.
+        let mark = secret::fingerprint(secret)
+            .iter()
+            .fold("token ".to_owned(), |mark, byte| format!("{mark}{byte:02x}"));
+        if !self.throttle.is_familiar(&mark, from) {
+            self.throttled(&mark, from)?;
+        }
+        let found = look.await;
+        match &found {
+            Ok(_) => self.throttle.came_in(&mark, from),
+            Err(AuthError::Invalid(_)) => {
+                self.throttle.failed(&mark, from, self.clock.now());
+                tracing::info!(%from, "A login with a token failed");
+            }
+            Err(AuthError::TooMany { .. } | AuthError::Catalog(_)) => {}
+        }
+        found
+    }
+
+    async fn knows(&self, name: &str) -> bool {
+        self.has(name).await
     }
 
     async fn certificate(&self, name: &str) -> Result<Principal, AuthError> {

@@ -90,6 +90,11 @@ impl Throttle {
         (whole > 0).then_some(whole)
     }
 
+    /// Whether this name came in well from there.
+    pub(super) fn is_familiar(&self, name: &str, from: IpAddr) -> bool {
+        self.familiar.contains_key(&(key(name), network(from)))
+    }
+
     pub(super) fn failed(&self, name: &str, from: IpAddr, now: Timestamp) {
         self.addresses.failed(&network(from), now);
         self.names.failed(&key(name), now);

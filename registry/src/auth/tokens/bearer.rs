@@ -50,7 +50,7 @@ impl Tokens {
         let groups =
             claims.0.get("groups").and_then(|groups| Vec::deserialize(groups).ok()).unwrap_or_default();
         let admin = claims.0.get("admin") == Some(&serde_json::Value::Bool(true));
-        Ok((Principal { subject, groups, authority, admin }, end))
+        Ok((Principal { subject, groups, authority, admin, by_token: true }, end))
     }
 
     /// One of another token server's.

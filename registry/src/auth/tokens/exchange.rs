@@ -173,7 +173,8 @@ impl FederatedLogin for Tokens {
             if row.kind != RefreshKind::Personal || !named {
                 return Ok(None);
             }
-            return self.refreshed(secret).await.map(Some);
+            let principal = self.refreshed(secret).await?;
+            return Ok(Some(Principal { by_token: true, ..principal }));
         }
         if jwt::looks_like_one(secret) { self.federated(name, secret).await } else { Ok(None) }
     }

@@ -72,11 +72,13 @@ async fn a_session_whose_staged_bytes_are_gone_ends() {
 }
 
 #[tokio::test]
-async fn what_storage_lost_is_a_failure_and_not_an_absence() {
+async fn what_storage_lost_is_told_apart_from_what_was_deleted() {
     let fixture = Fixture::on_disk().await;
     let digest = sha256(b"hello");
     let blob = fixture.blobs.monolithic(repo("a"), digest.clone(), None, body(b"hello")).await.unwrap();
     fixture.store.delete(&blob.key).await.unwrap();
     let lost = fixture.blobs.open(&repo("a"), &blob, 0..5).await.err();
-    assert!(matches!(lost, Some(BlobError::Storage(StorageError::Corrupt(_)))), "{lost:?}");
+    assert!(matches!(lost, Some(BlobError::Lost(_))), "{lost:?}");
+    fixture.blobs.delete(&repo("a"), &digest).await.unwrap();
+    assert!(fixture.blobs.open(&repo("a"), &blob, 0..5).await.unwrap().is_none());
 }

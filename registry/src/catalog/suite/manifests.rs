@@ -8,11 +8,12 @@ use futures_util::future::{join, join_all};
 use super::*;
 
 pub(super) async fn a_manifest_comes_back_byte_for_byte(f: &Fixture) {
-    let long = Digest::from_hash(Algorithm::Sha512, &[7; 64]);
-    for digest in [digest(1), long] {
+    let body = b"{ \"odd\":\t\"\xc3\xa4\" }\r\n\0";
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let digest = Digest::of(algorithm, body);
         let mut image = manifest("a/b", 1, &["v1"]);
         image.digest = digest.clone();
-        image.body = b"{ \"odd\":\t\"\xc3\xa4\" }\r\n\0"[..].into();
+        image.body = body[..].into();
         image.media_type = MediaType::new("application/vnd.example+json");
         image.subject = Some(super::digest(99));
         f.push(image.clone()).await;

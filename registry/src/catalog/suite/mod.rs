@@ -145,6 +145,11 @@ pub(super) fn digest(n: u64) -> Digest {
     Digest::from_hash(Algorithm::Sha256, &hash)
 }
 
+/// Whether it is one of [`digest`], which no content has.
+pub(in crate::catalog) fn is_made_up(digest: &Digest) -> bool {
+    digest.hex().ends_with(&"0".repeat(48))
+}
+
 /// A blob with an object of its own.
 pub(super) fn new_blob(repo: &str, n: u64) -> NewBlob {
     let key = ObjectKey(format!("blobs/{}", Uuid::new_v4()));
@@ -327,6 +332,7 @@ contract! {
         references_that_lead_nowhere_are_found
         f13_what_is_restored_has_its_times_and_takes_no_newer_tag
         a_damaged_body_is_mended
+        a_damaged_body_is_never_served
         progress_is_kept
     }
     uploads {

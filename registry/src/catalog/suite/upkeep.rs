@@ -200,6 +200,27 @@ pub(super) async fn a_damaged_body_is_mended(f: &Fixture) {
     assert!(!f.catalog.mend_body(&digest(2), &"x".into()).await.unwrap());
 }
 
+pub(super) async fn a_damaged_body_is_never_served(f: &Fixture) {
+    let body: bytes::Bytes = "{\"n\": 1}".into();
+    let whole = Digest::of(berth_oci::Algorithm::Sha256, &body);
+    f.push(NewManifest { digest: whole.clone(), body: body.clone(), ..manifest("a", 1, &["v1"]) }).await;
+    let references: [ManifestReference; 2] = ["v1".parse().unwrap(), whole.as_str().parse().unwrap()];
+    for reference in &references {
+        assert_eq!(f.catalog.manifest(&name("a"), reference).await.unwrap().unwrap().body, body);
+    }
+    // As a disk does it: nobody is told.
+    assert!(f.catalog.mend_body(&whole, &"{\"n\": 2}".into()).await.unwrap());
+    for reference in references.iter().chain(&references) {
+        let refused = f.catalog.manifest(&name("a"), reference).await.unwrap_err();
+        assert!(refused.is_damage_of(&whole), "{refused}");
+        assert!(refused.to_string().contains("check --repair"), "{refused}");
+    }
+    assert!(f.catalog.mend_body(&whole, &body).await.unwrap());
+    for reference in &references {
+        assert_eq!(f.catalog.manifest(&name("a"), reference).await.unwrap().unwrap().body, body);
+    }
+}
+
 pub(super) async fn progress_is_kept(f: &Fixture) {
     assert_eq!(f.catalog.progress("scrub").await.unwrap(), None);
     for state in ["begun", "over"] {

@@ -41,6 +41,19 @@ impl Authenticate for Believing {
         Ok(Principal { subject: Subject::User(name.to_owned()), authority, ..Principal::default() })
     }
 
+    async fn attempt(
+        &self,
+        _request: &Parts,
+        _secret: &str,
+        look: BoxFuture<'_, Result<Principal, AuthError>>,
+    ) -> Result<Principal, AuthError> {
+        look.await
+    }
+
+    async fn knows(&self, _name: &str) -> bool {
+        true
+    }
+
     fn challenge(&self, _request: &Parts, scope: &str, refused: Refused) -> Option<String> {
         Some(format!("Bearer scope=\"{scope}\",error=\"{refused:?}\""))
     }
@@ -101,7 +114,12 @@ async fn server(rules: Vec<Rule>, deletes: bool, immutable: &[&str]) -> Server {
     let manifests = Manifests::new(catalog.clone(), clock.clone(), records, settings);
     let log = Log::start(catalog.clone(), clock);
     let policy = Policy::Rules(Live::new(rules).unwrap());
-    let believing = Recorded { inner: Arc::new(Believing), log: log.clone(), origin: Arc::default() };
+    let believing = Recorded {
+        inner: Arc::new(Believing),
+        log: log.clone(),
+        origin: Arc::default(),
+        marks: RandomState::new(),
+    };
     let gate = Gate::new(Arc::new(believing), policy).recorded(log.clone(), Arc::default());
     let settings = Settings {
         max_manifest_bytes: 4 << 20,

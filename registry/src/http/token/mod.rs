@@ -109,7 +109,9 @@ async fn oauth(server: &TokenServer, parts: Parts, body: Body) -> Result<Value, 
         }
         "refresh_token" => {
             let secret = parameters.required("refresh_token")?;
-            (server.tokens.refreshed(secret).await.map_err(Refusal::grant)?, Some(secret), None)
+            let look = Box::pin(server.tokens.refreshed(secret));
+            let who = server.authenticate.attempt(&parts, secret, look).await;
+            (who.map_err(Refusal::grant)?, Some(secret), None)
         }
         "urn:ietf:params:oauth:grant-type:token-exchange" => {
             let kind = parameters.required("subject_token_type")?;
@@ -123,7 +125,9 @@ async fn oauth(server: &TokenServer, parts: Parts, body: Body) -> Result<Value, 
                 return Err(Refusal::Request(format!("requested_token_type can only be {ACCESS_TOKEN}")));
             }
             let subject = parameters.required("subject_token")?;
-            (server.tokens.exchanged(subject).await.map_err(Refusal::grant)?, None, Some(ACCESS_TOKEN))
+            let look = Box::pin(server.tokens.exchanged(subject));
+            let who = server.authenticate.attempt(&parts, subject, look).await;
+            (who.map_err(Refusal::grant)?, None, Some(ACCESS_TOKEN))
         }
         _ => return Err(Refusal::GrantType),
     };

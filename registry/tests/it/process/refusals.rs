@@ -88,6 +88,40 @@ fn a_certificate_that_is_none_exits_78() {
 }
 
 #[test]
+fn what_is_not_there_exits_1_and_what_is_typed_wrongly_exits_2() {
+    let data = tempfile::tempdir().unwrap();
+    let asked = |arguments: &[&str]| {
+        let output = program().args(arguments).env("BERTH_DATA", data.path()).output().unwrap();
+        (output.status.code(), message(&output))
+    };
+    for arguments in [
+        &["user", "delete", "nobody"][..],
+        &["user", "disable", "nobody"],
+        &["user", "show", "nobody"],
+        &["user", "group", "delete", "nobody"],
+        &["user", "group", "show", "nobody"],
+        &["robot", "delete", "team/nobody"],
+        &["robot", "show", "team/nobody"],
+        &["policy", "remove", "nothing"],
+        &["token", "create", "nobody"],
+        &["undelete", "nowhere/app"],
+        &["undelete", "nowhere/app:v1"],
+    ] {
+        let (status, said) = asked(arguments);
+        assert_eq!(status, Some(1), "{arguments:?}: {said}");
+    }
+    for arguments in [
+        &["user", "add", "no name"][..],
+        &["policy", "add", "x", "--subject", "alice", "--verb", "pull", "--repo", "**"],
+        &["undelete", "No/Name"],
+        &["undelete", "app:no tag"],
+    ] {
+        let (status, said) = asked(arguments);
+        assert_eq!(status, Some(2), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn an_address_in_use_exits_1_and_names_it() {
     let data = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
