@@ -135,7 +135,7 @@ fn deprecated_flags_warn_and_ineffective_ones_say_so() {
 fn a_log_line_has_a_time_and_quotes() {
     let home = tempfile::tempdir().unwrap();
     let ran = run(home.path(), &["inspect", "foo"]);
-    let line = regex::Regex::new(
+    let line = regex_automata::meta::Regex::new(
         r#"^time="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" level=fatal msg="Error parsing image name \\"foo\\": [^\n]*"\n$"#,
     );
     assert!(line.unwrap().is_match(&ran.stderr), "{}", ran.stderr);
@@ -146,7 +146,8 @@ fn help_and_version_go_to_standard_output() {
     let home = tempfile::tempdir().unwrap();
     let version = run(home.path(), &["--version"]);
     assert_eq!((version.code, version.stderr.as_str()), (0, ""));
-    let told = regex::Regex::new(r"^berth-copier \d+\.\d+\.\d+ .*skopeo version [0-9.]+").unwrap();
+    let told =
+        regex_automata::meta::Regex::new(r"^berth-copier \d+\.\d+\.\d+ .*skopeo version [0-9.]+").unwrap();
     assert!(told.is_match(&version.stdout), "{}", version.stdout);
     assert_eq!(run(home.path(), &["-v"]).stdout, version.stdout);
     for command in [
