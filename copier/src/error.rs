@@ -154,6 +154,20 @@ impl Error {
         move |source| Self::File { path, source }
     }
 
+    /// The fault of a file or folder that somebody named as what is to be read, for `map_err`: one that is not there is
+    /// not found, as an image in a registry is.
+    pub fn named_file(doing: impl Into<String>, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let (what, path) = (doing.into(), path.into());
+        move |source| match source.kind() {
+            io::ErrorKind::NotFound => Self::NotFound {
+                what,
+                place: path.display().to_string(),
+                reason: "no such file or directory".to_owned(),
+            },
+            _ => Self::File { path, source },
+        }
+    }
+
     /// Says what was being done, unless the error says that itself already.
     #[must_use]
     pub fn context(self, doing: impl fmt::Display) -> Self {

@@ -42,6 +42,7 @@ impl Asker {
 async fn limits_a_pull_past_the_rate_is_429_with_the_time_to_wait() {
     let berth = Berth::builder()
         .set("server.trusted_proxies", "[\"127.0.0.1\"]")
+        .set("metrics.public", "true")
         .set("limits.rate.address_pulls", "1")
         .set("limits.rate.address_pulls_burst", "3")
         .start()

@@ -34,7 +34,7 @@ pub(crate) async fn open(path: &Path, settings: &Settings) -> Result<TarIndex> {
         if path.as_os_str() == "-" {
             return TarIndex::read(spool(io::stdin(), Path::new("standard input"), &folder)?, &path);
         }
-        let file = File::open(&path).map_err(|fault| not_found(&path, fault))?;
+        let file = File::open(&path).map_err(Error::named_file("opening the archive", &path))?;
         let about = file.metadata().map_err(Error::file(&path))?;
         if about.is_dir() {
             return Err(Error::Usage(format!("{}: a folder; an archive is one file", path.display())));
@@ -50,17 +50,6 @@ pub(crate) async fn open(path: &Path, settings: &Settings) -> Result<TarIndex> {
 pub(crate) fn temporary_folder(settings: &Settings) -> PathBuf {
     let own = settings.tmpdir.clone().or_else(|| std::env::var_os("TMPDIR").map(PathBuf::from));
     own.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| "/var/tmp".into())
-}
-
-fn not_found(path: &Path, fault: io::Error) -> Error {
-    if fault.kind() == io::ErrorKind::NotFound {
-        return Error::NotFound {
-            what: "opening the archive".to_owned(),
-            place: path.display().to_string(),
-            reason: "no such file or directory".to_owned(),
-        };
-    }
-    Error::file(path)(fault)
 }
 
 fn is_compressed(file: &File) -> io::Result<bool> {

@@ -73,7 +73,7 @@ impl Content for Memory {
 pub(super) fn file(argument: &FileArgument, temporary: &Path) -> Result<Prepared> {
     let title = argument.title()?;
     let path = &argument.path;
-    let about = std::fs::metadata(path).map_err(Error::file(path))?;
+    let about = std::fs::metadata(path).map_err(Error::named_file("looking for what to push", path))?;
     let annotate = |descriptor: &mut Descriptor, key: &str, value: String| {
         descriptor.annotations.insert(key.to_owned(), value);
     };

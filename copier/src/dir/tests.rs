@@ -176,7 +176,10 @@ async fn c10_links_in_a_folder_are_not_followed() {
     let writer = sink(folder.path()).await.unwrap();
     std::fs::write(&secret, "secret").unwrap();
     let child = &given.children[0];
-    symlink(&secret, folder.path().join(super::child_file(&child.digest))).unwrap();
+    writer.put_manifest(child, Role::Child).await.unwrap();
+    let planted = folder.path().join(super::child_file(&child.digest));
+    std::fs::remove_file(&planted).unwrap();
+    symlink(&secret, planted).unwrap();
     writer.put_manifest(child, Role::Child).await.unwrap();
     writer.put_manifest(&given.top, Role::Top).await.unwrap();
     writer.commit().await.unwrap();

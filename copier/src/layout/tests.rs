@@ -216,11 +216,11 @@ async fn c10_links_in_a_layout_are_not_followed() {
 #[tokio::test]
 async fn blobs_that_are_another_size_are_put_again() {
     let folder = tempfile::tempdir().unwrap();
-    let name = format!("oci:{}:v1", folder.path().display()).parse().unwrap();
-    let sink = session().sink(&name, &Side::default()).await.unwrap();
     let blob = Fixture::index().blobs.remove(0).0;
     let path = folder.path().join("blobs/sha256");
     std::fs::create_dir_all(&path).unwrap();
+    let name = format!("oci:{}:v1", folder.path().display()).parse().unwrap();
+    let sink = session().sink(&name, &Side::default()).await.unwrap();
     std::fs::write(path.join(blob.digest.hex()), "cut").unwrap();
     assert!(matches!(sink.reuse(&blob, &[]).await.unwrap(), crate::Reuse::Absent(None)));
 }
@@ -228,11 +228,11 @@ async fn blobs_that_are_another_size_are_put_again() {
 #[tokio::test]
 async fn c6_a_file_of_the_right_size_and_other_bytes_is_put_again() {
     let folder = tempfile::tempdir().unwrap();
-    let name = format!("oci:{}:v1", folder.path().display()).parse().unwrap();
-    let sink = session().sink(&name, &Side::default()).await.unwrap();
     let (blob, _, content) = Fixture::index().blobs.remove(0);
     let path = folder.path().join("blobs/sha256");
     std::fs::create_dir_all(&path).unwrap();
+    let name = format!("oci:{}:v1", folder.path().display()).parse().unwrap();
+    let sink = session().sink(&name, &Side::default()).await.unwrap();
     let file = path.join(blob.digest.hex());
     std::fs::write(&file, &content).unwrap();
     assert!(matches!(sink.reuse(&blob, &[]).await.unwrap(), crate::Reuse::Present));

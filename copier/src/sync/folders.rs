@@ -23,7 +23,8 @@ const MAX_DEPTH: usize = 64;
 pub(super) fn images_of_folder(path: &Path) -> Result<Vec<(ImageName, String)>> {
     if !path.is_dir() {
         let fault = fs::metadata(path).err().unwrap_or_else(|| std::io::ErrorKind::NotADirectory.into());
-        return Err(Error::file(path)(fault).context("Invalid source directory specified"));
+        let fault = Error::named_file("looking for images", path)(fault);
+        return Err(fault.context("Invalid source directory specified"));
     }
     if path.join(MANIFEST).is_file() {
         let whole = path.canonicalize().map_err(Error::file(path))?;
@@ -96,7 +97,7 @@ fn read_index(path: &Path) -> Result<Manifest> {
     let mut raw = Vec::new();
     fs::File::open(&file)
         .and_then(|open| open.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut raw))
-        .map_err(Error::file(&file))?;
+        .map_err(Error::named_file("reading the image layout", &file))?;
     let fault = |fault: String| Error::Integrity(format!("{}: {fault}", file.display()));
     let index = Manifest::parse(raw.into(), Some(&MediaType::OCI_INDEX.into()))
         .map_err(|error| fault(error.to_string()))?;

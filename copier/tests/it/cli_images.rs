@@ -141,6 +141,12 @@ fn a_missing_image_ends_with_two() {
         &["inspect", "oci:app:none"],
         &["copy", "oci:none", "dir:x"],
         &["copy", "oci:app:none", "dir:x"],
+        &["copy", "oci-archive:none.tar", "dir:x"],
+        &["inspect", "docker-archive:none.tar"],
+        &["list-tags", "docker-archive:none.tar"],
+        &["sync", "--src", "oci", "--dest", "dir", "none", "x"],
+        &["sync", "--src", "dir", "--dest", "docker", "none", "localhost:1/x"],
+        &["push", "none", "localhost:1/x:1"],
     ] {
         let ran = run(home.path(), words);
         assert_eq!(ran.code, 2, "{words:?}: {}", ran.stderr);

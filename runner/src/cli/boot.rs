@@ -37,7 +37,7 @@ enum Plan {
 
 fn plan(context: &Context, desired: &Desired) -> Result<Plan> {
     let seen = snapshot(&context.records, desired)?;
-    if seen.condition.is_up() || seen.condition == Condition::Restarting {
+    if seen.condition.is_up() || matches!(seen.condition, Condition::Restarting | Condition::Stopped) {
         return Ok(if seen.supervisor.is_some() { Plan::Runs } else { Plan::Adopt });
     }
     Ok(match desired.restart {

@@ -118,7 +118,7 @@ fn containers(context: &Context) -> Result<Containers> {
         match snapshot(&context.records, desired)?.condition {
             Condition::Running | Condition::Stopping | Condition::Restarting => counted.running += 1,
             Condition::Paused => counted.paused += 1,
-            Condition::Created | Condition::Exited => counted.stopped += 1,
+            Condition::Created | Condition::Stopped | Condition::Exited => counted.stopped += 1,
         }
     }
     Ok(counted)

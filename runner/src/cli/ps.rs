@@ -190,6 +190,7 @@ fn status(one: &One, now: Timestamp) -> String {
         }
         Condition::Restarting => "Restarting".into(),
         Condition::Created => "Created".into(),
+        Condition::Stopped => "Stopped".into(),
         Condition::Exited => {
             let code = seen.exit.as_ref().map_or_else(|| "unknown".to_owned(), |exit| exit.code.to_string());
             format!("Exited ({code}) {} ago", since(seen.exit.as_ref().map(|exit| exit.finished)))

@@ -43,7 +43,9 @@ pub(crate) enum Condition {
     Restarting,
     /// It was asked to end.
     Stopping,
-    /// It ended.
+    /// Its program ended this moment: its supervisor notes that, takes away what it had, and decides what comes next.
+    Stopped,
+    /// It ended, and stays so.
     Exited,
 }
 
@@ -56,6 +58,7 @@ impl Condition {
             Self::Paused => "paused",
             Self::Restarting => "restarting",
             Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
             Self::Exited => "exited",
         }
     }
@@ -213,7 +216,13 @@ pub(crate) fn snapshot(records: &Records, desired: &Desired) -> Result<Snapshot>
             }
         }
         Some(live) if live.started.is_some() && supervisor.is_none() => Condition::Exited,
-        Some(live) if live.pid == 0 && supervisor.is_some() => Condition::Restarting,
+        // Between two runs, or in the middle of the next one's beginning.
+        Some(live)
+            if supervisor.is_some() && (live.pid == 0 || live.started.is_none() && live.restarts > 0) =>
+        {
+            Condition::Restarting
+        }
+        Some(live) if live.started.is_some() => Condition::Stopped,
         Some(_) | None => ended,
     };
     let started = live.as_ref().and_then(|live| live.started).or(exit.as_ref().and_then(|exit| exit.started));

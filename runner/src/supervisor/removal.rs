@@ -7,7 +7,12 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use super::{claim, live::snapshot, pass, remote};
+use super::{
+    claim,
+    clients::Request,
+    live::{Condition, snapshot},
+    pass, remote,
+};
 use crate::{
     error::{Result, RunnerError, While},
     record::{Desired, Records},
@@ -23,6 +28,15 @@ pub(crate) fn remove(records: &Records, desired: &Desired, force: bool, time: Op
     for _ in 0..16 {
         let seen = snapshot(records, desired)?;
         if seen.supervisor.is_some() || seen.condition.is_up() {
+            if !force && seen.condition == Condition::Stopped {
+                // It will have ended this moment, or start again, which the next look tells.
+                if let Some(session) = remote::reach(records, desired)?
+                    && remote::ask(&session, &Request::Wait).is_ok()
+                {
+                    remote::ended(&session, Some(Instant::now() + Duration::from_secs(10)))?;
+                }
+                continue;
+            }
             if !force {
                 return Err(RunnerError::Conflict(format!(
                     "container {} is {}: stop it first, or say --force",

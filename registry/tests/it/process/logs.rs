@@ -73,6 +73,28 @@ async fn health_and_metrics_are_served_and_metrics_may_have_a_port_of_their_own(
     assert_eq!(get(format!("http://{free}/readyz")).await.0, 200);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f13_a_lost_catalog_is_told_of_at_the_start_with_the_way_back() {
+    let data = tempfile::tempdir().unwrap();
+    let mut registry = Registry::start(data.path(), &[]);
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = format!("{{\"schemaVersion\":2,\"mediaType\":\"{media_type}\",\"manifests\":[]}}");
+    let put = reqwest::Client::new().put(registry.url("/v2/a/manifests/v1"));
+    let put = put.header("content-type", media_type).body(index).send().await.unwrap();
+    assert_eq!(put.status().as_u16(), 201);
+    registry.signal(rustix::process::Signal::TERM);
+    assert!(registry.wait().success());
+    for entry in std::fs::read_dir(data.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("catalog.db") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let registry = Registry::start(data.path(), &[]);
+    let lines = registry.log_until("berth-registry recover");
+    assert!(lines.last().unwrap().contains("Nothing that was pushed before is served"), "{lines:?}");
+}
+
 #[test]
 fn a_bucket_that_does_not_answer_is_told_of_at_the_start() {
     let data = tempfile::tempdir().unwrap();

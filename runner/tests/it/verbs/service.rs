@@ -117,3 +117,31 @@ fn a_program_says_itself_that_it_is_ready_by_the_socket_that_it_has() {
     assert!(start.env("NOTIFY_SOCKET", &path).output().unwrap().status.success());
     assert_eq!(both()[1], "READY=1");
 }
+
+#[test]
+fn between_two_runs_a_container_is_never_said_to_have_ended_for_good() {
+    let Some(machine) = machine() else { return };
+    let root = machine.root();
+    machine.ok(&machine.arguments(
+        "create",
+        &["--name", "crash", "--restart", "on-failure:3"],
+        &["sh", "-c", "exit 3"],
+        &root,
+    ));
+    machine.ok(&["start", "crash"]);
+    let mut seen = Vec::new();
+    loop {
+        let told = machine.inspect("crash", ".State.Status}} {{.RestartCount");
+        let ended = told == "exited 3";
+        seen.push(told);
+        if ended {
+            break;
+        }
+        assert!(
+            !seen.iter().any(|told| told.starts_with("exited") || told.starts_with("created")),
+            "{seen:?}"
+        );
+    }
+    machine.ok(&["rm", "crash"]);
+    machine.is_empty();
+}
