@@ -29,7 +29,7 @@ pub use container::{
 };
 pub use error::{During, RuntimeError, SpecFault};
 pub use features::{Calls, CgroupVersion, Controller, Features, SubIds};
-pub use own_program::protect_own_program;
+pub use own_program::{own_program_out_of_reach, protect_own_program};
 pub use process::ids::mapped_user_namespace;
 pub use process::limits::hard_limit;
 pub use rootfs::bind::bind_onto;

@@ -53,6 +53,15 @@ pub(crate) fn check() -> Result<(), RuntimeError> {
     })
 }
 
+/// The read-only view that [`protect_own_program`] would begin again from, for a program that starts itself anyway and
+/// so begins once. Nothing where this program is out of reach already, or no view can be made: then the program that is
+/// started sees to it.
+#[must_use]
+pub fn own_program_out_of_reach() -> Option<OwnedFd> {
+    let file = open().ok()?;
+    if is_out_of_reach(&file).ok()? { None } else { own_program::read_only_view(file.as_fd()).ok() }
+}
+
 /// Makes sure that no container can write this program's file; where one could, the program begins again from a view
 /// that it cannot write. To be called first of all, before threads are made and anything is opened. A program that
 /// starts itself again should execute `/proc/self/exe`, which is that view.

@@ -42,7 +42,10 @@ pub(crate) mod terminal;
 mod watch;
 
 use std::{
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     process::{Child, Command, Stdio},
 };
 
@@ -60,18 +63,34 @@ use crate::{
 pub(crate) const ARGUMENT: &str = "__supervise";
 
 /// This program with the order in its standard input.
-fn this_program(mode: Mode, preserve_fds: u32, id: &ContainerId) -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("berth-runner").arg(ARGUMENT).arg(mode.argument());
-    command.arg(preserve_fds.to_string()).arg(id.as_str());
-    command
+#[derive(Debug)]
+struct Again {
+    command: Command,
+    /// What the command executes, by its number, where this program is one that a container could write.
+    _view: Option<OwnedFd>,
+}
+
+impl Again {
+    fn new(mode: Mode, preserve_fds: u32, id: &ContainerId, order: OwnedFd) -> Self {
+        let view = berth_runtime::own_program_out_of_reach();
+        let path = view.as_ref().map(|view| format!("/proc/self/fd/{}", view.as_raw_fd()));
+        let mut command = Command::new(path.as_deref().unwrap_or("/proc/self/exe"));
+        command.arg0("berth-runner").arg(ARGUMENT).arg(mode.argument());
+        command.arg(preserve_fds.to_string()).arg(id.as_str()).stdin(Stdio::from(order));
+        Self { command, _view: view }
+    }
+
+    /// Becomes it. Answers only where that failed.
+    fn exec(mut self) -> std::io::Error {
+        self.command.exec()
+    }
 }
 
 /// Starts this program in another role. `order` is the end of a connection in which the order waits.
 fn spawn_self(mode: Mode, preserve_fds: u32, id: &ContainerId, order: OwnedFd) -> Result<Child> {
-    let mut command = this_program(mode, preserve_fds, id);
-    command.stdin(Stdio::from(order)).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
-    command.spawn().doing("starting", "a supervisor")
+    let mut again = Again::new(mode, preserve_fds, id, order);
+    again.command.stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+    again.command.spawn().doing("starting", "a supervisor")
 }
 
 /// Starts a supervisor of its own session and returns when the container runs, or did not start.
@@ -102,6 +121,6 @@ pub(crate) fn run_foreground(folders: &Folders, desired: &Desired) -> Result<u8>
     let (ours, theirs) = parcel::pair().doing("starting", "the container")?;
     order.send(&ours, &[("stdin", rustix::stdio::stdin())])?;
     drop(ours);
-    let error = this_program(Mode::Front, preserve_fds, &desired.id).stdin(Stdio::from(theirs)).exec();
+    let error = Again::new(Mode::Front, preserve_fds, &desired.id, theirs).exec();
     Err(error).doing("running", "this program again")
 }

@@ -2,11 +2,8 @@
 
 use std::{
     env,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::process::CommandExt,
-    },
-    process::{ExitCode, Stdio},
+    os::fd::{AsFd, OwnedFd},
+    process::ExitCode,
 };
 
 use berth_runtime::{Signals, close_inherited, own_mounts, unblock_signals};
@@ -75,6 +72,8 @@ pub(crate) fn handed_down() -> u32 {
 fn serve(mode: Mode, preserve_fds: u32) -> Result<ExitCode> {
     // What becomes a container's process must not lend it this program's file. The order still waits afterwards.
     berth_runtime::protect_own_program()?;
+    // In place of the descriptor's number that it was executed by.
+    rustix::thread::set_name(c"berth-runner").doing("naming", "this process")?;
     unblock_signals().doing("unblocking", "signals")?;
     if matches!(mode, Mode::Start | Mode::Adopt) {
         close_inherited(3 + preserve_fds).doing("closing", "inherited descriptors")?;
@@ -323,8 +322,7 @@ fn anew(watch: &Watch, preserve_fds: u32) {
         return;
     }
     drop(ours);
-    let _goes_on =
-        super::this_program(Mode::Resume, preserve_fds, &watch.desired.id).stdin(Stdio::from(theirs)).exec();
+    let _goes_on = super::Again::new(Mode::Resume, preserve_fds, &watch.desired.id, theirs).exec();
 }
 
 fn resume(order: &Order, bag: &mut Bag) -> Result<u8> {
