@@ -133,14 +133,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
 }
 
 pub(super) fn prune(globals: &Globals, force: bool, filter: &[String]) -> Result<u8> {
-    use std::io::{IsTerminal, stdin};
-    if !force && stdin().is_terminal() {
-        super::output::raw(b"This removes all containers that do not run. Go on? [y/N] ")?;
-        let mut answer = String::new();
-        let read = stdin().read_line(&mut answer);
-        if read.is_err() || !answer.trim().to_lowercase().starts_with('y') {
-            return Ok(0);
-        }
+    if !force && !super::volume::confirmed("This removes all containers that do not run.")? {
+        return Ok(0);
     }
     let context = globals.open()?;
     let filters = super::output::Filters::parse(filter, &["label", "label!", "until"])?;

@@ -3,16 +3,13 @@
 mod create;
 mod show;
 
-use std::{
-    io::{BufRead, Write},
-    net::IpAddr,
-};
+use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
 
 use super::{Globals, output};
 use crate::{
-    error::{Result, While},
+    error::Result,
     folders::Folders,
     network::{self, Networks},
     record::Attach,
@@ -104,7 +101,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         Command::Inspect(arguments) => show::inspect(&folders, arguments)?,
         Command::Ls(listing) => show::list(&folders, listing)?,
         Command::Prune(Prune { force }) => {
-            if !force && !confirmed("This removes all networks that no container is on.")? {
+            if !force && !super::volume::confirmed("This removes all networks that no container is on.")? {
                 return Ok(0);
             }
             network::prune(&folders)?.iter().try_for_each(output::line)?;
@@ -135,11 +132,4 @@ fn exists(folders: &Folders, name: &str) -> Result<u8> {
         Err(crate::error::RunnerError::NotFound(_)) => Ok(1),
         Err(error) => Err(error),
     }
-}
-
-fn confirmed(what: &str) -> Result<bool> {
-    write!(std::io::stderr(), "{what} Go on? [y/N] ").doing("writing", "standard error")?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).doing("reading", "standard input")?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

@@ -15,7 +15,7 @@ use clap::Args;
 use serde::Serialize;
 
 pub(crate) use filter::Filters;
-pub(crate) use units::{ago, duration, percent, short_id, size, time};
+pub(crate) use units::{ago, duration, exact_size, percent, short_id, size, time, took};
 
 use crate::error::{Result, RunnerError, While};
 

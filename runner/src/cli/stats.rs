@@ -138,20 +138,19 @@ fn machine_memory() -> u64 {
 fn row(sample: &Sample, before: Option<&Sample>, whole: bool) -> Row {
     let stats = &sample.stats;
     let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let cpu = match before {
-        Some(before) => share(
+    let ran = sample.started.map(|started| jiff::Timestamp::now().duration_since(started));
+    let average =
+        share(stats.cpu_usec, ran.map_or(0, |ran| micros(Duration::try_from(ran).unwrap_or_default())));
+    let cpu = before.map_or(average, |before| {
+        share(
             stats.cpu_usec.saturating_sub(before.stats.cpu_usec),
             micros(sample.at.duration_since(before.at)),
-        ),
-        None => {
-            let ran = sample.started.map(|started| jiff::Timestamp::now().duration_since(started));
-            share(stats.cpu_usec, ran.map_or(0, |ran| micros(Duration::try_from(ran).unwrap_or_default())))
-        }
-    };
+        )
+    });
     let limit = stats.memory_limit_bytes.unwrap_or(u64::MAX).min(machine_memory());
     let memory = share(stats.memory_bytes, limit);
     let id = sample.desired.id.as_str();
-    let pair = |a: u64, b: u64| Value::text(format!("{} / {}", output::size(a), output::size(b)));
+    let pair = |a: u64, b: u64| Value::text(format!("{} / {}", output::exact_size(a), output::exact_size(b)));
     let (percent, text) = (output::percent, |text: String| Value::text(text));
     let cpu_time = Duration::from_micros(stats.cpu_usec);
     let shown = Value::fields([
@@ -164,13 +163,15 @@ fn row(sample: &Sample, before: Option<&Sample>, whole: bool) -> Row {
         Field::new("NetIO", pair(sample.network.0, sample.network.1)),
         Field::new("BlockIO", pair(stats.read_bytes, stats.write_bytes)),
         Field::new("PIDS", text(stats.pids.to_string())),
-        Field::new("CPUTime", text(format!("{:.6}s", cpu_time.as_secs_f64()))),
+        Field::new("CPUTime", text(output::took(cpu_time))),
+        Field::new("AVGCPU", text(percent(average))),
     ]);
     let json = Value::fields([
         Field::new("id", Value::text(output::short_id(id))),
         Field::new("name", Value::text(&sample.desired.name)),
-        Field::new("cpu_time", text(format!("{:.6}s", cpu_time.as_secs_f64()))),
+        Field::new("cpu_time", text(output::took(cpu_time))),
         Field::new("cpu_percent", text(percent(cpu))),
+        Field::new("avg_cpu", text(percent(average))),
         Field::new("mem_usage", pair(stats.memory_bytes, limit)),
         Field::new("mem_percent", text(percent(memory))),
         Field::new("net_io", pair(sample.network.0, sample.network.1)),
@@ -181,7 +182,7 @@ fn row(sample: &Sample, before: Option<&Sample>, whole: bool) -> Row {
 }
 
 const COLUMNS: Columns = Columns {
-    template: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDS}}\t{{.CPUTime}}",
+    template: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDS}}\t{{.CPUTime}}\t{{.AVGCPU}}",
     headings: &[
         ("CPUPerc", "CPU %"),
         ("MemUsage", "MEM USAGE / LIMIT"),
@@ -189,6 +190,7 @@ const COLUMNS: Columns = Columns {
         ("NetIO", "NET IO"),
         ("BlockIO", "BLOCK IO"),
         ("CPUTime", "CPU TIME"),
+        ("AVGCPU", "AVG CPU %"),
     ],
 };
 

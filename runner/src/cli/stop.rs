@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     record::Desired,
     supervisor::{
-        self,
+        self, events,
         live::{remember_stop, snapshot},
         remote,
     },
@@ -78,6 +78,8 @@ pub(super) fn restart(globals: &Globals, arguments: &RestartArguments) -> Result
         }
         let seconds = arguments.time.unwrap_or(desired.stop_timeout);
         remote::stop(&context.records, desired, seconds, false)?;
-        supervisor::start_detached(&context.folders, desired)
+        supervisor::start_detached(&context.folders, desired)?;
+        events::note(&context.folders, desired, "restart");
+        Ok(())
     })
 }

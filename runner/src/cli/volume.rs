@@ -148,12 +148,19 @@ fn matching(volumes: &Volumes, filter: &[String]) -> Result<Vec<Volume>> {
     Ok(found)
 }
 
+/// Asks on standard error; what is no yes is a no.
+///
+/// # Errors
+/// [`RunnerError::Usage`] where nobody is there to answer.
 pub(super) fn confirmed(what: &str) -> Result<bool> {
     let mut err = io::stderr();
     let _asked = write!(err, "{what} Go on? [y/N] ").and_then(|()| err.flush());
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).doing("reading", "standard input")?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+    if io::stdin().lock().read_line(&mut line).doing("reading", "standard input")? == 0 {
+        let _whole_line = writeln!(err);
+        return Err(RunnerError::Usage("nobody answers: say --force, or y on standard input".into()));
+    }
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {

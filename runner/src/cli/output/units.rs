@@ -1,5 +1,7 @@
 //! Sizes, times and ids as people read them, in podman's words.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::Value;
@@ -25,6 +27,53 @@ pub(crate) fn size(bytes: u64) -> String {
     let digits = format!("{amount:.places$}");
     let digits = if places > 0 { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
     format!("{digits} {unit}")
+}
+
+/// Bytes with four digits and without a blank, as `stats` tells them: `503.8kB`.
+#[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
+pub(crate) fn exact_size(bytes: u64) -> String {
+    let mut amount = bytes as f64;
+    let mut unit = "B";
+    for next in ["kB", "MB", "GB", "TB", "PB", "EB"] {
+        if amount < 1000.0 {
+            break;
+        }
+        amount /= 1000.0;
+        unit = next;
+    }
+    let places = match amount {
+        _ if unit == "B" => 0,
+        amount if amount < 10.0 => 3,
+        amount if amount < 100.0 => 2,
+        _ => 1,
+    };
+    let digits = format!("{amount:.places$}");
+    let digits = if places > 0 { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    format!("{digits}{unit}")
+}
+
+/// A time that something took, as Go writes it: `39.183311ms`, `1h2m3.5s`.
+pub(crate) fn took(time: Duration) -> String {
+    let trimmed = |whole: u64, fraction: u64, places: usize| {
+        let digits = format!("{whole}.{fraction:0places$}");
+        digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    let nanos = u64::from(time.subsec_nanos());
+    match time.as_secs() {
+        0 if nanos == 0 => "0s".to_owned(),
+        0 if nanos < 1000 => format!("{nanos}ns"),
+        0 if nanos < 1_000_000 => format!("{}µs", trimmed(nanos / 1000, nanos % 1000, 3)),
+        0 => format!("{}ms", trimmed(nanos / 1_000_000, nanos % 1_000_000, 6)),
+        seconds => {
+            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+            let rest = trimmed(seconds % 60, nanos, 9);
+            match (hours, minutes) {
+                (0, 0) => format!("{rest}s"),
+                (0, minutes) => format!("{minutes}m{rest}s"),
+                (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
+            }
+        }
+    }
 }
 
 /// Seconds in one unit: `3 minutes`, `About an hour`.
@@ -73,6 +122,30 @@ pub(crate) fn time(of: Timestamp) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stats_tell_sizes_and_times_as_podman_does() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1kB"),
+            (503_800, "503.8kB"),
+            (67_108_864, "67.11MB"),
+            (8_192, "8.192kB"),
+        ] {
+            assert_eq!(exact_size(bytes), text);
+        }
+        for (micros, text) in [
+            (0, "0s"),
+            (5, "5µs"),
+            (39_183, "39.183ms"),
+            (1_000_000, "1s"),
+            (61_500_000, "1m1.5s"),
+            (3_600_000_000, "1h0m0s"),
+        ] {
+            assert_eq!(took(Duration::from_micros(micros)), text);
+        }
+    }
 
     #[test]
     fn sizes_have_three_digits() {

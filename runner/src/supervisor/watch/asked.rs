@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     supervisor::{
         clients::{Request, say},
-        events::Event,
+        events::{self, Event},
         health::{Checks, OnFailure, Outcome},
         live::remember_stop,
         signal, terminal,
@@ -56,6 +56,9 @@ impl Watch {
             Request::Attach(_) | Request::Wait => {}
             Request::Stop { seconds, person } => {
                 self.asked = true;
+                if self.stopping.is_none() {
+                    events::note(self.records.folders(), &self.desired, "stop");
+                }
                 if person {
                     // Told with the end; where it cannot be kept, the stop itself still holds.
                     let _kept = remember_stop(self.records.folders(), &self.desired.id, true);
@@ -66,6 +69,9 @@ impl Watch {
                 let ends = matches!(signal, signal::KILL | signal::TERM | signal::INT | signal::QUIT)
                     || signal == self.desired.stop_signal;
                 let done = self.engine.kill(&self.desired.id, signal, false);
+                if done.is_ok() && person {
+                    events::note(self.records.folders(), &self.desired, "kill");
+                }
                 if done.is_ok() && person && ends {
                     self.asked = true;
                     let _kept = remember_stop(self.records.folders(), &self.desired.id, true);

@@ -36,11 +36,13 @@ fn what_containers_use_is_shown_once_as_a_table_by_template_and_as_json() {
     let table = machine.ok(&["stats", "--no-stream"]);
     assert!(table.starts_with("ID") && table.lines().count() == 3, "{table}");
     let shown = machine.ok(&["stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", "web"]);
-    assert!(shown.starts_with("web ") && shown.ends_with("/ 67.1 MB"), "{shown}");
+    assert!(shown.starts_with("web ") && shown.ends_with("/ 67.11MB"), "{shown}");
     let json: Value =
         serde_json::from_str(&machine.ok(&["stats", "--no-stream", "--format", "json", "web"])).unwrap();
     assert_eq!(json[0]["name"], "web");
-    for field in ["id", "cpu_time", "cpu_percent", "mem_usage", "mem_percent", "net_io", "block_io", "pids"] {
+    for field in
+        ["id", "cpu_time", "cpu_percent", "avg_cpu", "mem_usage", "mem_percent", "net_io", "block_io", "pids"]
+    {
         assert!(json[0][field].is_string(), "{field}: {json}");
     }
     machine.ok(&["stop", "-t", "0", "other"]);
@@ -116,6 +118,14 @@ fn only_what_does_not_run_is_pruned_and_a_filter_says_which() {
     let made = machine.ok(&machine.arguments("create", &flags, &["true"], &machine.root()));
     let prune = |filter: &[&str]| machine.ok(&[&["container", "prune", "--force"][..], filter].concat());
     assert_eq!(prune(&["--filter", "until=1h"]), "", "all are younger");
+    // Without the word somebody has to say yes.
+    let nobody = machine.run(&["container", "prune"]);
+    assert_eq!(nobody.status.code(), Some(2), "{nobody:?}");
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("say --force"), "{nobody:?}");
+    let mut asked = super::Going::start(&machine, &["container", "prune"]);
+    std::io::Write::write_all(&mut asked.child.stdin.take().unwrap(), b"n\n").unwrap();
+    assert_eq!((asked.line(), asked.code()), (String::new(), Some(0)));
+    assert_eq!(machine.ok(&["ps", "--all", "--quiet"]).lines().count(), 3);
     assert_eq!(prune(&["--filter", "label=kind=a"]), ended);
     assert_eq!(prune(&[]), made);
     assert_eq!(machine.ok(&["ps", "--all", "--format", "{{.Names}}"]), "runs");

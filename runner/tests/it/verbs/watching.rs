@@ -44,9 +44,21 @@ fn what_happens_is_told_while_it_happens_and_filters_say_of_what() {
         "web create\nweb died"
     );
     assert_eq!(told(&["--since", "1h", "--until", "30m"]), "");
+    machine.background("long", &[], &["sleep", "1000"]);
+    machine.ok(&["restart", "-t", "0", "long"]);
+    machine.ok(&["kill", "-s", "HUP", "long"]);
+    machine.ok(&["rm", "--force", "-t", "0", "long"]);
+    let mut of_long: Vec<String> =
+        told(&["--filter", "container=long"]).lines().map(|line| line["long ".len()..].to_owned()).collect();
+    of_long.sort();
+    for (status, times) in
+        [("create", 1), ("start", 2), ("stop", 2), ("died", 2), ("kill", 1), ("restart", 1), ("remove", 1)]
+    {
+        assert_eq!(of_long.iter().filter(|known| *known == status).count(), times, "{status}: {of_long:?}");
+    }
     // With an end in the past it ends, and does not go on.
     let ended = machine.ok(&["events", "--since", "1h", "--until", "0s", "--filter", "event=remove"]);
-    assert_eq!(ended.lines().count(), 1, "{ended}");
+    assert_eq!(ended.lines().count(), 2, "{ended}");
     assert_eq!(machine.run(&["events", "--filter", "colour=red"]).status.code(), Some(2));
     // A switch without a value takes none of the words behind it.
     machine.ok(&["events", "--stream", "--until", "0s"]);
