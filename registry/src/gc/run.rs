@@ -64,6 +64,8 @@ impl<'r> Run<'r> {
         self.released().await?;
         self.blobs().await?;
         self.repositories().await?;
+        // An object whose row has just gone is in storage until then, and nobody's orphan.
+        self.aside.settle(&mut self.report).await?;
         self.orphans().await?;
         self.aside.settle(&mut self.report).await
     }

@@ -8,7 +8,7 @@ use std::{
 
 use berth_oci::{Algorithm, Digest, MediaType, Tag};
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use uuid::Uuid;
 
 use super::*;
