@@ -89,7 +89,8 @@ impl Services {
             trusted_proxies: config.server.trusted_proxies.clone(),
         });
         let settings = gc_settings(&config);
-        let collector = Collector::new(catalog.clone(), store.clone(), clock.clone(), settings);
+        let collector =
+            Collector::new(catalog.clone(), store.clone(), records.clone(), clock.clone(), settings);
         let metrics = Metrics::default();
         let collection = Collection::new(collector, &metrics);
         let policy = open_policy(&config, &*catalog).await?;

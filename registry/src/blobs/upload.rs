@@ -161,7 +161,8 @@ impl Blobs {
         if let Some(refusal) = limits.refuses(length.unwrap_or(0)) {
             return Err(refusal.into());
         }
-        let writer = self.inner.store.stage(UploadId(Uuid::new_v4()), &[], 0).await?;
+        let id = UploadId(Uuid::new_v4());
+        let writer = self.inner.store.stage(id, &[], 0).await?;
         let mut intake = Intake::new(Hash::new(digest.algorithm()), writer, &self.inner.budget);
         let failed = match intake.drain(body, &limits, &CancellationToken::new()).await {
             Ok(None) => None,
@@ -176,8 +177,33 @@ impl Blobs {
         }
         let size = intake.received();
         let (hash, writer) = intake.end().await?;
-        let key = self.seal(hash, writer, digest, size).await?;
-        self.commit(repo, digest, size, key, None).await
+        // From here on there may be an object, and collection must not take it for nobody's.
+        if let Err(error) = self.announce(repo, id).await {
+            if let Err(error) = writer.abandon().await {
+                warn!("Bytes of an upload that could not be written down stay until a sweep: {error}");
+            }
+            return Err(error);
+        }
+        match self.seal(hash, writer, digest, size).await {
+            Ok(key) => self.commit(repo, digest, size, key, Some(id)).await,
+            Err(error) => {
+                self.inner.catalog.delete_upload(repo, id).await.ok(); // Or it expires.
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes a session down for what came without one.
+    async fn announce(&self, repo: &RepoName, id: UploadId) -> Result<(), UploadError> {
+        let now = self.inner.clock.now();
+        let progress = UploadProgress {
+            offset: 0,
+            hash: Vec::new(),
+            staging: Vec::new(),
+            expires_at: now + self.inner.settings.upload_expiry,
+        };
+        let row = UploadRow { id, repo: repo.clone(), principal: String::new(), created_at: now, progress };
+        Ok(self.inner.catalog.create_upload(&row).await?)
     }
 
     /// Checks that a chunk is the next one, and how much may come.

@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 
-use super::{ObjectKey, Result};
+use super::{ObjectKey, Result, Unrecorded};
 use crate::clock::Timestamp;
 
 /// When something is deleted, and whether it can be brought back.
@@ -51,6 +51,15 @@ pub struct Stretch<T, At> {
 
 /// A manifest's row, by its number.
 pub type ManifestId = i64;
+
+/// A manifest that may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Collectable {
+    /// Its row.
+    pub id: ManifestId,
+    /// Where its digest stands among all: rows that stand together share pages of indexes, and go for less.
+    pub place: u64,
+}
 
 /// A manifest that collection removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +157,8 @@ pub struct Foreground {
     pub writes: u64,
     /// Microseconds that they took, all together.
     pub micros: u64,
+    /// Microseconds that writes took which nobody waits for, without what they waited themselves.
+    pub behind: u64,
 }
 
 /// What collection asks and does: marking, sweeping, retention, undelete.
@@ -160,7 +171,7 @@ pub trait Collection: Send + Sync {
         after: ManifestId,
         window: u32,
         horizon: Horizon,
-    ) -> Result<Stretch<ManifestId, ManifestId>>;
+    ) -> Result<Stretch<Collectable, ManifestId>>;
 
     /// Removes those of these manifests that still may go, an index before its children, and goes on
     /// with what that lets go of, `most` at most; more is written down for [`Self::collect_released`].
@@ -174,6 +185,10 @@ pub trait Collection: Send + Sync {
 
     /// The same for the next `most` manifests after `after` that something let go of.
     async fn collect_released(&self, after: ManifestId, horizon: Horizon, most: u32) -> Result<Released>;
+
+    /// Those of these manifests that are still gone and of which storage may still have a record, each with
+    /// the number of the note that says so.
+    async fn unrecorded_removals(&self, removed: &[RemovedManifest]) -> Result<Vec<Unrecorded>>;
 
     /// Blobs among the `window` after `after` whose lease is over and which a repository links without
     /// need, or nobody links.

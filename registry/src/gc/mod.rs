@@ -7,42 +7,33 @@
 //! they look; nothing goes before its lease is over.
 //!
 //! The order of each removal is: the row, durably, with the object written down as doomed in the same
-//! transaction; the object; the note. From the first step on no push can come to refer to the object,
+//! transaction; the object; the note. Objects go beside the next rows (`aside`). From the first step on no push can come to refer to the object,
 //! since object keys are unique to an upload and the same content comes back under another. A crash
 //! leaves a note, with which the next run begins.
 
 use std::{sync::Arc, time::Duration};
 
 use berth_oci::{ManifestReference, RepoName};
-use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use crate::{
-    catalog::{Catalog, CatalogError, Deleted, DoomedObject, Estimate, Horizon, ObjectKey, Undeleted},
+    catalog::{Catalog, CatalogError, Deleted, Estimate, Horizon, ObjectKey, Undeleted},
     clock::Clock,
-    records::{self, RecordError},
-    storage::{self, BlobStore, StorageError},
+    records::{RecordError, Records},
+    storage::{BlobStore, StorageError},
     tags::Immutable,
 };
 
+mod aside;
 mod pace;
 pub mod retention;
+mod run;
 #[cfg(test)]
 mod tests;
 
-use pace::Pace;
-
-/// Rows of a table that are looked at together.
-const WINDOW: u32 = 2000;
-/// Doomed objects that are taken up together.
-const DOOMED: u32 = 500;
-/// Deletions of objects under way at a time.
-const AT_ONCE: usize = 8;
-/// Objects that are asked about together.
-const LISTED: usize = 500;
+use run::Run;
 
 /// What the configuration says about collection.
 #[derive(Clone, Debug)]
@@ -128,19 +119,10 @@ pub struct Report {
 pub struct Collector {
     catalog: Arc<dyn Catalog>,
     store: Arc<dyn BlobStore>,
+    records: Records,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
     turn: Arc<Mutex<()>>,
-}
-
-/// One run.
-struct Run<'r> {
-    collector: &'r Collector,
-    report: Report,
-    pace: Pace,
-    begun: std::time::Instant,
-    stop: &'r CancellationToken,
-    progress: &'r mut (dyn FnMut(&Report) + Send),
 }
 
 impl Collector {
@@ -149,10 +131,11 @@ impl Collector {
     pub fn new(
         catalog: Arc<dyn Catalog>,
         store: Arc<dyn BlobStore>,
+        records: Records,
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        Self { catalog, store, clock, settings: Arc::new(settings), turn: Arc::default() }
+        Self { catalog, store, records, clock, settings: Arc::new(settings), turn: Arc::default() }
     }
 
     /// Behind which moments things are old enough. All of them lie back by as much as clocks may differ.
@@ -178,13 +161,7 @@ impl Collector {
     ) -> Result<Report, GcError> {
         let _turn = self.turn.try_lock().map_err(|_| GcError::Busy)?;
         let report = Report { started_at: self.clock.now().0, ..Report::default() };
-        let pace = Pace::new(self.catalog.clone());
-        let begun = std::time::Instant::now();
-        let mut run = Run { collector: self, report, pace, begun, stop, progress };
-        let outcome = run.all().await;
-        run.report.finished = outcome.is_ok() && !stop.is_cancelled();
-        run.say();
-        let report = run.report;
+        let (report, outcome) = Run::new(self, report, stop, progress).to_end().await;
         self.catalog.save_report(&json(&report)?).await?;
         outcome.map(|()| report)
     }
@@ -247,244 +224,4 @@ fn corrupt(error: serde_json::Error) -> GcError {
 
 fn json(report: &Report) -> Result<String, GcError> {
     serde_json::to_string(report).map_err(corrupt)
-}
-
-impl Run<'_> {
-    async fn all(&mut self) -> Result<(), GcError> {
-        self.delete_doomed().await?;
-        self.retire_tags().await?;
-        self.expire().await?;
-        self.released().await?;
-        self.manifests().await?;
-        self.released().await?;
-        self.blobs().await?;
-        self.repositories().await?;
-        self.orphans().await
-    }
-
-    fn over(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
-    fn say(&mut self) {
-        self.report.milliseconds = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        (self.progress)(&self.report);
-    }
-
-    async fn retire_tags(&mut self) -> Result<(), GcError> {
-        let Collector { catalog, settings, clock, .. } = self.collector;
-        for repo in retention::repositories(catalog, &settings.rules).await? {
-            let Some(rule) = retention::rule_of(&settings.rules, &repo) else { continue };
-            let mut cut = rule.measure(catalog, &repo, clock.now()).await?;
-            let mut after = None;
-            while !self.over() {
-                let (doomed, next) = cut.page(catalog, &repo, after.as_ref(), &settings.immutable).await?;
-                for tags in doomed.chunks(100) {
-                    let burial =
-                        crate::catalog::Burial { now: clock.now(), keep: !settings.undelete.is_zero() };
-                    let retired =
-                        self.pace.step(tags.len(), catalog.retire_tags(&repo, tags, burial)).await?;
-                    self.report.tags += retired.len() as u64;
-                    self.say();
-                }
-                match next {
-                    Some(tag) => after = Some(tag),
-                    None => break,
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn expire(&mut self) -> Result<(), GcError> {
-        while !self.over() {
-            let (limit, horizon) = (self.pace.batch(), self.collector.horizon());
-            let expired = self.collector.catalog.expire_deleted(horizon, limit);
-            let expired = self.pace.step(limit as usize, expired).await?;
-            self.report.expired += expired;
-            if expired == 0 {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// What something let go of, until no more goes.
-    async fn released(&mut self) -> Result<(), GcError> {
-        let mut any = true;
-        while any && !self.over() {
-            any = false;
-            let mut after = -1;
-            while !self.over() {
-                let (most, horizon) = (self.pace.batch(), self.collector.horizon());
-                let collected = self.collector.catalog.collect_released(after, horizon, most);
-                let collected = self.pace.step(most as usize, collected).await?;
-                any |= !collected.removed.is_empty();
-                self.report.manifests += collected.removed.len() as u64;
-                self.say();
-                match collected.next {
-                    Some(next) => after = next,
-                    None => break,
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn manifests(&mut self) -> Result<(), GcError> {
-        let mut after = -1;
-        while !self.over() {
-            let horizon = self.collector.horizon();
-            let found = self.collector.catalog.collectable_manifests(after, WINDOW, horizon);
-            let found = self.pace.look(found).await?;
-            let mut ahead = found.found.as_slice();
-            while !ahead.is_empty() && !self.over() {
-                let most = self.pace.batch();
-                let (some, rest) = ahead.split_at(ahead.len().min(most as usize));
-                ahead = rest;
-                let removed = self.collector.catalog.collect_manifests(some, horizon, most);
-                let removed = self.pace.step(some.len(), removed).await?;
-                self.report.manifests += removed.len() as u64;
-                self.say();
-            }
-            match found.next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        Ok(())
-    }
-
-    async fn blobs(&mut self) -> Result<(), GcError> {
-        let mut after = String::new();
-        while !self.over() {
-            let horizon = self.collector.horizon();
-            let found = self.collector.catalog.collectable_blobs(&after, WINDOW, horizon);
-            let found = self.pace.look(found).await?;
-            let mut ahead = found.found.as_slice();
-            while !ahead.is_empty() && !self.over() {
-                let (some, rest) = ahead.split_at(ahead.len().min(self.pace.batch() as usize));
-                ahead = rest;
-                let swept = self.collector.catalog.sweep_blobs(some, horizon);
-                let swept = self.pace.step(some.len(), swept).await?;
-                self.report.links += swept.links;
-                self.report.blobs += swept.objects.len() as u64;
-                self.delete_objects(&swept.objects).await?;
-                self.say();
-            }
-            match found.next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// What a run that did not come to its end has left.
-    async fn delete_doomed(&mut self) -> Result<(), GcError> {
-        while !self.over() {
-            let doomed = self.collector.catalog.doomed_objects(DOOMED).await?;
-            let failed = self.report.failed;
-            self.delete_objects(&doomed).await?;
-            self.say();
-            // What cannot be deleted now is not asked for in a circle.
-            if doomed.len() < DOOMED as usize || self.report.failed > failed {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes objects that no row names, then forgets them. One that cannot be deleted stays written down.
-    async fn delete_objects(&mut self, doomed: &[DoomedObject]) -> Result<(), GcError> {
-        let store = &self.collector.store;
-        let deletions = doomed.chunks(doomed.len().div_ceil(AT_ONCE).max(1)).map(async |some| {
-            let keys: Vec<_> = some.iter().map(|object| object.key.clone()).collect();
-            some.iter().zip(store.delete_many(&keys).await).collect::<Vec<_>>()
-        });
-        let deletions: Vec<_> = deletions.collect();
-        let outcomes: Vec<_> =
-            futures_util::stream::iter(deletions).buffer_unordered(AT_ONCE).collect().await;
-        let mut gone = Vec::new();
-        for (object, outcome) in outcomes.into_iter().flatten() {
-            match outcome {
-                Ok(()) => {
-                    self.report.bytes += object.size;
-                    gone.push(object.key.clone());
-                }
-                Err(error) => {
-                    self.report.failed += 1;
-                    warn!(key = %object.key, "Object {} stays until the next run: {error}", object.key);
-                }
-            }
-        }
-        if !gone.is_empty() {
-            self.collector.catalog.forget_objects(&gone).await?;
-        }
-        Ok(())
-    }
-
-    /// Objects that no row names: of uploads that died between their last byte and their row.
-    async fn orphans(&mut self) -> Result<(), GcError> {
-        let mut is_ours = false;
-        for below in ["blobs", "uploads"] {
-            let before = self.collector.clock.now() - self.collector.settings.clock_skew;
-            let before = before - self.collector.settings.grace;
-            let old = self
-                .collector
-                .store
-                .list(below)
-                .try_filter(|listed| std::future::ready(listed.modified < before));
-            let mut old = std::pin::pin!(old.try_chunks(LISTED));
-            while let Some(some) = old.next().await {
-                if self.over() {
-                    break;
-                }
-                let some = some.map_err(|error| error.1)?;
-                let of = |key: &ObjectKey| storage::Key::upload_of(key).map(|id| id.to_string());
-                // What is named in no way of ours is nobody's to delete.
-                let named = some.iter().filter_map(|listed| Some((listed.key.clone(), of(&listed.key)?)));
-                let named: Vec<_> = named.collect();
-                let orphans = self.pace.look(self.collector.catalog.orphans(&named)).await?;
-                if !orphans.is_empty() && !is_ours {
-                    self.no_strangers().await?;
-                    is_ours = true;
-                }
-                let objects: Vec<_> = some
-                    .into_iter()
-                    .filter(|listed| orphans.contains(&listed.key))
-                    .map(|listed| DoomedObject { key: listed.key, size: listed.size })
-                    .collect();
-                for object in &objects {
-                    info!(key = %object.key, "Object {} belongs to no blob and goes", object.key);
-                }
-                self.report.orphans += objects.len() as u64;
-                self.delete_objects(&objects).await?;
-                self.say();
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks whether the catalog belongs to storage, before what it does not name is taken for nobody's.
-    async fn no_strangers(&mut self) -> Result<(), GcError> {
-        let Collector { catalog, store, .. } = self.collector;
-        match records::strangers(&**catalog, &**store, 1).await?.pop() {
-            Some(key) => Err(GcError::Stranger(key)),
-            None => Ok(()),
-        }
-    }
-
-    async fn repositories(&mut self) -> Result<(), GcError> {
-        let mut after = -1;
-        while !self.over() {
-            let gone = self.collector.catalog.forget_empty_repositories(after, WINDOW).await?;
-            self.report.repositories += gone.found.len() as u64;
-            match gone.next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        Ok(())
-    }
 }

@@ -1,8 +1,9 @@
-//! How fast collection goes: as fast as it can while nobody writes, and slower the more it delays
-//! those who do.
+//! How fast collection goes: as fast as it can while nobody writes, and slower the more it takes from
+//! those who do, be it that they wait longer or that they come to less.
 
 use std::{
     future::Future,
+    ops::RangeInclusive,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,18 +13,60 @@ use tokio::time::sleep;
 use crate::catalog::{Catalog, Foreground};
 
 /// Rows that one transaction may take.
-const SMALLEST: f64 = 16.0;
-const LARGEST: f64 = 400.0;
-/// A transaction that others wait behind takes no longer than about this.
-const LONGEST: Duration = Duration::from_millis(12);
+const ROWS: RangeInclusive<f64> = 16.0..=600.0;
+/// A transaction that others wait behind takes no longer than about this...
+const LONGEST: Duration = Duration::from_millis(8);
+/// ...and one that nobody waits behind, since somebody may come.
+const LONGEST_ALONE: Duration = Duration::from_millis(25);
 /// How often, and for how long, collection holds still to see how others fare without it.
-const LISTEN_EVERY: Duration = Duration::from_secs(2);
-const LISTEN: Duration = Duration::from_millis(60);
-/// Writes may take so many times as long as without collection: people who push see no difference, and what
-/// nobody needs is gone several times sooner than if they were not to wait at all.
-const TOLERATED: f64 = 1.6;
+const LISTEN_EVERY: Duration = Duration::from_secs(3);
+const LISTEN: Duration = Duration::from_millis(150);
+/// What was under way when it began to hold still has ended after this.
+const SETTLE: Duration = Duration::from_millis(20);
+/// Over so long it is seen how others fare beside it.
+const WINDOW: Duration = Duration::from_millis(400);
+/// Writes may take so many times as long as without collection, and this much longer in any case: what is
+/// two times of very little is not worth waiting for.
+const TOLERATED: f64 = 2.0;
+const TOLERATED_MICROS: f64 = 2000.0;
+/// Of the writes that others come to without collection, so many are to be left.
+const LEFT: f64 = 0.95;
+/// How much the newest look without collection counts.
+const NEWEST: f64 = 0.4;
 /// Rest after a transaction, in times of its own length.
-const RESTS: std::ops::RangeInclusive<f64> = 0.1..=3.0;
+const RESTS: RangeInclusive<f64> = 0.1..=4.0;
+
+/// How others fare.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Fare {
+    /// Writes in a second.
+    rate: f64,
+    /// Microseconds that one takes.
+    micros: f64,
+}
+
+impl Fare {
+    /// Between two looks; none where nobody wrote.
+    fn between(before: Foreground, after: Foreground, time: Duration) -> Option<Self> {
+        let writes = after.writes.saturating_sub(before.writes);
+        let micros = after.micros.saturating_sub(before.micros);
+        (writes > 0).then(|| Self {
+            rate: writes as f64 / time.as_secs_f64().max(1e-6),
+            micros: micros as f64 / writes as f64,
+        })
+    }
+
+    /// Whether others fare too badly, if they fare like `calm` by themselves.
+    fn suffers(self, calm: Self) -> bool {
+        let slow = (calm.micros * TOLERATED).max(calm.micros + TOLERATED_MICROS);
+        self.micros > slow || self.rate < calm.rate * LEFT
+    }
+
+    fn towards(self, newest: Self) -> Self {
+        let mix = |old: f64, new: f64| old + (new - old) * NEWEST;
+        Self { rate: mix(self.rate, newest.rate), micros: mix(self.micros, newest.micros) }
+    }
+}
 
 /// The pace of one run.
 #[derive(Debug)]
@@ -31,31 +74,30 @@ pub(super) struct Pace {
     catalog: Arc<dyn Catalog>,
     rows: f64,
     rest: f64,
-    /// Microseconds that a write takes while collection holds still; none while nobody writes.
-    calm: Option<f64>,
-    seen: Foreground,
+    /// How others fare while collection holds still; none while nobody writes.
+    calm: Option<Fare>,
     listened: Option<Instant>,
+    /// Since when it is seen how they fare beside it, and what they had come to.
+    since: (Instant, Foreground),
 }
 
 impl Pace {
     pub(super) fn new(catalog: Arc<dyn Catalog>) -> Self {
-        let seen = catalog.foreground();
-        Self { catalog, rows: 100.0, rest: 1.0, calm: None, seen, listened: None }
+        let since = (Instant::now(), catalog.foreground());
+        Self { catalog, rows: 100.0, rest: 1.0, calm: None, listened: None, since }
     }
 
     /// Rows for the next transaction.
-    #[expect(clippy::cast_possible_truncation, reason = "from SMALLEST to LARGEST")]
+    #[expect(clippy::cast_possible_truncation, reason = "within ROWS")]
     pub(super) fn batch(&self) -> u32 {
         self.rows.round() as u32
     }
 
-    /// What a write has taken since the last look, and how many there were.
-    fn heard(&mut self) -> Option<f64> {
-        let now = self.catalog.foreground();
-        let writes = now.writes.saturating_sub(self.seen.writes);
-        let micros = now.micros.saturating_sub(self.seen.micros);
-        self.seen = now;
-        (writes > 0).then(|| micros as f64 / writes as f64)
+    /// How others have fared since the last look.
+    fn heard(&mut self) -> Option<Fare> {
+        let (then, before) = self.since;
+        self.since = (Instant::now(), self.catalog.foreground());
+        Fare::between(before, self.since.1, then.elapsed())
     }
 
     /// Holds still for a moment where others write.
@@ -63,34 +105,61 @@ impl Pace {
         if self.listened.is_some_and(|at| at.elapsed() < LISTEN_EVERY) {
             return;
         }
-        // Only where somebody has written since the last time: otherwise there is nothing to hear.
-        if self.seen != self.catalog.foreground() || self.listened.is_none() {
-            sleep(LISTEN / 3).await;
+        let before = self.catalog.foreground().writes;
+        sleep(SETTLE).await;
+        // Only where somebody writes: otherwise there is nothing to hear.
+        if self.calm.is_some() || self.catalog.foreground().writes != before {
             self.heard();
             sleep(LISTEN).await;
-            self.calm = self.heard();
+            self.calm = match (self.calm, self.heard()) {
+                (Some(calm), Some(newest)) => Some(calm.towards(newest)),
+                (_, newest) => newest,
+            };
         }
         self.listened = Some(Instant::now());
+        self.heard();
     }
 
     /// Runs a transaction over `rows` rows, then rests as long as others need.
     pub(super) async fn step<T>(&mut self, rows: usize, work: impl Future<Output = T>) -> T {
         self.listen().await;
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), self.catalog.foreground());
         let done = work.await;
-        let took = begun.elapsed();
-        // Small ones say nothing about how many rows fit.
-        if took > LONGEST {
-            self.rows = (self.rows * 0.7).max(SMALLEST);
-        } else if took < LONGEST / 2 && rows as f64 >= self.rows * 0.9 {
-            self.rows = (self.rows * 1.2).min(LARGEST);
+        let after = self.catalog.foreground();
+        // Without what it waited for its turn, where the catalog knows that.
+        let took = Duration::from_micros(after.behind.saturating_sub(before.behind)).min(begun.elapsed());
+        self.size(rows, took);
+        if self.since.0.elapsed() >= WINDOW {
+            self.judge();
         }
-        if let Some(micros) = self.heard() {
-            let slow = self.calm.is_some_and(|calm| micros > calm * TOLERATED);
-            self.rest = (self.rest * if slow { 1.3 } else { 0.9 }).clamp(*RESTS.start(), *RESTS.end());
+        if self.calm.is_some() || after.writes != before.writes {
             sleep(took.mul_f64(self.rest)).await;
         }
         done
+    }
+
+    /// How many rows fit into a transaction, from one that had so many and took so long.
+    fn size(&mut self, rows: usize, took: Duration) {
+        let longest = if self.calm.is_some() { LONGEST } else { LONGEST_ALONE };
+        let factor = match () {
+            () if took > longest => 0.7,
+            // Small ones say nothing about how many rows fit.
+            () if took < longest / 2 && rows as f64 >= self.rows * 0.9 => 1.2,
+            () => return,
+        };
+        self.rows = (self.rows * factor).clamp(*ROWS.start(), *ROWS.end());
+    }
+
+    /// Whether to rest longer or shorter from now on.
+    fn judge(&mut self) {
+        let suffers = match (self.heard(), self.calm) {
+            (Some(fare), Some(calm)) => fare.suffers(calm),
+            // That nobody comes to anything is no proof that nobody wants to; the next listening tells.
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        let factor = if suffers { 1.5 } else { 0.85 };
+        self.rest = (self.rest * factor).clamp(*RESTS.start(), *RESTS.end());
     }
 
     /// Runs something that only reads: nobody waits for it, but processors are shared.
@@ -101,5 +170,28 @@ impl Pace {
             sleep(begun.elapsed().mul_f64(self.rest / 2.0)).await;
         }
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALM: Fare = Fare { rate: 500.0, micros: 4000.0 };
+
+    #[test]
+    fn others_suffer_when_they_wait_twice_as_long_or_come_to_less() {
+        assert!(!CALM.suffers(CALM));
+        assert!(!Fare { micros: 7900.0, ..CALM }.suffers(CALM));
+        assert!(Fare { micros: 8100.0, ..CALM }.suffers(CALM));
+        assert!(!Fare { rate: 480.0, ..CALM }.suffers(CALM));
+        assert!(Fare { rate: 470.0, ..CALM }.suffers(CALM));
+    }
+
+    #[test]
+    fn who_waits_for_almost_nothing_may_wait_for_little() {
+        let calm = Fare { micros: 300.0, ..CALM };
+        assert!(!Fare { micros: 2200.0, ..CALM }.suffers(calm));
+        assert!(Fare { micros: 2400.0, ..CALM }.suffers(calm));
     }
 }

@@ -8,13 +8,14 @@ use std::{
 
 use berth_oci::{Algorithm, Digest, MediaType, Tag};
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     catalog::{
-        BlobRow, Burial, Lease, ManifestPut, ManifestRef, NewBlob, NewManifest, RefKind, SqliteCatalog,
-        SqliteOptions, UploadId,
+        BlobRow, Burial, Lease, ManifestPut, ManifestRef, NewBlob, NewManifest, RecordName, RefKind,
+        SqliteCatalog, SqliteOptions, UploadId,
     },
     clock::Timestamp,
     storage::{Key, ObjectBackend, memory, read_whole},
@@ -81,7 +82,9 @@ impl Place {
     }
 
     fn collector(&self, clock: Arc<Hand>, settings: Settings) -> Collector {
-        Collector::new(self.catalog.clone(), Arc::new(self.store.clone()), clock, settings)
+        let store = Arc::new(self.store.clone());
+        let records = Records::new(self.catalog.clone(), store.clone());
+        Collector::new(self.catalog.clone(), store, records, clock, settings)
     }
 
     fn lease(&self) -> Lease {
@@ -200,6 +203,30 @@ async fn a_run_removes_what_nothing_needs_and_says_what() {
     assert_eq!(place.collector(place.clock.clone(), settings()).last_report().await.unwrap(), Some(report));
     assert_eq!(place.objects().await.len(), 1);
     place.check("after the run").await;
+}
+
+#[tokio::test]
+async fn records_of_removed_manifests_go_with_them() {
+    let place = Place::new().await;
+    let records = Records::new(place.catalog.clone(), Arc::new(place.store.clone()));
+    let mut digests = Vec::new();
+    for n in 0..5 {
+        digests.push(place.image("a", &format!("layer {n}"), &[]).await);
+    }
+    digests.push(place.image("a", "kept", &["x"]).await);
+    let names = digests.iter().map(|digest| RecordName::Manifest(repo("a"), digest.clone()));
+    records.settle(names).await.unwrap();
+    records.flush().await.unwrap();
+    let recorded =
+        async || place.objects().await.iter().filter(|key| key.0.starts_with("manifests/")).count();
+    assert_eq!(recorded().await, 6);
+    place.clock.forward(HOUR * 2);
+    assert_eq!(place.collect(settings()).await.manifests, 5);
+    assert_eq!(recorded().await, 1);
+    // The tag was never put on record; of removals nothing is left to do.
+    let noted = place.catalog.unrecorded(i64::MAX, 100).await.unwrap();
+    let names: Vec<_> = noted.into_iter().map(|note| note.name).collect();
+    assert_eq!(names, [RecordName::Tag(repo("a"), tag("x"))]);
 }
 
 #[tokio::test]

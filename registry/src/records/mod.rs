@@ -38,12 +38,17 @@ pub use self::{
     strangers::{forgotten, recorded, strangers},
 };
 use crate::{
-    catalog::{Catalog, CatalogError, RecordName},
+    catalog::{Catalog, CatalogError, RecordName, RemovedManifest},
     storage::{BlobStore, Key, StorageError},
 };
 
-/// Records take turns by the hash of their name.
-const TURNS: usize = 1024;
+/// Records take turns by the hash of their name. Collection takes some dozens at a time, and pushes should rarely
+/// meet it.
+const TURNS: usize = 4096;
+/// Records of removed manifests that go together.
+const REMOVED: usize = 64;
+/// Notes that are taken out together: pushes wait for the transaction.
+const TAKEN: usize = 200;
 /// Notes that are read at a time.
 const PAGE: u32 = 256;
 /// Records that are written at a time when nobody waits for them.
@@ -114,9 +119,8 @@ impl Records {
 
     async fn settle_one(&self, name: RecordName) -> Result<(), RecordError> {
         let inner = &*self.inner;
-        let turn = inner.hasher.hash_one(&name) % TURNS as u64;
         // Read after the turn has come, so that the last to write has read the last state.
-        let _turn = inner.turns[usize::try_from(turn).unwrap_or_default()].lock().await;
+        let _turn = inner.turns[self.turn(&name)].lock().await;
         let now = inner.catalog.record(&name).await?;
         match &now.content {
             Some(record) => inner.store.put(&key(&name).object(), format::write(record)?).await?,
@@ -126,6 +130,53 @@ impl Records {
             self.told().insert(name, sequence);
         }
         Ok(())
+    }
+
+    fn turn(&self, name: &RecordName) -> usize {
+        usize::try_from(self.inner.hasher.hash_one(name) % TURNS as u64).unwrap_or_default()
+    }
+
+    /// Takes away the records of manifests that collection removed, as long as they are gone. As
+    /// [`Self::settle`], but many at a time.
+    ///
+    /// # Errors
+    /// When catalog or storage fails. The catalog's notes stay, and [`Self::catch_up`] goes on.
+    pub async fn settle_removed(&self, removed: &[RemovedManifest]) -> Result<(), RecordError> {
+        for some in removed.chunks(REMOVED) {
+            let overtaken = self.settle_removed_together(some).await?;
+            self.settle(overtaken).await?;
+        }
+        Ok(())
+    }
+
+    /// Those that changed meanwhile are given back, to be settled when no turn is held.
+    async fn settle_removed_together(
+        &self,
+        removed: &[RemovedManifest],
+    ) -> Result<Vec<RecordName>, RecordError> {
+        let inner = &*self.inner;
+        let named = |gone: &RemovedManifest| RecordName::Manifest(gone.repo.clone(), gone.digest.clone());
+        let mut turns: Vec<_> = removed.iter().map(|gone| self.turn(&named(gone))).collect();
+        // All who take several take them in this order, so that nobody waits in a circle.
+        turns.sort_unstable();
+        turns.dedup();
+        let mut held = Vec::with_capacity(turns.len());
+        for turn in turns {
+            held.push(inner.turns[turn].lock().await);
+        }
+        let mut gone = HashMap::new();
+        for note in inner.catalog.unrecorded_removals(removed).await? {
+            gone.insert(note.sequence, note.name);
+        }
+        let keys: Vec<_> = gone.values().map(|name| key(name).object()).collect();
+        let outcomes = inner.store.delete_many(&keys).await;
+        outcomes.into_iter().collect::<Result<Vec<()>, _>>()?;
+        drop(held);
+        let sequences: Vec<_> = gone.keys().copied().collect();
+        for taken in inner.catalog.recorded(&sequences).await? {
+            gone.remove(&taken);
+        }
+        Ok(gone.into_values().collect())
     }
 
     fn told(&self) -> MutexGuard<'_, HashMap<RecordName, i64>> {
@@ -144,8 +195,10 @@ impl Records {
         }
         let sequences: Vec<i64> = told.values().copied().collect();
         let mut overtaken: HashMap<i64, RecordName> = told.into_iter().map(|(name, n)| (n, name)).collect();
-        for taken in self.inner.catalog.recorded(&sequences).await? {
-            overtaken.remove(&taken);
+        for some in sequences.chunks(TAKEN) {
+            for taken in self.inner.catalog.recorded(some).await? {
+                overtaken.remove(&taken);
+            }
         }
         // Of another replica, or of a push that is being settled by itself.
         self.settle(overtaken.into_values()).await

@@ -191,3 +191,29 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn a_removed_manifests_record_goes_unless_it_was_pushed_again() {
+    let place = place().await;
+    assert!(place.push("v1", 1).await && place.push("v2", 2).await);
+    let burial = Burial { now: Timestamp(0), keep: false };
+    let removed: Vec<_> = [1, 2]
+        .map(|n| RemovedManifest { repo: place.repo.clone(), digest: digest(n), size: index(n).len() as u64 })
+        .into();
+    for gone in &removed {
+        let fixed = Arc::new(|_: &Tag| false);
+        place.catalog.delete_manifest(&place.repo, &gone.digest, fixed, burial).await.unwrap();
+    }
+    // One comes back before its record is taken away.
+    assert!(place.push("v2", 2).await);
+    place.records.settle_removed(&removed).await.unwrap();
+    let there = async |n| {
+        let name = RecordName::Manifest(place.repo.clone(), digest(n));
+        read_whole(&*place.store, &key(&name).object(), 1 << 20).await.unwrap().is_some()
+    };
+    assert!(!there(1).await, "it is gone");
+    assert!(there(2).await, "it is there again");
+    let noted = place.catalog.unrecorded(i64::MAX, 100).await.unwrap();
+    let of_first = RecordName::Manifest(place.repo.clone(), digest(1));
+    assert!(noted.iter().all(|note| note.name != of_first), "{noted:?}");
+}

@@ -46,6 +46,10 @@ struct Faults {
     write_full: AtomicBool,
     flush: AtomicBool,
     finish: AtomicBool,
+    // Whether the maker of an object waits, when it is made, until the test lets it go on.
+    hold: AtomicBool,
+    made: tokio::sync::Notify,
+    go_on: tokio::sync::Notify,
     // Objects made and not deleted.
     objects: Mutex<Vec<ObjectKey>>,
 }
@@ -142,6 +146,10 @@ impl StageWriter for FaultyWriter {
         }
         let key = self.inner.finish(digest).await?;
         self.faults.objects.lock().unwrap().push(key.clone());
+        if self.faults.hold.load(Ordering::SeqCst) {
+            self.faults.made.notify_one();
+            self.faults.go_on.notified().await;
+        }
         Ok(key)
     }
 

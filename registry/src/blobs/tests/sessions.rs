@@ -256,3 +256,23 @@ async fn f10_what_a_killed_process_left_is_purged_and_what_a_session_counts_on_i
         writer.finish(&sha256(&bytes)).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn f15_an_object_of_one_request_is_somebodys_before_it_has_a_row() {
+    let fixture = Fixture::on_disk().await;
+    fixture.faults.hold.store(true, Ordering::SeqCst);
+    let pushed = tokio::spawn({
+        let blobs = fixture.blobs.clone();
+        async move { blobs.monolithic(repo("a"), sha256(b"hello"), None, body(b"hello")).await }
+    });
+    fixture.faults.made.notified().await;
+    let listed: Vec<_> = fixture.store.list("blobs").try_collect().await.unwrap();
+    let session = |key: &ObjectKey| crate::storage::Key::upload_of(key).unwrap().to_string();
+    let named: Vec<_> = listed.iter().map(|object| (object.key.clone(), session(&object.key))).collect();
+    assert_eq!(named.len(), 1);
+    assert_eq!(fixture.catalog.orphans(&named).await.unwrap(), [], "collection would take it away");
+    fixture.faults.go_on.notify_one();
+    pushed.await.unwrap().unwrap();
+    assert!(fixture.content_of(&sha256(b"hello")).await == b"hello");
+    assert_eq!(fixture.catalog.count_uploads(10).await.unwrap(), 0, "and its session has ended");
+}

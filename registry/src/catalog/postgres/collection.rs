@@ -12,8 +12,8 @@ use super::{
     retry::{behind, read, transact},
 };
 use crate::catalog::{
-    Burial, Collection, Deleted, DoomedObject, Estimate, Foreground, Horizon, ManifestId, ObjectKey,
-    Released, RemovedManifest, Result, Stretch, SweptBlobs, TagAge, Undeleted,
+    Burial, Collectable, Collection, Deleted, DoomedObject, Estimate, Foreground, Horizon, ManifestId,
+    ObjectKey, Released, RemovedManifest, Result, Stretch, SweptBlobs, TagAge, Undeleted, Unrecorded,
     ops::collection::{self as ops, statements::CollectionStatements},
 };
 
@@ -24,7 +24,7 @@ impl Collection for PostgresCatalog {
         after: ManifestId,
         window: u32,
         horizon: Horizon,
-    ) -> Result<Stretch<ManifestId, ManifestId>> {
+    ) -> Result<Stretch<Collectable, ManifestId>> {
         read!(self, |db| ops::collectable_manifests(db, after, window, horizon))
     }
 
@@ -34,11 +34,15 @@ impl Collection for PostgresCatalog {
         horizon: Horizon,
         most: u32,
     ) -> Result<Vec<RemovedManifest>> {
-        behind!(self, |db| ops::collect(db, ids, horizon, most))
+        self.load.behind(async { behind!(self, |db| ops::collect(db, ids, horizon, most)) }).await
     }
 
     async fn collect_released(&self, after: ManifestId, horizon: Horizon, most: u32) -> Result<Released> {
-        behind!(self, |db| ops::collect_released(db, after, horizon, most))
+        self.load.behind(async { behind!(self, |db| ops::collect_released(db, after, horizon, most)) }).await
+    }
+
+    async fn unrecorded_removals(&self, removed: &[RemovedManifest]) -> Result<Vec<Unrecorded>> {
+        read!(self, |db| ops::unrecorded_removals(db, removed))
     }
 
     async fn collectable_blobs(
@@ -51,7 +55,7 @@ impl Collection for PostgresCatalog {
     }
 
     async fn sweep_blobs(&self, digests: &[Digest], horizon: Horizon) -> Result<SweptBlobs> {
-        behind!(self, |db| ops::sweep(db, digests, horizon))
+        self.load.behind(async { behind!(self, |db| ops::sweep(db, digests, horizon)) }).await
     }
 
     async fn doomed_objects(&self, limit: u32) -> Result<Vec<DoomedObject>> {

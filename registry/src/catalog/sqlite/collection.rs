@@ -14,14 +14,14 @@ use super::{
     writer::Durability,
 };
 use crate::catalog::{
-    Burial, Collection, Deleted, DoomedObject, Estimate, Foreground, Horizon, ManifestId, ObjectKey,
-    Released, RemovedManifest, Result, Stretch, SweptBlobs, TagAge, Undeleted,
+    Burial, Collectable, Collection, Deleted, DoomedObject, Estimate, Foreground, Horizon, ManifestId,
+    ObjectKey, Released, RemovedManifest, Result, Stretch, SweptBlobs, TagAge, Undeleted, Unrecorded,
     ops::collection::{self as ops, statements::CollectionStatements},
 };
 
 impl SqliteCatalog {
     /// A write that pushes do not wait for in their counts.
-    async fn write_behind<T, R>(&self, durability: Durability, run: R) -> Result<T>
+    pub(super) async fn write_behind<T, R>(&self, durability: Durability, run: R) -> Result<T>
     where
         T: Send + 'static,
         R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
@@ -45,7 +45,7 @@ impl Collection for SqliteCatalog {
         after: ManifestId,
         window: u32,
         horizon: Horizon,
-    ) -> Result<Stretch<ManifestId, ManifestId>> {
+    ) -> Result<Stretch<Collectable, ManifestId>> {
         ops::collectable_manifests(&mut *self.reader().await?, after, window, horizon).await
     }
 
@@ -70,6 +70,10 @@ impl Collection for SqliteCatalog {
             forget(&cache, released.map_or(&[], |released| &released.removed));
         };
         self.writer.submit_behind(Durability::Process, collect, after).await
+    }
+
+    async fn unrecorded_removals(&self, removed: &[RemovedManifest]) -> Result<Vec<Unrecorded>> {
+        ops::unrecorded_removals(&mut *self.reader().await?, removed).await
     }
 
     async fn collectable_blobs(

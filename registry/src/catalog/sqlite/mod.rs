@@ -37,7 +37,9 @@ mod claims;
 mod collection;
 mod leadership;
 pub(super) mod lock;
+mod log;
 mod operations;
+mod queue;
 mod quotas;
 mod rules;
 #[cfg(test)]
@@ -112,7 +114,11 @@ impl SqliteCatalog {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
-            .pragma("cache_size", "-4096")
+            // As much as one transaction of collection reads and writes.
+            .pragma("cache_size", "-8192")
+            // What a statement would undo of itself otherwise goes to a file, page by page.
+            .pragma("temp_store", "MEMORY")
+            .row_buffer_size(512)
             // Checkpoints are the writer task's, which must hear when one fails.
             .pragma("wal_autocheckpoint", "0")
             .pragma("journal_size_limit", "67108864");

@@ -37,7 +37,7 @@ impl Upkeep for SqliteCatalog {
         let sequences = sequences.to_vec();
         let take = again!(|db| with sequences => upkeep::recorded(db, TAKE, &sequences));
         // What a power failure brings back is told once more.
-        self.writer.submit(Durability::Process, take, |_| ()).await
+        self.write_behind(Durability::Process, take).await
     }
 
     async fn all_recorded(&self) -> Result<()> {

@@ -6,6 +6,9 @@
 //! each is run alone, so that no write suffers from another's failure. When the commit itself
 //! fails, all of it fails, and none is tried again: what a failed fsync has lost stays lost.
 //!
+//! What nobody waits for (`submit_behind`) has a turn when nobody else waits, each write in a transaction by
+//! itself, and a turn now and then where somebody always does (`queue`).
+//!
 //! Batches that hold only [`Durability::Process`] writes commit without an fsync
 //! (`synchronous=NORMAL`): the next durable commit fsyncs them as well, since they are earlier in
 //! the same log. They survive the death of the process; power may fail before.
@@ -13,30 +16,22 @@
 use std::{
     fs::File,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use futures_util::future::{BoxFuture, OptionFuture};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::{sync::oneshot, task::JoinHandle};
 use tracing::{error, warn};
 
-use crate::catalog::{
-    BoxError, CatalogError, Result,
-    database::{Columns, Statements},
-    load::Load,
+use super::{
+    log::{self, Log},
+    queue::{Next, Waiting, Ways, queue},
 };
+use crate::catalog::{BoxError, CatalogError, Result, load::Load};
 
-/// Writes that share one transaction at most.
-const BATCH: usize = 64;
-/// Writes that wait at most; more make their callers wait.
-const QUEUE: usize = 1024;
-/// Writes after which the length of the log is looked at.
+/// Writes after which the length of the log is looked at. One that nobody waits for may fill it by itself.
 const LOOK_EVERY: usize = 32;
-/// Pages of 4 KiB that the log may hold before they are copied into the database.
-const LOG_PAGES: i64 = 2000;
 
 /// What a write has to survive once it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +87,16 @@ where
     }
 }
 
+fn job<T, R, A>(durability: Durability, run: R, after: A) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
+where
+    T: Send + 'static,
+    R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+    A: FnOnce(Option<&T>) + Send + 'static,
+{
+    let (caller, answer) = oneshot::channel();
+    (Box::new(Write { durability, run, given: None, after, caller }), answer)
+}
+
 fn closed() -> CatalogError {
     CatalogError::Unavailable("the catalog is closed".into())
 }
@@ -99,18 +104,20 @@ fn closed() -> CatalogError {
 /// The way to the writer task.
 pub(super) struct Writer {
     // Empty once closed.
-    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    queue: Mutex<Option<Ways<Box<dyn Job>>>>,
     task: Mutex<Option<JoinHandle<()>>>,
     /// How long writes take that somebody waits for.
-    pub(super) load: Load,
+    pub(super) load: Arc<Load>,
 }
 
 impl Writer {
     /// Starts the task. `lock` is let go when its connection is closed.
     pub(super) fn start(options: SqliteConnectOptions, connection: SqliteConnection, lock: File) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
+        let ((queue, waiting), load) = (queue(), Arc::<Load>::default());
         let owner = Owner {
+            log: Log::new(options.clone()),
             options,
+            load: load.clone(),
             connection: Some(connection),
             durability: Durability::Full,
             suspect: false,
@@ -120,7 +127,7 @@ impl Writer {
             owner.serve(waiting).await;
             drop(lock);
         });
-        Self { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)), load: Load::default() }
+        Self { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)), load }
     }
 
     /// Runs a write and answers when it is as durable as it must be. `run` may be called more than
@@ -133,7 +140,12 @@ impl Writer {
         R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
         A: FnOnce(Option<&T>) + Send + 'static,
     {
-        self.load.timed(self.submit_behind(durability, run, after)).await
+        let written = async {
+            let (job, answer) = job(durability, run, after);
+            self.ways()?.ahead.send(job).await.map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())?
+        };
+        self.load.timed(written).await
     }
 
     /// As [`Writer::submit`], for work that nobody waits for.
@@ -143,13 +155,13 @@ impl Writer {
         R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
         A: FnOnce(Option<&T>) + Send + 'static,
     {
-        let (caller, answer) = oneshot::channel();
-        let queue = lock(&self.queue).clone().ok_or_else(closed)?;
-        queue
-            .send(Box::new(Write { durability, run, given: None, after, caller }))
-            .await
-            .map_err(|_| closed())?;
+        let (job, answer) = job(durability, run, after);
+        self.ways()?.behind.send(job).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    fn ways(&self) -> Result<Ways<Box<dyn Job>>> {
+        lock(&self.queue).clone().ok_or_else(closed)
     }
 
     /// Lets what waits be written, then checkpoints and closes. Later writes fail.
@@ -177,6 +189,8 @@ enum Failure {
 
 struct Owner {
     options: SqliteConnectOptions,
+    log: Log,
+    load: Arc<Load>,
     /// Empty after a failure that leaves its state in doubt.
     connection: Option<SqliteConnection>,
     /// What the connection's `synchronous` is set for.
@@ -189,24 +203,41 @@ struct Owner {
 }
 
 impl Owner {
-    async fn serve(mut self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
-        let mut jobs = Vec::with_capacity(BATCH);
-        while waiting.recv_many(&mut jobs, BATCH).await > 0 {
-            self.unlooked += jobs.len();
-            match self.transaction(&mut jobs).await {
-                Ok(()) => jobs.drain(..).for_each(|job| job.answer(Ok(()))),
-                Err(Failure::Write(_)) if jobs.len() > 1 => self.one_by_one(&mut jobs).await,
-                Err(Failure::Write(error) | Failure::Transaction(error)) => {
-                    let mut each = copies(error);
-                    jobs.drain(..).for_each(|job| job.answer(Err(each())));
+    async fn serve(mut self, mut waiting: Waiting<Box<dyn Job>>) {
+        let mut jobs = Vec::new();
+        loop {
+            match waiting.next(&mut jobs).await {
+                Next::Ahead => {
+                    self.unlooked += jobs.len();
+                    self.write(&mut jobs).await;
                 }
+                Next::Behind => {
+                    self.unlooked += LOOK_EVERY;
+                    let begun = Instant::now();
+                    self.write(&mut jobs).await;
+                    self.load.held_up(begun.elapsed());
+                }
+                Next::Closed => break,
             }
             if self.unlooked >= LOOK_EVERY {
                 self.unlooked = 0;
-                self.checkpoint_if_long().await;
+                self.tend_log().await;
             }
         }
-        self.finish().await;
+        if let Some(db) = self.connection {
+            self.log.finish(db).await;
+        }
+    }
+
+    async fn write(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
+        match self.transaction(jobs).await {
+            Ok(()) => jobs.drain(..).for_each(|job| job.answer(Ok(()))),
+            Err(Failure::Write(_)) if jobs.len() > 1 => self.one_by_one(jobs).await,
+            Err(Failure::Write(error) | Failure::Transaction(error)) => {
+                let mut each = copies(error);
+                jobs.drain(..).for_each(|job| job.answer(Err(each())));
+            }
+        }
     }
 
     async fn one_by_one(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
@@ -252,7 +283,9 @@ impl Owner {
             }
         };
         if self.suspect {
-            checkpoint(&mut db, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+            // One that is under way has failed as well, or does no harm.
+            self.log.settle().await.ok();
+            log::copy_whole(&mut db).await?;
             self.suspect = false;
         }
         if self.durability != durability {
@@ -267,38 +300,13 @@ impl Owner {
         Ok(db)
     }
 
-    async fn checkpoint_if_long(&mut self) {
+    async fn tend_log(&mut self) {
         let Some(db) = &mut self.connection else { return };
-        let long = match checkpoint(db, "PRAGMA wal_checkpoint(NOOP)").await {
-            Ok(pages) => pages > LOG_PAGES,
-            Err(error) => return warn!("The catalog's log cannot be looked at: {error}"),
-        };
-        if long && let Err(error) = checkpoint(db, "PRAGMA wal_checkpoint(PASSIVE)").await {
+        if let Err(error) = self.log.tend(db).await {
             warn!("The catalog's log could not be copied into the database: {error}");
             self.suspect = true;
         }
     }
-
-    async fn finish(self) {
-        let Some(mut db) = self.connection else { return };
-        // What stays in the log is read from it at the next start.
-        if let Err(error) = checkpoint(&mut db, "PRAGMA wal_checkpoint(TRUNCATE)").await {
-            warn!("The catalog's log stays: {error}");
-        }
-        if let Err(error) = db.close().await {
-            warn!("The catalog did not close well: {error}");
-        }
-    }
-}
-
-/// Runs a checkpoint; the pages of the log that are not in the database yet.
-async fn checkpoint(db: &mut SqliteConnection, sql: &'static str) -> Result<i64> {
-    let row = db.row(sql, &[]).await?.ok_or_else(|| CatalogError::Corrupt("no answer".into()))?;
-    let (busy, pages, copied) = (row.int(0)?, row.int(1)?, row.int(2)?);
-    if busy != 0 {
-        return Err(CatalogError::Unavailable("the log is in use".into()));
-    }
-    Ok(pages - copied)
 }
 
 /// The same error for every write of a batch.

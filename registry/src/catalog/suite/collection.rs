@@ -27,11 +27,17 @@ impl Fixture {
     /// Collects all manifests that may go; how many went.
     async fn collect(&self, horizon: Horizon) -> usize {
         let mut gone = 0;
-        let found = self.catalog.collectable_manifests(-1, 100_000, horizon).await.unwrap().found;
+        let found = self.collectable(horizon).await;
         for some in found.chunks(100) {
             gone += self.catalog.collect_manifests(some, horizon, 100).await.unwrap().len();
         }
         gone + self.collect_released(horizon).await
+    }
+
+    /// Manifests that may go.
+    async fn collectable(&self, horizon: Horizon) -> Vec<ManifestId> {
+        let found = self.catalog.collectable_manifests(-1, 100_000, horizon).await.unwrap().found;
+        found.into_iter().map(|manifest| manifest.id).collect()
     }
 
     async fn collect_released(&self, horizon: Horizon) -> usize {
@@ -108,7 +114,7 @@ pub(super) async fn an_index_holds_its_children_and_goes_before_them(f: &Fixture
     assert_eq!(f.collect(later()).await, 0);
     assert!(f.catalog.delete_tag(&name("a"), &tag("top"), GONE).await.unwrap());
     // One at a time: what is left is written down.
-    let found = f.catalog.collectable_manifests(-1, 100, later()).await.unwrap().found;
+    let found = f.collectable(later()).await;
     let removed = f.catalog.collect_manifests(&found, later(), 1).await.unwrap();
     assert_eq!(removed.iter().map(|one| one.digest.clone()).collect::<Vec<_>>(), [digest(4)]);
     assert_eq!(f.collect_released(later()).await, 2);

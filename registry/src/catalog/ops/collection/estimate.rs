@@ -61,7 +61,8 @@ pub(crate) async fn estimate<D: CollectionStatements>(
         let mut after = -1;
         loop {
             let stretch = super::collectable_manifests(db, after, WINDOW, horizon).await?;
-            suppose(db, stretch.found, horizon.untagged, false, keeps, &mut found).await?;
+            let ids = stretch.found.iter().map(|manifest| manifest.id).collect();
+            suppose(db, ids, horizon.untagged, false, keeps, &mut found).await?;
             match stretch.next {
                 Some(next) => after = next,
                 None => break,

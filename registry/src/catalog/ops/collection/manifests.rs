@@ -4,7 +4,10 @@ use berth_oci::{RepoName, Tag};
 
 use super::{CollectionStatements, Columns, Result, Statements, json, numbers, parsed, statements, stretch};
 use crate::{
-    catalog::{Burial, Horizon, ManifestId, Released, RemovedManifest, Stretch, TagAge, ops::unsigned},
+    catalog::{
+        Burial, Collectable, Horizon, ManifestId, RecordName, Released, RemovedManifest, Stretch, TagAge,
+        Unrecorded, ops::unsigned,
+    },
     clock::Timestamp,
 };
 
@@ -17,14 +20,37 @@ pub(crate) async fn collectable(
     after: ManifestId,
     window: u32,
     horizon: Horizon,
-) -> Result<Stretch<ManifestId, ManifestId>> {
+) -> Result<Stretch<Collectable, ManifestId>> {
     let none = Stretch { found: Vec::new(), next: None };
     let Some(cutoff) = horizon.untagged else { return Ok(none) };
     let last = stretch(db, statements::MANIFEST_STRETCH, after, window).await?;
     let Some(last) = last else { return Ok(none) };
     let values = [after.into(), cutoff.into(), 0.into(), last.into()];
     let rows = db.rows(statements::COLLECTABLE_MANIFESTS, &values).await?;
-    Ok(Stretch { found: numbers(&rows)?, next: Some(last) })
+    let found = rows.iter().map(|row| Ok(Collectable { id: row.int(0)?, place: place(&row.text(1)?) }));
+    Ok(Stretch { found: found.collect::<Result<_>>()?, next: Some(last) })
+}
+
+/// The first 64 bits of a digest.
+fn place(digest: &str) -> u64 {
+    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+    // Whatever has no such bits is as well collected first.
+    u64::from_str_radix(hex.get(..16).unwrap_or_default(), 16).unwrap_or_default()
+}
+
+/// See [`crate::catalog::Collection::unrecorded_removals`].
+pub(crate) async fn unrecorded_removals<D: CollectionStatements>(
+    db: &mut D,
+    removed: &[RemovedManifest],
+) -> Result<Vec<Unrecorded>> {
+    let pairs: Vec<_> = removed.iter().map(|gone| (&gone.repo, &gone.digest)).collect();
+    let rows = db.rows(D::UNRECORDED_REMOVALS, &[(&json(&pairs)?).into()]).await?;
+    rows.iter()
+        .map(|row| {
+            let name = RecordName::Manifest(parsed(&row.text(1)?)?, parsed(&row.text(2)?)?);
+            Ok(Unrecorded { sequence: row.int(0)?, name })
+        })
+        .collect()
 }
 
 /// How manifests go.

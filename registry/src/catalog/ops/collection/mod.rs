@@ -11,6 +11,7 @@ pub(crate) use deleted::{bury_tag, expire, list as deleted_list, undelete};
 pub(crate) use estimate::estimate;
 pub(crate) use manifests::{
     bury, collect, collect_released, collectable as collectable_manifests, condemned, retire, tag_ages,
+    unrecorded_removals,
 };
 use statements::CollectionStatements;
 

@@ -41,7 +41,7 @@ macro_rules! collectable {
 pub(crate) const MANIFEST_STRETCH: &str = "SELECT CAST(COALESCE(MAX(w.id), -1) AS BIGINT) FROM \
      (SELECT id FROM manifests WHERE id > $1 ORDER BY id LIMIT $2) AS w";
 pub(crate) const COLLECTABLE_MANIFESTS: &str = concat!(
-    "SELECT m.id FROM manifests m WHERE m.id > $1 AND m.id <= $4 AND ",
+    "SELECT m.id, m.digest FROM manifests m WHERE m.id > $1 AND m.id <= $4 AND ",
     collectable!(),
     " ORDER BY m.id"
 );
@@ -154,6 +154,8 @@ pub(crate) trait CollectionStatements: Statements {
     const LOCK_BODIES: &'static str;
     /// `$1` digests.
     const DROP_BODIES: &'static str;
+    /// `$1` pairs of repository and digest: number, repository and digest of those that are noted and not there.
+    const UNRECORDED_REMOVALS: &'static str;
     /// `$1` ids, `$2` whether they are retention's.
     const RELEASE: &'static str;
     /// `$1` ids, `$2` as `collectable`: forgets those that are held; something that lets go of them
@@ -233,6 +235,12 @@ macro_rules! statements {
                 "DELETE FROM manifest_bodies WHERE digest IN (", $texts, ") \
                  AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.digest = manifest_bodies.digest) \
                  AND NOT EXISTS (SELECT 1 FROM deleted_manifests d WHERE d.digest = manifest_bodies.digest)"
+            );
+            const UNRECORDED_REMOVALS: &'static str = concat!(
+                "SELECT u.sequence, u.repo, u.name FROM (", $pairs, ") p \
+                 JOIN unrecorded u ON u.repo = p.name AND u.kind = 0 AND u.name = p.other \
+                 WHERE NOT EXISTS (SELECT 1 FROM manifests m \
+                 WHERE m.repo_id = (SELECT id FROM repositories WHERE name = p.name) AND m.digest = p.other)"
             );
             const RELEASE: &'static str = concat!(
                 "INSERT INTO released_manifests (manifest, bury) SELECT m.id, $2 FROM manifests m \

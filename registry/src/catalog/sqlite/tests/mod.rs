@@ -245,13 +245,14 @@ async fn f4_a_commit_that_fails_fails_all_of_it_and_the_next_goes_well() {
 async fn the_log_does_not_grow_for_ever() {
     let data = tempfile::tempdir().unwrap();
     let catalog = open(data.path()).await;
-    for n in 0..200 {
+    for n in 0..150 {
         let mut image = suite::manifest("a", n, &[]);
-        image.body = vec![b' '; 200_000].into();
+        image.body = vec![b' '; 1_000_000].into();
         catalog.put_manifest(&image, suite::NOW, suite::LEASE).await.unwrap();
     }
     let log = std::fs::metadata(data.path().join("catalog.db-wal")).unwrap().len();
-    assert!(log < 30_000_000, "{log} bytes after 40 MB of manifests");
+    // So long as it may be while it is copied, and what comes between two looks.
+    assert!(log < 110_000_000, "{log} bytes after 150 MB of manifests");
     catalog.close().await;
 }
 
