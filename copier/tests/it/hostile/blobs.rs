@@ -228,12 +228,13 @@ async fn a_blocked_registry_is_refused() {
 }
 
 #[tokio::test]
-async fn a_blocked_registry_is_read_from_its_mirrors_and_never_written() {
+async fn c13_a_blocked_registry_is_read_from_its_mirrors_and_never_written() {
     let image = super::manifests::image();
     let raw = image.raw.to_vec();
     let primary = Hostile::start(|_| Reply::new(200, "never asked")).await;
     let mirror = Hostile::start(move |_| Reply::new(200, raw.clone())).await;
-    for (pulls, tag, digest) in [("all", true, true), ("digest-only", false, true), ("tag-only", true, false)] {
+    for (pulls, tag, digest) in [("all", true, true), ("digest-only", false, true), ("tag-only", true, false)]
+    {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = format!(
             "[[registry]]\nlocation = \"{}\"\nblocked = true\n[[registry.mirror]]\nlocation = \"{}\"\n\
@@ -242,7 +243,8 @@ async fn a_blocked_registry_is_read_from_its_mirrors_and_never_written() {
             mirror.host()
         );
         std::fs::write(file.path(), text).unwrap();
-        let lab = Lab::with(Settings { registries_conf: Some(file.path().to_owned()), ..Settings::default() });
+        let lab =
+            Lab::with(Settings { registries_conf: Some(file.path().to_owned()), ..Settings::default() });
         let side = berth_copier::Side { tls_verify: None, ..super::anonymous() };
         let repository = lab.open_as(&primary.host(), "app", &side);
         let pinned = berth_oci::ManifestReference::Digest(image.digest.clone());
@@ -260,7 +262,7 @@ async fn a_blocked_registry_is_read_from_its_mirrors_and_never_written() {
 }
 
 #[tokio::test]
-async fn a_download_that_trickles_is_begun_again_where_it_stands() {
+async fn c13_a_download_that_trickles_is_begun_again_where_it_stands() {
     let content = layer(10_000);
     let served = content.clone();
     let server = Hostile::start(move |request| match from(request) {
