@@ -324,7 +324,13 @@ mod tests {
     fn the_verb_alone_says_whose_numbers_they_are() {
         let runs =
             |line: &str| runs_a_program(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        for line in ["run --bad", "--root run exec x", "container create --bad", "--root=/x start", "--signature-policy p run"] {
+        for line in [
+            "run --bad",
+            "--root run exec x",
+            "container create --bad",
+            "--root=/x start",
+            "--signature-policy p run",
+        ] {
             assert!(runs(line), "{line}");
         }
         for line in ["network create --subnet bad", "--root exec ps", "rm run", "--help", ""] {

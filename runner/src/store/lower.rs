@@ -1,6 +1,7 @@
 //! What a container sees of its image: layers on each other, as overlay merges them.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs,
     io::ErrorKind,
@@ -59,7 +60,9 @@ impl Lower {
     /// The layers of an image, lowest first as its configuration names them.
     pub(super) fn open(store: &Store, layers: &[Digest]) -> Result<Self> {
         let mut found = Vec::new();
-        for diff_id in layers.iter().rev() {
+        let mut known = BTreeSet::new();
+        // Overlay refuses a folder that it has already. The uppermost hides all that the same one says further below.
+        for diff_id in layers.iter().rev().filter(|diff_id| known.insert(*diff_id)) {
             let facts = store.facts(diff_id)?.ok_or_else(|| {
                 RunnerError::NotFound(format!("layer {diff_id} is not here: pull its image again"))
             })?;

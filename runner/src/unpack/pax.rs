@@ -103,7 +103,9 @@ impl Pax {
                     self.xattrs.retain(|(known, _)| known != name);
                     self.xattrs.push((name.to_vec(), value.to_vec()));
                     if self.xattrs.len() > MAX_XATTRS {
-                        return Err(Fault::rule(format!("it has more than {MAX_XATTRS} extended attributes")));
+                        return Err(Fault::rule(format!(
+                            "it has more than {MAX_XATTRS} extended attributes"
+                        )));
                     }
                 } else if let Some(name) = key.strip_prefix(b"GNU.sparse.") {
                     self.sparse.get_or_insert_default().record(name, value)?;

@@ -228,7 +228,7 @@ async fn a_blocked_registry_is_refused() {
 }
 
 #[tokio::test]
-async fn a_blocked_registry_is_read_from_its_mirrors_and_never_written() {
+async fn c13_a_blocked_registry_is_read_from_its_mirrors_and_never_written() {
     let image = super::manifests::image();
     let raw = image.raw.to_vec();
     let primary = Hostile::start(|_| Reply::new(200, "never asked")).await;
@@ -262,7 +262,7 @@ async fn a_blocked_registry_is_read_from_its_mirrors_and_never_written() {
 }
 
 #[tokio::test]
-async fn a_download_that_trickles_is_begun_again_where_it_stands() {
+async fn c13_a_download_that_trickles_is_begun_again_where_it_stands() {
     let content = layer(10_000);
     let served = content.clone();
     let server = Hostile::start(move |request| match from(request) {

@@ -108,3 +108,15 @@ fn a_user_that_is_not_mapped_is_refused() {
     assert!(told.contains("process.user.uid: 7 is not mapped"), "{told}");
     assert!(told.contains("process.user.additionalGids: 3 is not mapped"), "{told}");
 }
+
+#[test]
+fn more_ranges_of_ids_than_the_kernel_takes_are_refused_unread() {
+    let range = |first: u32| json!({"containerID": first, "hostID": first + 100_000, "size": 1});
+    let mut config = with("/linux/namespaces", json!([{"type": "mount"}, {"type": "user"}]));
+    config["linux"]["gidMappings"] = json!([range(0)]);
+    config["linux"]["uidMappings"] = (0..340).map(range).collect();
+    assert_eq!(told(&config), "fine");
+    config["linux"]["uidMappings"] = vec![range(0); 20_000].into();
+    let told = told(&config);
+    assert!(told.contains("linux.uidMappings: has 20000 ranges, and the kernel takes 340"), "{told}");
+}

@@ -350,3 +350,21 @@ fn of_two_rules_without_conditions_the_first_holds() {
     let mount = 165;
     assert_eq!(interpret(&program, Arch::X86_64.audit(), mount, [0; 6]).0, ALLOW);
 }
+
+#[test]
+fn rules_without_number_are_refused_before_they_are_multiplied() {
+    let condition = r#"{"index":0,"value":1,"op":"SCMP_CMP_EQ"}"#;
+    let profile = |names: usize, args: usize| -> LinuxSeccomp {
+        let names = vec![r#""read""#; names].join(",");
+        let args = vec![condition; args].join(",");
+        let text = format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{{"names":[{names}],"action":"SCMP_ACT_ALLOW","args":[{args}]}}]}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    };
+    assert!(Filter::compile(&profile(10, 10), None).is_ok());
+    for (names, args) in [(1, 4097), (30_000, 1000)] {
+        let fault = Filter::compile(&profile(names, args), None).unwrap_err().to_string();
+        assert!(fault.contains("more than 4096"), "{fault}");
+    }
+}

@@ -156,6 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn an_image_cannot_say_more_ports_than_there_are() {
+        let ports: Vec<String> =
+            (1..2000).map(|first| format!(r#""{first}-65535/tcp,udp,sctp":{{}}"#)).collect();
+        let text = format!(r#"{{"config":{{"ExposedPorts":{{{}}}}}}}"#, ports.join(","));
+        assert_eq!(ImageConfig::parse(text.as_bytes()).unwrap().exposed().len(), MOST_EXPOSED);
+    }
+
+    #[test]
     fn dockers_health_checks_are_read() {
         let text =
             r#"{"config":{"Healthcheck":{"Test":["CMD","/check"],"Interval":5000000000,"Retries":2}}}"#;

@@ -145,7 +145,9 @@ impl ContainerFlags {
         let mut choices = Choices::default();
         for name in &self.unbuilt.0 {
             let way_out = match name.as_str() {
-                "decryption-key" => "is not built here: `berth-copier copy --decryption-key` decrypts an image",
+                "decryption-key" => {
+                    "is not built here: `berth-copier copy --decryption-key` decrypts an image"
+                }
                 _ => "is podman's, and not built here: leave it out",
             };
             faults.add(&format!("--{name}"), way_out);

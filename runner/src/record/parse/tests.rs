@@ -95,3 +95,12 @@ fn all_faults_are_told_at_once() {
         "{text}"
     );
 }
+
+#[test]
+fn a_protocol_stands_once() {
+    assert_eq!(exposed("1-65535/tcp,udp,sctp").unwrap().len(), 3 * 65_535);
+    for text in ["80/tcp,tcp", "1-65535/udp,tcp,udp"] {
+        assert!(exposed(text).unwrap_err().contains("stands twice"), "{text}");
+        assert!(ports(text).is_err(), "{text}");
+    }
+}

@@ -1,8 +1,10 @@
 //! Layers.
 
+use berth_conformance::harness::require_root;
+
 use super::{
     super::{
-        done,
+        containers, done,
         layout::{GZIP, Layer, Layout, TAR, ZSTD, digest, gzip, tar},
     },
     pull, refuses,
@@ -174,7 +176,7 @@ fn what_a_layers_type_says_of_its_packing_is_not_believed() {
 }
 
 #[test]
-fn a_layer_that_an_image_names_many_times_is_fetched_once() {
+fn u20_a_layer_that_an_image_names_many_times_is_fetched_once() {
     let layers = vec![large(); 300];
     let runner = Runner::new();
     let registry = Registry::of(&Layout::of(&layers), &layers, |_| None);
@@ -182,6 +184,19 @@ fn a_layer_that_an_image_names_many_times_is_fetched_once() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(registry.fetched(&layers[0].bytes), 1);
     assert!(done(&runner, &["check"]).starts_with("1 layers"));
+}
+
+#[test]
+fn u20_an_image_that_names_a_layer_twice_runs() {
+    if !require_root() {
+        return;
+    }
+    let (empty, motd) = (Layer::gzip(&[0; 1024]), Layer::gzip(&tar(&[("etc/motd", b"other\n")])));
+    let layers = [containers::layer(), empty.clone(), motd.clone(), empty.clone(), motd, empty];
+    let runner = Runner::new();
+    let registry = Registry::of(&Layout::of(&layers), &layers, |_| None);
+    let run = ["run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--tls-verify=false"];
+    assert_eq!(done(&runner, &[&run[..], &[&registry.name(), "cat", "/etc/motd"]].concat()), "other");
 }
 
 #[test]

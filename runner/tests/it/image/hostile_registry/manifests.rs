@@ -74,7 +74,7 @@ fn a_manifest_under_another_type_than_its_own_is_refused() {
 }
 
 #[test]
-fn r17_an_image_of_a_hundred_thousand_layers_is_refused_before_a_layer_is_fetched() {
+fn u20_an_image_of_a_hundred_thousand_layers_is_refused_before_a_layer_is_fetched() {
     let layers = layers();
     let entry = json!({"mediaType": layers[0].media_type, "digest": digest(&layers[0].bytes), "size": layers[0].bytes.len()});
     for (count, words) in [(100_000, "more than 4194304 bytes"), (10_001, "10000"), (600, "500 at most")] {

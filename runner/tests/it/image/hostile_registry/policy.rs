@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use berth_conformance::harness::require_root;
+
 use super::{
     super::{
         assert_empty, containers, done,
@@ -37,7 +39,7 @@ fn archive(layout: &Layout) -> Vec<u8> {
 }
 
 #[test]
-fn a_policy_that_says_no_refuses_every_way_into_the_store() {
+fn u21_a_policy_that_says_no_refuses_every_way_into_the_store() {
     let (layers, runner) = (layers(), Runner::new());
     let layout = Layout::of(&layers);
     let registry = Registry::of(&layout, &layers, |_| None);
@@ -89,7 +91,8 @@ fn every_user_of_an_image_that_is_here_may_go_on_under_a_policy_that_says_no() {
     let place = format!("oci:{}:x", runner.store().with_file_name("out").display());
     done(&runner, &[&policy[..], &["push", &registry.name(), &place]].concat());
     // But a policy that was named has to be one.
-    for words in [&["push", &registry.name(), &place][..], &["pull", "--tls-verify=false", &registry.name()]] {
+    for words in [&["push", &registry.name(), &place][..], &["pull", "--tls-verify=false", &registry.name()]]
+    {
         let error = refused(&runner, 1, &[&["--signature-policy", "/nowhere/policy.json"], words].concat());
         assert!(error.contains("/nowhere/policy.json"), "{error}");
     }
@@ -101,7 +104,7 @@ fn every_user_of_an_image_that_is_here_may_go_on_under_a_policy_that_says_no() {
 }
 
 #[test]
-fn packing_an_archive_or_piping_it_leads_around_no_rule() {
+fn u21_packing_an_archive_or_piping_it_leads_around_no_rule() {
     let (layout, runner) = (Layout::of(&layers()), Runner::new());
     let folder = runner.store().with_file_name("incoming");
     std::fs::create_dir(&folder).unwrap();
@@ -126,7 +129,7 @@ fn packing_an_archive_or_piping_it_leads_around_no_rule() {
 }
 
 #[test]
-fn a_tar_of_files_is_judged_by_its_own_transport() {
+fn u21_a_tar_of_files_is_judged_by_its_own_transport() {
     let runner = Runner::new();
     let root = file(&runner, "root.tar", "");
     std::fs::write(&root, tar(&[("a", b"a")])).unwrap();
@@ -148,11 +151,10 @@ fn run_pulls_by_the_flags_that_pull_has() {
     let layers = [containers::layer()];
     let layout = Layout::of(&layers);
     let honest = super::server::honest(&layout, &layers);
-    let registry =
-        Registry::start("127.0.0.1", move |request| match request.header("authorization") {
-            Some("Basic bWU6c2VjcmV0") => honest(request),
-            _ => Reply::new(401, "").with("WWW-Authenticate", "Basic realm=\"r\""),
-        });
+    let registry = Registry::start("127.0.0.1", move |request| match request.header("authorization") {
+        Some("Basic bWU6c2VjcmV0") => honest(request),
+        _ => Reply::new(401, "").with("WWW-Authenticate", "Basic realm=\"r\""),
+    });
     let (runner, name) = (Runner::new(), registry.name());
     let run = ["run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024"];
     let pull = ["--tls-verify=false", "--retry", "0", "--retry-delay", "1s"];
@@ -173,7 +175,7 @@ fn run_pulls_by_the_flags_that_pull_has() {
         "auth.json",
         &format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.host()),
     );
-    if !rustix::process::geteuid().is_root() {
+    if !require_root() {
         return;
     }
     let told = done(
@@ -181,7 +183,16 @@ fn run_pulls_by_the_flags_that_pull_has() {
         &[
             &run[..],
             &pull,
-            &["--quiet", "--cert-dir", "/tmp", "--authfile", auth.to_str().unwrap(), &name, "cat", "/etc/motd"],
+            &[
+                "--quiet",
+                "--cert-dir",
+                "/tmp",
+                "--authfile",
+                auth.to_str().unwrap(),
+                &name,
+                "cat",
+                "/etc/motd",
+            ],
         ]
         .concat(),
     );
@@ -189,7 +200,10 @@ fn run_pulls_by_the_flags_that_pull_has() {
     let before = registry.seen().len();
     done(&runner, &[&run[..], &["--creds", "me:secret", "--tls-verify=false", &name, "true"]].concat());
     assert_eq!(registry.seen().len(), before, "what is here is not asked for");
-    done(&runner, &[&run[..], &["--pull=always", "--creds", "me:secret", "--tls-verify=false", &name, "true"]].concat());
+    done(
+        &runner,
+        &[&run[..], &["--pull=always", "--creds", "me:secret", "--tls-verify=false", &name, "true"]].concat(),
+    );
     assert!(registry.seen().len() > before);
 }
 
@@ -232,7 +246,8 @@ fn short_names_mirrors_and_blocked_registries_are_those_of_registries_conf() {
     assert!(!told.contains("blocked.example"), "{told}");
     assert_eq!(done(&runner, &["images", "--format", "{{.Repository}}"]), format!("{good}/image"));
     assert!(pulled(&search, "blocked.example/image:1", 5).contains("is blocked in"));
-    let only = conf("only.conf", &format!("unqualified-search-registries = [\"blocked.example\"]\n{blocked}"));
+    let only =
+        conf("only.conf", &format!("unqualified-search-registries = [\"blocked.example\"]\n{blocked}"));
     assert!(pulled(&only, "image:1", 5).contains("is blocked in"));
     done(&runner, &["rmi", &registry.name()]);
 
@@ -246,7 +261,10 @@ fn short_names_mirrors_and_blocked_registries_are_those_of_registries_conf() {
         ),
     );
     pulled(&mirrored, "app:1", 0);
-    assert_eq!(done(&runner, &["images", "--format", "{{.Repository}}:{{.Tag}}"]), "gone.example/team/image:1");
+    assert_eq!(
+        done(&runner, &["images", "--format", "{{.Repository}}:{{.Tag}}"]),
+        "gone.example/team/image:1"
+    );
     // The policy judges by the name, wherever the bytes come from.
     let policy = policy(&runner, ACCEPT, &format!(r#""docker":{{"gone.example":{REJECT}}}"#));
     done(&runner, &["rmi", "gone.example/team/image:1"]);

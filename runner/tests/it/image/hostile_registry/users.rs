@@ -220,7 +220,9 @@ fn with_tokens(layout: &Layout, layers: &[Layer]) -> Registry {
         match said {
             Some("Bearer t0k3n") => honest(request),
             _ => {
-                let challenge = format!(r#"Bearer realm="http://{host}/token",service="s",scope="repository:image:pull""#);
+                let challenge = format!(
+                    r#"Bearer realm="http://{host}/token",service="s",scope="repository:image:pull""#
+                );
                 Reply::new(401, "").with("WWW-Authenticate", challenge)
             }
         }
