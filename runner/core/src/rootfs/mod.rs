@@ -12,6 +12,7 @@ mod cgroup;
 mod copy_up;
 mod device;
 mod filesystem;
+pub(crate) mod holes;
 pub(crate) mod idmap;
 mod inside;
 mod mounts;
