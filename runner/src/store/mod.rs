@@ -38,6 +38,7 @@ use jiff::Timestamp;
 pub(crate) use changes::Change;
 pub(crate) use layer::{Claim, LayerWriter, layer_error};
 pub(crate) use lock::Hold;
+pub(crate) use root::is_mounted;
 pub(crate) use usage::bytes_below;
 
 use crate::{

@@ -235,11 +235,17 @@ impl Machine {
         command
     }
 
-    /// Runs the program on the machine.
-    pub(crate) fn runner(&self, arguments: &[&str]) -> Output {
+    /// The program on the machine, not started yet.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut command = self.inside(self.host.pid());
         command.env("BERTH_RUNNER_ROOT", self.store()).env("BERTH_RUNNER_RUNROOT", self.run_folder());
-        command.args(arguments).output().unwrap()
+        command.args(arguments);
+        command
+    }
+
+    /// Runs the program on the machine.
+    pub(crate) fn runner(&self, arguments: &[&str]) -> Output {
+        self.program(arguments).output().unwrap()
     }
 
     pub(crate) fn network(&self, arguments: &[&str]) -> String {
@@ -292,7 +298,7 @@ impl Machine {
         }
         let answer: Value = serde_json::from_str(&line).unwrap();
         let id = record["id"].as_str().unwrap();
-        let resolver = self.run_folder().join("containers").join(id).join("resolv.conf");
+        let resolver = self.run_folder().join("containers").join(id).join("etc/resolv.conf");
         process.shell(&format!("mount --bind {} /etc/resolv.conf", resolver.display()));
         Ok(Container { process, companion, answer, id: id.to_owned() })
     }
