@@ -11,7 +11,7 @@ use std::{
 use berth_runtime::own_mounts;
 use rustix::{
     fs::{Mode, OFlags},
-    process::{Gid, Uid},
+    process::{Gid, Signal, Uid, getppid, set_parent_process_death_signal},
     thread::{
         LinkNameSpaceType, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
         set_thread_res_uid,
@@ -23,7 +23,8 @@ use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
     record::{Desired, MountKind, Records, UserNamespace},
-    store::Store,
+    stop::Stop,
+    store::{Store, is_mounted},
     supervisor::live,
     volume::Volumes,
 };
@@ -47,16 +48,26 @@ fn run(words: &[String]) -> Result<()> {
     let folders = Folders { store: store.into(), run: run.into() };
     let records = Records::new(&folders);
     let container = records.find(id)?;
+    let parent = getppid();
+    let stop = Stop::collect()?;
     let (root, path) = enter(&folders, &records, &container, path)?;
-    match (verb.as_str(), Target::of(one), Owners::of(other)) {
+    // Asked for after the ids are what they stay: with them the kernel forgets it.
+    set_parent_process_death_signal(Some(Signal::TERM)).doing("staying with", "the command")?;
+    if getppid() != parent {
+        return Err(RunnerError::Conflict("the command that asked for the files is gone".into()));
+    }
+    let done = match (verb.as_str(), Target::of(one), Owners::of(other)) {
         ("pack", _, _) => {
             let packed = if other == "bare" { Packed::Bare } else { Packed::Named };
-            let out = io::BufWriter::with_capacity(256 << 10, io::stdout().lock());
+            let out = io::BufWriter::with_capacity(256 << 10, stop.checked(io::stdout().lock()));
             pack(&root, &path, one == "follow", packed, out)
         }
-        ("unpack", Some(target), Some(owners)) => unpack(&root, &path, target, owners, io::stdin().lock()),
+        ("unpack", Some(target), Some(owners)) => {
+            unpack(&root, &path, target, owners, stop.checked(io::stdin().lock()))
+        }
         _ => Err(RunnerError::Usage("this is no command for people: `berth-runner cp`".into())),
-    }
+    };
+    stop.or(done)
 }
 
 /// Opens the tree that a path of the container is in, and becomes whom its files belong to. Of a running container
@@ -73,7 +84,13 @@ fn enter(folders: &Folders, records: &Records, container: &Desired, path: &str) 
             None => PathBuf::from(format!("/proc/{supervisor}/root"))
                 .join(root.strip_prefix("/").unwrap_or(&root)),
         };
-        let place = Place::open(&root)?;
+        // A supervisor that went on with the container in place of another has nothing mounted. The container's own
+        // root is the same tree, and what is mounted in it is none of ours.
+        let place = if container.rootfs.is_some() || is_mounted(&root)? {
+            Place::open(&root)?
+        } else {
+            Place::alone(Path::new(&format!("/proc/{pid}/root")))?
+        };
         join(pid)?;
         return Ok((place, path.to_owned()));
     }
@@ -95,9 +112,13 @@ fn mounted(
     let named = Named::of(path);
     let within = container.mounts.iter().filter(|mount| named.path.starts_with(&mount.destination));
     let Some(mount) = within.max_by_key(|mount| mount.destination.as_os_str().len()) else { return Ok(None) };
+    let mut subpath = Path::new("");
     let source = match &mount.kind {
         MountKind::Bind { source } => source.clone(),
-        MountKind::Volume { name, .. } => Volumes::new(folders).data(name)?,
+        MountKind::Volume { name, subpath: below, .. } => {
+            subpath = below.as_deref().unwrap_or(subpath);
+            Volumes::new(folders).data(name)?
+        }
         MountKind::Tmpfs { .. } | MountKind::Secret { .. } if runs => {
             return Err(RunnerError::Unsupported(format!(
                 "{} is memory of the running container: `berth-runner exec` reads and writes there",
@@ -111,7 +132,10 @@ fn mounted(
         let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Ok(Some((parent, name)));
     }
-    let rest = named.path.strip_prefix(&mount.destination).unwrap_or(Path::new("")).display().to_string();
+    let rest = named.path.strip_prefix(&mount.destination).unwrap_or(Path::new(""));
+    // Resolved with the rest, in the volume: what is on the way may be a link by now.
+    let rest = if rest.as_os_str().is_empty() { subpath.to_owned() } else { subpath.join(rest) };
+    let rest = rest.display().to_string();
     let behind = match (named.contents, named.folder) {
         (true, _) => "/.",
         (false, true) => "/",

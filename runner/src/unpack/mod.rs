@@ -10,7 +10,7 @@
 //! | [`place`] | where a name leads in the folder, without ever leaving it |
 //! | [`tree`] | entries → files |
 //! | [`large`] | contents that are stored once across all layers |
-//! | [`pack`] | files → entries |
+//! | [`pack`], [`holes`] | files → entries; where they have holes |
 //! | [`recipe`] | how the tar is put together again |
 //! | [`attributes`] | owners, modes, times, extended attributes |
 //!
@@ -21,6 +21,7 @@ mod attributes;
 #[cfg(test)]
 pub(crate) mod builder;
 mod header;
+pub(crate) mod holes;
 mod large;
 mod name;
 pub(crate) mod pack;
