@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
-    let desired = create(&context, &arguments.flags)?;
+    let desired = create(&context, &arguments.flags, || Ok(()))?;
     output::line(desired.id.as_str())?;
     Ok(0)
 }
@@ -84,8 +84,12 @@ fn make_volumes(volumes: &Volumes, desired: &mut Desired) -> Result<()> {
     Ok(())
 }
 
-/// Makes a container: flags, image, record. It does not run yet.
-pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desired> {
+/// Makes a container: flags, image, record. It does not run yet. `before` comes before anything of it is written.
+pub(super) fn create(
+    context: &Context,
+    flags: &ContainerFlags,
+    before: impl FnOnce() -> Result<()>,
+) -> Result<Desired> {
     let surroundings = Surroundings {
         folders: &context.folders,
         records: &context.records,
@@ -110,6 +114,7 @@ pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desire
     for warning in warnings {
         let _told = writeln!(std::io::stderr(), "berth-runner: warning: {warning}");
     }
+    before()?;
     if flags.life.replace {
         super::replace::take_away(context, &desired.name)?;
     }

@@ -46,14 +46,16 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use berth_runtime::ContainerId;
+use berth_runtime::{ContainerId, unblock_signals};
 pub(crate) use serve::main;
 
 use self::order::{Mode, Order};
 use crate::{
+    environment,
     error::{Result, While},
     folders::Folders,
     record::Desired,
+    stop::Stop,
 };
 
 /// The argument by which the program is its own supervisor; never typed by a person.
@@ -62,6 +64,7 @@ pub(crate) const ARGUMENT: &str = "__supervise";
 /// This program with the order in its standard input.
 fn this_program(mode: Mode, preserve_fds: u32, id: &ContainerId) -> Command {
     let mut command = Command::new("/proc/self/exe");
+    environment::of_ours(&mut command);
     command.arg0("berth-runner").arg(ARGUMENT).arg(mode.argument());
     command.arg(preserve_fds.to_string()).arg(id.as_str());
     command
@@ -94,7 +97,10 @@ pub(crate) fn run_foreground(folders: &Folders, desired: &Desired) -> Result<u8>
     let process = &desired.process;
     if process.tty && process.interactive && rustix::termios::isatty(rustix::stdio::stdin()) {
         let attach = order::Attach { input: desired.attach.stdin, output: true };
-        let (session, _) = remote::start(folders, &desired.id, Some(attach))?;
+        let stop = Stop::collect()?;
+        unblock_signals().doing("unblocking", "signals")?;
+        let (session, _) = remote::start_unless_stopped(folders, &desired.id, attach, &stop)?;
+        drop(stop);
         return remote::attached(&session, attach, desired, &desired.attach);
     }
     let order = Order { preserve_fds: serve::handed_down(), ..Order::plain(folders, &desired.id) };
