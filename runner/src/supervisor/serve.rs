@@ -208,14 +208,8 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>, signals: Signals) -
     .run();
     let begun = match begun {
         Ok(begun) => begun,
-        // `run` was ended before there was anything to end: it leaves nothing.
-        Err(stopped @ RunnerError::Interrupted(_)) if mode == Mode::Front => {
-            pass::leave(&folders, &order.id)?;
-            pass::remove(&records, &desired)?;
-            return Err(stopped);
-        }
         Err(error) => {
-            not_begun(&records, &desired, &error)?;
+            not_begun(&records, &desired, &error, mode)?;
             return Err(error);
         }
     };
@@ -249,7 +243,12 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>, signals: Signals) -
 }
 
 /// Notes that a container did not begin. The caller has the turn.
-fn not_begun(records: &Records, desired: &Desired, error: &RunnerError) -> Result<()> {
+fn not_begun(records: &Records, desired: &Desired, error: &RunnerError, mode: Mode) -> Result<()> {
+    if mode == Mode::Front && matches!(error, RunnerError::Interrupted(_)) {
+        // `run` was ended before there was anything to end: it leaves nothing.
+        pass::leave(records.folders(), &desired.id)?;
+        return pass::remove(records, desired);
+    }
     let exit = Exit {
         started: None,
         finished: Timestamp::now(),

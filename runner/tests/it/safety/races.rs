@@ -80,7 +80,7 @@ fn a_folder_of_a_volume_races_with_links_and_is_never_the_machines() {
     let outside = outside(&machine);
     swapping(&machine, &outside);
     let mount = "type=volume,source=data,target=/in,subpath=d";
-    for _ in 0..80 {
+    for _ in 0..40 {
         let run = ["run", "--rm", "--network", "none", "--mount", mount, "test:latest"];
         let output = machine.run(&[&run[..], &["sh", "-c", "cat /in/f; echo mine > /in/mine"]].concat());
         assert!(!String::from_utf8_lossy(&output.stdout).contains("the machine's own"), "{output:?}");
