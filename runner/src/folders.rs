@@ -88,7 +88,7 @@ impl Folders {
         self.store.join("secrets")
     }
 
-    /// `exit.json sock lock root/ hosts resolv.conf` of a container: what a restart of the machine may empty.
+    /// `live.json sock lock root/ etc/` of a container: what a restart of the machine may empty.
     pub(crate) fn running(&self, id: &ContainerId) -> PathBuf {
         self.run.join("containers").join(id.as_str())
     }

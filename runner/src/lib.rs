@@ -13,6 +13,7 @@
 //! | [`transfer`] | files into containers and out of them |
 //! | [`rootless`] | the user namespace of an ordinary user |
 //! | [`volume`], [`secret`] | named volumes, and secrets |
+//! | [`environment`], [`stop`] | what processes of ours keep of the caller's environment; signals that end a command |
 //! | [`init`] | process 1 of containers with `--init` |
 //! | [`oci`] | the command that podman and containerd call in place of runc |
 //! | [`cli`] | the commands, one file each |
@@ -22,6 +23,7 @@
 
 mod bundle;
 mod cli;
+mod environment;
 mod error;
 mod folders;
 #[doc(hidden)]
@@ -33,6 +35,7 @@ mod oci;
 mod record;
 mod rootless;
 mod secret;
+mod stop;
 mod store;
 mod supervisor;
 mod transfer;

@@ -17,6 +17,8 @@ mod ops;
 mod program;
 #[path = "it/rootfs.rs"]
 mod rootfs;
+#[path = "it/safety/mod.rs"]
+mod safety;
 #[path = "it/store_user.rs"]
 mod store_user;
 #[path = "it/supervisor/mod.rs"]

@@ -33,10 +33,12 @@ pub use own_program::{own_program_out_of_reach, protect_own_program};
 pub use process::ids::mapped_user_namespace;
 pub use process::limits::hard_limit;
 pub use rootfs::bind::bind_onto;
+pub use rootfs::holes::copy_without_holes;
 pub use rootfs::idmap::{id_mapped_clone, make_user_namespace};
 pub use rootfs::overlay::{OverlayOptions, mount_overlay, unmount};
 pub use rootfs::probe::{OverlayFeatures, probe_overlay};
 pub use seccomp::default_profile;
-pub use sys::watching::{
-    Arrived, Signals, close_inherited, exit_status_of, own_mounts, unblock_signals, wait_at_rest,
+pub use sys::{
+    signals::{Arrived, Signals, block_signals, unblock_signals},
+    watching::{close_inherited, exit_status_of, own_mounts, wait_at_rest},
 };

@@ -6,7 +6,7 @@
 //! | [`namespaces`] | what is the container's own, what it shares |
 //! | [`capabilities`], [`seccomp`], [`paths`] | what it may do and see |
 //! | [`limits`], [`rlimits`], [`devices`] | what it may use |
-//! | [`mounts`], [`own_files`], [`ownership`] | what is mounted, in which order, whose it is |
+//! | [`mounts`], [`own_files`], [`own_folder`], [`ownership`] | what is mounted, in which order, whose it is |
 //! | [`ids`] | which ids of the machine are the container's alone |
 //!
 //! Nothing of the image becomes an annotation or a hook: labels and variables of an image are data (U17).
@@ -19,6 +19,7 @@ mod limits;
 mod mounts;
 pub(crate) mod namespaces;
 mod own_files;
+pub(crate) mod own_folder;
 mod ownership;
 mod paths;
 mod process;

@@ -7,6 +7,7 @@ use oci_spec::runtime::Mount as Mounted;
 use super::{
     Build, namespaces,
     own_files::{self, OwnFile},
+    own_folder,
 };
 use crate::{
     error::{Result, RunnerError},
@@ -167,7 +168,10 @@ fn asked(build: &Build<'_>, wanted: &Mount) -> Result<Mounted> {
             }
             let source = match subpath {
                 None => data,
-                Some(below) => volume::below(&data, below)?,
+                Some(below) => {
+                    let opened = volume::below(&data, below)?;
+                    own_folder::hold(build.folders, &build.desired.id, &opened)?
+                }
             };
             super::ownership::adjust(build, wanted, &source)?;
             bound(build, wanted, &source, true)

@@ -1,10 +1,13 @@
 //! Files of ours in a container: who it is, whom it asks for names, and its small init.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+};
 
-use super::Build;
+use super::{Build, own_folder};
 use crate::{
-    error::{Result, While},
+    error::{Result, RunnerError, While},
     init,
     record::files,
 };
@@ -39,25 +42,35 @@ fn write_public(path: &Path, text: &str) -> Result<()> {
 
 /// Writes what has to be there and says what is.
 pub(super) fn write(build: &Build<'_>) -> Result<Vec<OwnFile>> {
-    let running = build.folders.running(&build.desired.id);
-    files::private_folder(&running)?;
+    let folder = own_folder::folder(build.folders, &build.desired.id);
+    files::private_folder(&folder)?;
     let mut found = Vec::new();
-    let mut add = |name: &str, destination: &'static str| {
-        let source = running.join(name);
+    let mut add = |name: &str, destination: &'static str| -> Result<()> {
+        let source = folder.join(name);
+        // Where the mount cannot be id-mapped, the file itself is the container's root's.
+        match build.on_disk(0, 0, &source) {
+            // Nobody in it is root.
+            Err(RunnerError::Usage(_)) => {}
+            owner => {
+                let (uid, gid) = owner?;
+                chown(&source, Some(uid), Some(gid)).doing("giving away", &source)?;
+            }
+        }
         found.push(OwnFile { source, destination, read_only: false, executable: false });
+        Ok(())
     };
     if let Some(hostname) = build.hostname() {
-        write_public(&running.join("hostname"), &format!("{hostname}\n"))?;
-        add("hostname", "/etc/hostname");
+        write_public(&folder.join("hostname"), &format!("{hostname}\n"))?;
+        add("hostname", "/etc/hostname")?;
     }
     // Both are the network's, and there before this.
     for (name, destination) in [("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")] {
-        if running.join(name).exists() {
-            add(name, destination);
+        if folder.join(name).exists() {
+            add(name, destination)?;
         }
     }
-    write_public(&running.join("containerenv"), "")?;
-    add("containerenv", "/run/.containerenv");
+    write_public(&folder.join("containerenv"), "")?;
+    add("containerenv", "/run/.containerenv")?;
     if build.desired.process.sd_notify
         && let Some(source) = notify_socket()
     {

@@ -58,6 +58,12 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
     let (found, damaged) = context.records.all()?;
     let (mut report, mut code) = (Vec::new(), 0);
+    if !arguments.dry_run
+        && let Err(error) = context.records.sweep()
+    {
+        // What could not be removed keeps nothing from starting.
+        code = select::failed(&error, code);
+    }
     // By age: what others need was created before them.
     for desired in found {
         let plan = plan(&context, &desired)?;

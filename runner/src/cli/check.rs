@@ -17,8 +17,10 @@ pub(crate) struct Arguments {
 const DAMAGED: u8 = 4;
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
-    let store = globals.open()?.store;
-    let report = store.check()?;
+    let context = globals.open()?;
+    let store = context.store;
+    let mut report = store.check()?;
+    report.leftovers.extend(context.records.leftovers()?);
     for damage in &report.damage {
         output::line(format!("damaged: {damage}"))?;
     }
@@ -39,6 +41,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         output::line("`berth-runner check --repair` removes what is damaged; then pull its images again")?;
         return Ok(DAMAGED);
     }
+    context.records.sweep()?;
     let (kept, freed) = store.repair(&report)?;
     output::line(format!(
         "removed {} images, {} layers and {} objects: {}",

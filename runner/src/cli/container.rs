@@ -138,6 +138,7 @@ pub(super) fn prune(globals: &Globals, force: bool, filter: &[String]) -> Result
     }
     let context = globals.open()?;
     let filters = super::output::Filters::parse(filter, &["label", "label!", "until"])?;
+    context.records.sweep()?;
     let (found, _damaged) = context.records.all()?;
     let mut code = 0;
     for desired in found {

@@ -12,6 +12,7 @@ use super::{Context, Globals};
 use crate::{
     error::{Result, RunnerError, While},
     record::Desired,
+    stop::Stop,
     transfer::{Helper, Owners, Packed, Place, Target, Wants, pack, unpack},
 };
 
@@ -88,27 +89,32 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let packing =
         |path: &str| Wants::Pack { path: path.to_owned(), follow: arguments.follow_link, bare: false };
     let unpacking = |path: &str, target| Wants::Unpack { path: path.to_owned(), target, owners };
+    let stop = Stop::collect()?;
     match (from, to) {
         (End::There(container, path), End::Stream) => {
             if io::stdout().is_terminal() {
                 return Err(RunnerError::Usage("a tar is not for a terminal: pipe it".into()));
             }
             let folders = &context.folders;
-            Helper::start(folders, &container, &packing(&path), Stdio::null(), Stdio::inherit())?.finish()?;
+            Helper::start(folders, &container, &packing(&path), Stdio::null(), Stdio::inherit())?
+                .finish(&stop)?;
         }
         (End::Stream, End::There(container, path)) => {
             let wants = unpacking(&path, Target::Into);
-            Helper::start(&context.folders, &container, &wants, Stdio::inherit(), Stdio::null())?.finish()?;
+            Helper::start(&context.folders, &container, &wants, Stdio::inherit(), Stdio::null())?
+                .finish(&stop)?;
         }
         (End::There(container, path), End::Here(here)) => {
             let mut helper =
                 Helper::start(&context.folders, &container, &packing(&path), Stdio::null(), Stdio::piped())?;
             let done = match helper.output() {
-                Some(tar) => unpack(&Place::open(Path::new("/"))?, &here, Target::Copy, owners, tar),
+                Some(tar) => {
+                    unpack(&Place::open(Path::new("/"))?, &here, Target::Copy, owners, stop.checked(tar))
+                }
                 None => Ok(()),
             };
             // Why it sent no whole tar says more than that it did not.
-            helper.finish().and(done)?;
+            stop.or(helper.finish(&stop).and(done))?;
         }
         (End::Here(here), End::There(container, path)) => {
             let wants = unpacking(&path, Target::Copy);
@@ -116,11 +122,12 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
                 Helper::start(&context.folders, &container, &wants, Stdio::piped(), Stdio::null())?;
             let done = match helper.input() {
                 Some(tar) => {
+                    let tar = stop.checked(tar);
                     pack(&Place::open(Path::new("/"))?, &here, arguments.follow_link, Packed::Named, tar)
                 }
                 None => Ok(()),
             };
-            match (done, helper.finish()) {
+            match (stop.or(done), helper.finish(&stop)) {
                 // The other side went away, and says why.
                 (Err(RunnerError::Io { .. }), Err(error)) => return Err(error),
                 (done, finished) => done.and(finished)?,
@@ -137,8 +144,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
                 pipe,
                 Stdio::null(),
             )?;
-            let written = writer.finish();
-            reader.finish().and(written)?;
+            let written = writer.finish(&stop);
+            stop.or(reader.finish(&stop).and(written))?;
         }
         (End::Here(_) | End::Stream, End::Here(_) | End::Stream) => {
             return Err(RunnerError::Usage(

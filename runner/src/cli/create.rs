@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
-    let desired = create(&context, &arguments.flags)?;
+    let desired = create(&context, &arguments.flags, || Ok(()))?;
     output::line(desired.id.as_str())?;
     Ok(0)
 }
@@ -100,8 +100,12 @@ fn image_of(context: &Context, plan: &Plan, name: &str) -> Result<(ImageUse, Ima
     Ok((ImageUse { name: full, manifest: image.manifest, id: image.id }, config))
 }
 
-/// Makes a container: flags, image, record. It does not run yet.
-pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desired> {
+/// Makes a container: flags, image, record. It does not run yet. `before` comes before anything of it is written.
+pub(super) fn create(
+    context: &Context,
+    flags: &ContainerFlags,
+    before: impl FnOnce() -> Result<()>,
+) -> Result<Desired> {
     let surroundings = Surroundings {
         folders: &context.folders,
         records: &context.records,
@@ -124,6 +128,7 @@ pub(super) fn create(context: &Context, flags: &ContainerFlags) -> Result<Desire
     for warning in warnings {
         let _told = writeln!(std::io::stderr(), "berth-runner: warning: {warning}");
     }
+    before()?;
     if flags.life.replace {
         super::replace::take_away(context, &desired.name)?;
     }

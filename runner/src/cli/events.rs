@@ -129,7 +129,7 @@ fn print(event: &Event, arguments: &Arguments) -> Result<()> {
                 serde_json::to_string(event).map_err(std::io::Error::from).doing("writing", "an event")?;
             output::line(line)
         }
-        Some(format) => output::raw(output::render(format, &value(event, arguments.trunc))?.as_bytes()),
+        Some(format) => output::print(&output::render(format, &value(event, arguments.trunc))?),
         None => {
             let id = if arguments.trunc { output::short_id(&event.id) } else { &event.id };
             let mut text = format!(

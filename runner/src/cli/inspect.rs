@@ -305,6 +305,8 @@ pub(super) fn container(context: &Context, desired: &Desired, size: bool) -> Res
         .map_or((String::new(), vec![]), |(first, rest)| (first.clone(), rest.to_vec()));
     let image = desired.image.as_ref();
     let seen = snapshot(&context.records, desired)?;
+    // They are memory of the container's, which nobody sees but through it.
+    let own = |name| seen.pid.map_or_else(String::new, |pid| format!("/proc/{pid}/root/etc/{name}"));
     let mut json = json!({
         "Id": id.as_str(),
         "Created": desired.created.to_string(),
@@ -316,9 +318,9 @@ pub(super) fn container(context: &Context, desired: &Desired, size: bool) -> Res
         "ImageDigest": image.map(|image| image.manifest.to_string()).unwrap_or_default(),
         "Rootfs": desired.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
         "Pod": "",
-        "ResolvConfPath": folders.running(id).join("resolv.conf"),
-        "HostsPath": folders.running(id).join("hosts"),
-        "HostnamePath": folders.running(id).join("hostname"),
+        "ResolvConfPath": own("resolv.conf"),
+        "HostsPath": own("hosts"),
+        "HostnamePath": own("hostname"),
         "StaticDir": folders.container(id),
         "OCIConfigPath": folders.container(id).join("config.json"),
         "OCIRuntime": desired.runtime.as_ref().map_or_else(|| "berth".to_owned(), |path| path.display().to_string()),

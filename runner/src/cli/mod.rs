@@ -215,7 +215,7 @@ pub(crate) fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err((error, code)) => {
-            let _told = writeln!(std::io::stderr(), "berth-runner: {error}");
+            let _told = writeln!(std::io::stderr(), "berth-runner: {}", output::tamed(&error.to_string()));
             ExitCode::from(code)
         }
     }

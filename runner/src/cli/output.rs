@@ -83,16 +83,32 @@ fn listed(options: &Listing, columns: Columns, rows: &[Row]) -> Result<String> {
         let rows: Vec<_> = rows.iter().map(|row| row.json.as_ref().unwrap_or(&row.shown)).collect();
         return json_text(&rows);
     }
-    let shown = rows.iter().map(|row| &row.shown);
+    let plain = rows.iter().map(|row| &row.shown);
+    // A table is read by people, wherever it goes: one name is one cell of one line.
+    let cells: Vec<Value> = plain.clone().map(cell).collect();
+    let headed = !options.noheading;
     match format {
-        None => table::table(columns.template, columns.headings, !options.noheading, shown),
+        None => table::table(columns.template, columns.headings, headed, cells.iter()),
         Some(format) => match format.strip_prefix("table").filter(|rest| rest.starts_with([' ', '\t'])) {
             Some(template) => {
                 let template = table::columns(template.trim_start());
-                table::table(&template, columns.headings, !options.noheading, shown)
+                table::table(&template, columns.headings, headed, cells.iter())
             }
-            None => table::table(&table::escapes(format), &[], false, shown),
+            None => table::table(&table::escapes(format), &[], false, plain),
         },
+    }
+}
+
+/// A value whose texts are as people read them in a table.
+fn cell(value: &Value) -> Value {
+    match value {
+        Value::Text(text) => Value::text(visible(text)),
+        Value::List(Some(list)) => Value::list(list.iter().map(cell)),
+        Value::Map(Some(map)) => Value::map(map.iter().map(|(key, value)| (visible(key), cell(value)))),
+        Value::Struct(fields) => {
+            Value::fields(fields.iter().map(|field| Field { value: cell(&field.value), ..field.clone() }))
+        }
+        other => other.clone(),
     }
 }
 
@@ -118,12 +134,17 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     raw(json_text(value)?.as_bytes())
 }
 
-/// Prints a line.
+/// Prints a line: one, whatever the text is.
 ///
 /// # Errors
 /// Where standard output does not take it.
 pub(crate) fn line(text: impl AsRef<str>) -> Result<()> {
-    print(&format!("{}\n", text.as_ref()))
+    raw(format!("{}\n", visible(text.as_ref())).as_bytes())
+}
+
+/// A text in which control characters are seen and do nothing.
+pub(crate) fn visible(text: &str) -> String {
+    escaped(text, |c| c.is_control())
 }
 
 /// Prints bytes as they are.
@@ -184,17 +205,25 @@ fn json_text(value: &impl Serialize) -> Result<String> {
 }
 
 /// Prints text; what an image brought along does not steer the terminal.
-fn print(text: &str) -> Result<()> {
+///
+/// # Errors
+/// Where standard output does not take it.
+pub(crate) fn print(text: &str) -> Result<()> {
     if io::stdout().is_terminal() {
         return raw(tamed(text).as_bytes());
     }
     raw(text.as_bytes())
 }
 
-fn tamed(text: &str) -> String {
+/// [`visible`] for what has several lines.
+pub(crate) fn tamed(text: &str) -> String {
+    escaped(text, |c| c.is_control() && c != '\n' && c != '\t')
+}
+
+fn escaped(text: &str, which: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c != '\n' && c != '\t' {
+        if which(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
@@ -281,5 +310,27 @@ mod tests {
     #[test]
     fn what_an_image_says_does_not_steer_the_terminal() {
         assert_eq!(tamed("a\x1b[2J\tb\n"), "a\\u{1b}[2J\tb\n");
+    }
+
+    #[test]
+    fn a_table_has_one_line_per_row_and_no_control_characters_wherever_it_goes() {
+        let mut rows = rows();
+        rows[0].shown = Value::fields([
+            Field::new("ID", Value::text("aa\x1b[31m")),
+            Field::new("Names", Value::texts(["one\ncc", "two\tx"])),
+            Field::new("CreatedSince", Value::text("\r2 days ago")),
+            Field::new("Labels", Value::map([("a\x07", Value::text("b\x1b]0;x"))])),
+        ]);
+        for format in [None, Some("table {{.ID}} {{.Names}} {{.Labels}} {{.CreatedSince}}")] {
+            let options = Listing { format: format.map(str::to_owned), ..Listing::default() };
+            let text = listed(&options, COLUMNS, &rows).unwrap();
+            assert_eq!(text.lines().count(), 3, "{text}");
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+            assert!(text.contains("one\\ncc") && text.contains("aa\\u{1b}[31m"), "{text}");
+        }
+        // What a program asked for is what there is.
+        let plain = Listing { format: Some("{{.ID}}".into()), ..Listing::default() };
+        assert!(listed(&plain, COLUMNS, &rows).unwrap().starts_with("aa\x1b[31m\n"));
+        assert_eq!(visible("a\nb\u{9b}c"), "a\\nb\\u{9b}c");
     }
 }

@@ -2,10 +2,16 @@
 
 use std::io::Write;
 
+use berth_runtime::block_signals;
 use clap::{ArgAction, Args};
 
-use super::{Globals, container_flags::ContainerFlags, create, output};
-use crate::{error::Result, record::parse, supervisor};
+use super::{Context, Globals, container_flags::ContainerFlags, create, output};
+use crate::{
+    error::{Result, RunnerError, While},
+    record::{Desired, parse},
+    stop::ENDING,
+    supervisor,
+};
 
 /// Its arguments.
 #[derive(Args, Clone, Debug)]
@@ -23,18 +29,31 @@ fn switch(text: &str) -> Result<bool, String> {
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
-    let desired = create::create(&context, &arguments.flags)?;
     if !arguments.detach {
-        return supervisor::run_foreground(&context.folders, &desired);
+        // From here on whoever starts the container hears what would end this, and takes it away again.
+        let hold_back = || block_signals(&ENDING).doing("holding back", "signals");
+        let desired = create::create(&context, &arguments.flags, hold_back)?;
+        return supervisor::run_foreground(&context.folders, &desired).map_err(|error| match error {
+            stopped @ RunnerError::Interrupted(_) => {
+                taken_away(&context, &desired);
+                stopped
+            }
+            error => error,
+        });
     }
+    let desired = create::create(&context, &arguments.flags, || Ok(()))?;
     if let Err(error) = supervisor::start_detached(&context.folders, &desired) {
-        if desired.auto_remove
-            && let Err(left) = super::replace::take_away(&context, &desired.name)
-        {
-            let _told = writeln!(std::io::stderr(), "berth-runner: container {} stays: {left}", desired.name);
+        if desired.auto_remove {
+            taken_away(&context, &desired);
         }
         return Err(error);
     }
     output::line(desired.id.as_str())?;
     Ok(0)
+}
+
+fn taken_away(context: &Context, desired: &Desired) {
+    if let Err(left) = super::replace::take_away(context, &desired.name) {
+        let _told = writeln!(std::io::stderr(), "berth-runner: container {} stays: {left}", desired.name);
+    }
 }

@@ -8,6 +8,8 @@ use std::{
 use berth_copier::{ImageName, name::LayoutImage};
 use clap::{Args, ValueEnum};
 
+use tempfile::NamedTempFile;
+
 use super::Globals;
 use crate::{
     error::{Result, RunnerError, While},
@@ -111,16 +113,22 @@ fn docker_archive(store: &Store, images: &[(Image, Vec<String>)], output: Option
         let file = std::fs::File::options().write(true).open(path).doing("opening", path)?;
         return save::docker_archive(store, images, BufWriter::with_capacity(256 << 10, file));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file =
-        tempfile::Builder::new().prefix(".berth-save-").tempfile_in(folder).doing("writing into", folder)?;
-    let mut out = BufWriter::with_capacity(256 << 10, file);
+    let mut out = BufWriter::with_capacity(256 << 10, begun(path)?);
     save::docker_archive(store, images, &mut out)?;
-    let file = out.into_inner().map_err(|error| error.into_error()).doing("writing", path)?;
+    whole(out.into_inner().map_err(|error| error.into_error()).doing("writing", path)?, path)
+}
+
+/// A file beside, that goes unless it gets its name.
+pub(super) fn begun(path: &Path) -> Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(".berth-save-").tempfile_in(folder).doing("writing into", folder)
+}
+
+/// Gives it its name.
+pub(super) fn whole(file: NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().flush().doing("writing", path)?;
     readable(file.as_file(), path)?;
-    file.persist(path).map_err(|error| error.error).doing("writing", path)?;
-    Ok(())
+    file.persist(path).map_err(|error| error.error).doing("writing", path).map(drop)
 }
 
 /// As any file that a program writes: what the umask leaves of 0644.

@@ -212,7 +212,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         let parent = process.line("PPid");
         let inner =
             processes.iter().find(|other| other.pid.to_string() == parent).map_or("0", Process::inner);
-        table.push(columns.iter().map(|name| process.column(name, uptime, inner)).collect());
+        let column = |name: &String| output::visible(&process.column(name, uptime, inner));
+        table.push(columns.iter().map(column).collect());
     }
     output::raw(aligned(&table).as_bytes())?;
     Ok(0)

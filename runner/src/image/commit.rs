@@ -9,18 +9,21 @@ use crate::{
     cli::Context,
     error::{Result, RunnerError},
     record::Desired,
+    stop::Stop,
     store::{Image, LayerWriter, layer_error},
     supervisor::{engine::Engine, live},
 };
 
 /// Counts what goes into a layer.
-struct Counted {
+struct Counted<'a> {
     writer: LayerWriter,
     size: u64,
+    stop: &'a Stop,
 }
 
-impl io::Write for Counted {
+impl io::Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stop.check().map_err(io::Error::other)?;
         self.writer.take(bytes).map_err(io::Error::other)?;
         self.size += bytes.len() as u64;
         Ok(bytes.len())
@@ -80,15 +83,18 @@ pub(crate) fn commit(
     let base = base.ok_or_else(|| {
         RunnerError::NotFound(format!("the image {} of {} is gone", of.name, container.name))
     })?;
+    // Whoever ends the command does not leave the container frozen.
+    let stop = Stop::collect()?;
     let frozen = if pause { Frozen::of(context, container)? } else { None };
-    let mut layer = Counted { writer: context.store.begin_unknown_layer()?, size: 0 };
+    let mut layer = Counted { writer: context.store.begin_unknown_layer()?, size: 0, stop: &stop };
     let written = context.store.upper_tar(container, &mut layer);
     drop(frozen);
-    written.map_err(|error| match error {
+    stop.or(written).map_err(|error| match error {
         // What the layer's writer refused came through as an error of writing.
         RunnerError::Io { what, source } => layer_error(source, &what),
         other => other,
     })?;
+    stop.check()?;
     let layer = NewLayer { size: layer.size, diff_id: layer.writer.finish()? };
     make(&context.store, Some(&base), &layer, about, names, Timestamp::now())
 }

@@ -276,7 +276,7 @@ pub(crate) fn connect(folders: &Folders, name: &str, wants: Attach) -> Result<()
             return Err(error);
         }
         settle(folders, &leases, &mut socket, false)?;
-        tell(folders, &desired, &lease, &networks)?;
+        tell(folders, &desired, &lease, &networks, init.pid)?;
     }
     // Records have a lock of their own; whoever holds it may wait for this one.
     drop(leases);
@@ -317,14 +317,14 @@ pub(crate) fn disconnect(folders: &Folders, network: &str, name: &str) -> Result
         for held in &lease.links {
             wire::lead_out(held, container.as_fd(), defaults(&lease, &networks, held))?;
         }
-        tell(folders, &desired, &lease, &networks)?;
+        tell(folders, &desired, &lease, &networks, init.pid)?;
     }
     drop(leases);
     records.replace(&desired)
 }
 
-fn tell(folders: &Folders, desired: &Desired, lease: &Lease, networks: &[Network]) -> Result<()> {
-    etc::write(folders, desired, &etc::Surroundings::of(lease, networks))?;
+fn tell(folders: &Folders, desired: &Desired, lease: &Lease, networks: &[Network], init: i32) -> Result<()> {
+    etc::rewrite(folders, desired, &etc::Surroundings::of(lease, networks), init)?;
     files::replace_json(&folders.running(&desired.id).join("network.json"), &seen(lease), false)
 }
 

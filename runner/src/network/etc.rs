@@ -11,9 +11,11 @@ use std::{
 
 use super::lease::Lease;
 use crate::{
+    bundle::own_folder,
     error::{Result, RunnerError, While},
     folders::Folders,
     record::{Desired, NetworkMode, files},
+    supervisor::live::Live,
 };
 
 /// What `/etc/resolv.conf` says.
@@ -111,53 +113,83 @@ impl Surroundings {
 }
 
 /// What is read of a file that a container writes.
-const MOST: u64 = 1 << 20;
+const MOST: u64 = 512 << 10;
 
-/// Writes both files of a container.
+/// Writes both files of a container that is to start.
 ///
 /// # Errors
 /// [`RunnerError::Unsupported`] for `host-gateway` where the container does not see the machine.
 pub(crate) fn write(folders: &Folders, desired: &Desired, surroundings: &Surroundings) -> Result<()> {
-    let folder = folders.running(&desired.id);
+    let folder = own_folder::folder(folders, &desired.id);
     files::private_folder(&folder)?;
-    let hosts_path = folder.join("hosts");
-    let resolv_path = folder.join("resolv.conf");
+    let mut there = Vec::new();
+    for (name, text) in texts(folders, desired, surroundings)? {
+        let path = folder.join(name);
+        match text {
+            Some(text) => {
+                in_place(&path, &text)?;
+                there.push(name);
+            }
+            None => match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).doing("removing", &path);
+                }
+                Ok(()) | Err(_) => {}
+            },
+        }
+    }
+    own_folder::note(folders, &desired.id, &there)
+}
+
+/// Writes both anew for a container that runs, whose first process is `pid`.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn rewrite(
+    folders: &Folders,
+    desired: &Desired,
+    surroundings: &Surroundings,
+    pid: i32,
+) -> Result<()> {
+    for (name, text) in texts(folders, desired, surroundings)? {
+        if let Some(text) = text {
+            own_folder::rewrite(folders, &desired.id, pid, name, &text)?;
+        }
+    }
+    Ok(())
+}
+
+type Text = (&'static str, Option<Vec<u8>>);
+
+/// What is to stand in both; nothing for one that the container is to have from its image.
+fn texts(folders: &Folders, desired: &Desired, surroundings: &Surroundings) -> Result<[Text; 2]> {
     if let NetworkMode::Container(other) = &desired.network.mode {
         // Its network is the other's, and so is what is known about it.
-        for (name, path) in [("hosts", &hosts_path), ("resolv.conf", &resolv_path)] {
-            let theirs = folders.running(other).join(name);
-            if let Some(text) = written_inside(&theirs)? {
-                in_place(path, &text)?;
-            }
-        }
-        return Ok(());
+        let pid = Live::read(folders, other)?.map_or(0, |live| live.pid);
+        let theirs = |name| match own_folder::reach(folders, other, pid, name, false)? {
+            Some(file) => written_inside(file, name).map(Some),
+            None => Ok(None),
+        };
+        return Ok([("hosts", theirs("hosts")?), ("resolv.conf", theirs("resolv.conf")?)]);
     }
-    if desired.network.no_hosts {
-        match fs::remove_file(&hosts_path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).doing("removing", &hosts_path);
-            }
-            Ok(()) | Err(_) => {}
-        }
-    } else {
-        in_place(&hosts_path, hosts(desired, surroundings)?.as_bytes())?;
-    }
-    in_place(&resolv_path, resolver(desired, surroundings).text().as_bytes())
+    let hosts =
+        if desired.network.no_hosts { None } else { Some(hosts(desired, surroundings)?.into_bytes()) };
+    let resolver = resolver(desired, surroundings).text().into_bytes();
+    Ok([("hosts", hosts), ("resolv.conf", Some(resolver))])
 }
 
 /// Reads a file that a container may have made as large as it likes.
-fn written_inside(path: &Path) -> Result<Option<Vec<u8>>> {
+fn written_inside(file: fs::File, name: &str) -> Result<Vec<u8>> {
     let mut text = Vec::new();
-    match fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut text)) {
-        Ok(_) if text.len() as u64 <= MOST => Ok(Some(text)),
-        Ok(_) => Err(RunnerError::Content(format!(
-            "{} is larger than the 1 MiB that is taken over of it: the container that owns it made it so; make it \
-             smaller there",
-            path.display()
-        ))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).doing("reading", path),
+    file.take(MOST + 1).read_to_end(&mut text).doing("reading", name)?;
+    if text.len() as u64 <= MOST {
+        return Ok(text);
     }
+    Err(RunnerError::Content(format!(
+        "/etc/{name} of the container whose network this one is to share is larger than the {} KiB that are taken over \
+         of it: it made it so; make it smaller there",
+        MOST >> 10
+    )))
 }
 
 fn in_place(path: &Path, text: &[u8]) -> Result<()> {
@@ -254,11 +286,11 @@ mod tests {
     fn of_a_file_that_a_container_made_huge_nothing_is_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hosts");
-        assert_eq!(written_inside(&path).unwrap(), None);
+        let read = || written_inside(fs::File::open(&path).unwrap(), "hosts");
         fs::write(&path, "127.0.0.1 localhost").unwrap();
-        assert_eq!(written_inside(&path).unwrap().unwrap(), b"127.0.0.1 localhost");
+        assert_eq!(read().unwrap(), b"127.0.0.1 localhost");
         fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
-        assert!(matches!(written_inside(&path), Err(RunnerError::Content(_))));
+        assert!(matches!(read(), Err(RunnerError::Content(_))));
     }
 
     #[test]

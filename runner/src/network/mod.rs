@@ -80,7 +80,7 @@ pub(crate) struct Link {
     pub(crate) mac: String,
 }
 
-/// Chooses addresses, takes ports and writes `hosts` and `resolv.conf` into `folders.running(id)`: before the container
+/// Chooses addresses, takes ports and writes `hosts` and `resolv.conf` into the container's own folder: before the container
 /// is created, since both are mounted into it (`hosts` is not there with `--no-hosts`). What it decides is kept in
 /// `network.json`.
 ///

@@ -17,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::{Attachment, etc, port, process::Process, wire};
 use crate::{
+    environment,
     error::{Result, RunnerError, While},
     folders::Folders,
     record::{Desired, Port, Protocol, files},
@@ -99,6 +100,7 @@ pub(super) fn attach(
     // Noted first: what a crash leaves behind is found by it.
     files::replace_json(&note, &container, false)?;
     let mut command = Command::new(&program);
+    environment::of_another(&mut command);
     command.args(["--quiet", "--config-net", "--no-map-gw", "-T", "none", "-U", "none"]);
     for (flag, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
         for specification in specifications(&attachment.ports, protocol) {

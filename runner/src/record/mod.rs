@@ -3,6 +3,7 @@
 
 mod desired;
 pub(crate) mod files;
+mod gone;
 pub(crate) mod parse;
 mod remove_tree;
 
@@ -12,6 +13,7 @@ pub(crate) use desired::{
     Seccomp, Security, Ulimit, UserNamespace,
 };
 
+pub(crate) use gone::{Gone, is_gone};
 pub(crate) use remove_tree::remove_tree;
 
 use std::{
@@ -149,19 +151,9 @@ impl Records {
     }
 
     fn ids(&self) -> Result<Vec<ContainerId>> {
-        let folder = self.folders.containers();
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).doing("reading", &folder),
-        };
-        let mut ids = Vec::new();
-        for entry in entries {
-            let name = entry.doing("reading", &folder)?.file_name();
-            let id = name.to_str().filter(|name| name.len() == 64).and_then(|name| name.parse().ok());
-            ids.extend(id);
-        }
-        Ok(ids)
+        let found = entries(&self.folders.containers())?;
+        let names = found.iter().filter_map(|path| path.file_name()?.to_str());
+        Ok(names.filter(|name| name.len() == 64).filter_map(|name| name.parse().ok()).collect())
     }
 
     /// All, oldest first. A folder without a readable record is told in the second list and left alone.
@@ -210,21 +202,16 @@ impl Records {
     /// Where it cannot be removed.
     pub(crate) fn remove(&self, id: &ContainerId) -> Result<()> {
         let containers = self.folders.containers();
-        let _lock = files::lock(&containers)?;
+        let lock = files::lock(&containers)?;
         // One whose record is damaged is removed too; its ids are free when its folder is gone.
         let before = self.read(id).ok().flatten();
-        let name = before.as_ref().map(|desired| desired.name.clone());
-        // Renamed first, so that no half of it is ever taken for a container.
-        let gone = containers.join(format!(".gone-{id}"));
         let folder = self.folders.container(id);
-        if folder.exists() && !gone.exists() {
-            fs::rename(&folder, &gone).doing("removing", &folder)?;
-        }
-        for path in [gone, folder, self.folders.running(id)] {
-            remove_folder(&path)?;
-        }
+        // Renamed first, so that no half of it is ever taken for a container.
+        // What runs goes before: a container without it has ended, and it without a container is nobody's.
+        let gone = [Gone::rename(&self.folders.running(id))?, Gone::rename(&folder)?];
+        let name = before.as_ref().map(|desired| desired.name.clone());
         if let Some(UserNamespace::Private { uids, .. }) = before.map(|desired| desired.isolation.user) {
-            Blocks::of_machine().give_back(&uids, &self.folders.container(id));
+            Blocks::of_machine().give_back(&uids, &folder);
         }
         if let Some(name) = name {
             let file = self.names().join(name);
@@ -232,7 +219,59 @@ impl Records {
                 remove_file(&file)?;
             }
         }
-        Ok(())
+        drop(lock);
+        gone.into_iter().flatten().try_for_each(Gone::delete)
+    }
+
+    /// What was left where the making or the removal of a container was cut short. The lock is held: nobody makes one.
+    fn left(&self) -> Result<Vec<PathBuf>> {
+        let containers = self.folders.containers();
+        let mut found = Vec::new();
+        for path in entries(&containers)? {
+            let unmade = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".new-"));
+            if unmade || gone::is_gone(&path) {
+                found.push(path);
+            }
+        }
+        for folder in [self.folders.run.join("containers"), self.folders.volumes()] {
+            found.extend(entries(&folder)?.into_iter().filter(|path| gone::is_gone(path)));
+        }
+        Ok(found)
+    }
+
+    /// What nobody uses: left where a making or a removal was cut short.
+    ///
+    /// # Errors
+    /// Where a folder cannot be read.
+    pub(crate) fn leftovers(&self) -> Result<Vec<PathBuf>> {
+        let _lock = files::lock(&self.folders.containers())?;
+        let mut found = Vec::new();
+        for path in self.left()? {
+            if !path.is_dir() || Gone::left(&path)?.is_some() {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes what was left where a making or a removal was cut short.
+    ///
+    /// # Errors
+    /// Where something stays.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        let mut gone = Vec::new();
+        let lock = files::lock(&self.folders.containers())?;
+        for path in self.left()? {
+            if !path.is_dir() {
+                remove_file(&path)?;
+            } else if gone::is_gone(&path) {
+                gone.extend(Gone::left(&path)?);
+            } else {
+                gone.extend(Gone::rename(&path)?);
+            }
+        }
+        drop(lock);
+        gone.into_iter().try_for_each(Gone::delete)
     }
 }
 
@@ -252,6 +291,16 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     )))
 }
 
+/// What lies in a folder; one that is not there is empty.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).doing("reading", folder),
+    };
+    entries.map(|entry| entry.map(|entry| entry.path()).doing("reading", folder)).collect()
+}
+
 fn read_name(path: &Path) -> Result<Option<ContainerId>> {
     match fs::read_to_string(path) {
         Ok(id) => Ok(id.parse().ok()),
@@ -262,13 +311,6 @@ fn read_name(path: &Path) -> Result<Option<ContainerId>> {
 
 fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).doing("removing", path),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-fn remove_folder(path: &Path) -> Result<()> {
-    match remove_tree(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).doing("removing", path),
         Ok(()) | Err(_) => Ok(()),
     }

@@ -3,7 +3,9 @@
 use std::{ffi::CString, fs, io, os::fd::OwnedFd, path::Path};
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, openat, renameat_with, unlinkat},
+    fs::{
+        AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, ResolveFlags, openat, openat2, renameat_with, unlinkat,
+    },
     io::Errno,
 };
 
@@ -51,7 +53,9 @@ fn empty(folder: &OwnedFd, top: &OwnedFd, left: usize, lifted: &mut u64) -> rust
             lift(folder, name.to_owned(), top, lifted)?;
             continue;
         }
-        let inner = openat(folder, name, FOLDER, Mode::empty())?;
+        // What is mounted there is somebody else's: it stays, and so does the folder.
+        let alone = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let inner = openat2(folder, name, FOLDER, Mode::empty(), alone)?;
         empty(&inner, top, left - 1, lifted)?;
         match unlinkat(folder, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -148,5 +152,27 @@ mod tests {
             remove_tree(&tree).unwrap();
         }
         assert!(again.success() && gone, "{again}");
+    }
+
+    #[test]
+    fn what_is_mounted_in_a_tree_is_not_emptied() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(env::var_os("CI").is_none(), "needs root, to mount");
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let (tree, volume) = (place.path().join("tree"), place.path().join("volume"));
+        fs::create_dir_all(tree.join("at")).unwrap();
+        fs::create_dir(&volume).unwrap();
+        fs::write(volume.join("kept"), "kept").unwrap();
+        let mount = |words: &[&str]| Command::new(words[0]).args(&words[1..]).status().unwrap().success();
+        let (from, at) = (volume.display().to_string(), tree.join("at").display().to_string());
+        // Of the same filesystem: nothing but the mount tells it apart.
+        assert!(mount(&["mount", "--bind", &from, &at]));
+        let removed = remove_tree(&tree);
+        assert!(mount(&["umount", &at]));
+        assert_eq!(removed.unwrap_err().raw_os_error(), Some(Errno::XDEV.raw_os_error()));
+        assert_eq!(fs::read_to_string(volume.join("kept")).unwrap(), "kept");
+        remove_tree(&tree).unwrap();
     }
 }

@@ -166,3 +166,29 @@ fn names_are_files_and_hosts() {
         assert!(check_name(bad).is_err(), "{bad:?}");
     }
 }
+
+#[test]
+fn nobody_waits_while_a_large_container_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders { store: folder.path().join("store"), run: folder.path().join("run") };
+    let records = Records::new(&folders);
+    let large = desired("large", 1);
+    records.create(&large).unwrap();
+    let upper = folders.container(&large.id).join("upper");
+    fs::create_dir(&upper).unwrap();
+    for number in 0..60_000 {
+        fs::File::create(upper.join(number.to_string())).unwrap();
+    }
+    let gone = folders.containers().join(format!(".gone-{}", large.id));
+    std::thread::scope(|scope| {
+        let removal = scope.spawn(|| records.remove(&large.id));
+        while !gone.exists() {
+            assert!(!removal.is_finished(), "it was never renamed");
+            std::thread::yield_now();
+        }
+        let _lock = files::lock(&folders.containers()).unwrap();
+        assert!(gone.exists(), "the lock was held until all of it was deleted");
+        removal.join().unwrap().unwrap();
+    });
+    assert!(!gone.exists());
+}

@@ -5,8 +5,16 @@ use std::{
     ffi::CString,
     fs,
     io::Write,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::{ffi::OsStrExt, fs::MetadataExt},
+    },
     path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
+    io::Errno,
 };
 
 use super::{
@@ -17,7 +25,7 @@ use super::{
 use crate::{
     error::{Result, While},
     record::Desired,
-    unpack::{OverlayNames, pack},
+    unpack::{OverlayNames, open_beneath, pack},
 };
 
 /// What became of a path.
@@ -48,17 +56,55 @@ pub(super) fn exported(path: &Path) -> Result<Vec<CString>> {
     Ok(names)
 }
 
-/// A walk over what a container wrote.
+/// A walk over what a container wrote, and may write at this moment: folders are opened with no link on the way, and
+/// what is in them is reached through them, so that nothing put in their place leads out.
 struct Upper<'a> {
     upper: PathBuf,
+    root: OwnedFd,
     overlay: OverlayNames,
     lower: &'a Lower,
+}
+
+/// A folder of it that is open.
+struct Folder {
+    fd: OwnedFd,
+    /// A path that leads to it and nowhere else.
+    at: PathBuf,
 }
 
 impl Upper<'_> {
     fn open<'a>(store: &Store, desired: &Desired, lower: &'a Lower) -> Result<Upper<'a>> {
         let overlay = if lower.layers.is_empty() { store.overlay()? } else { lower.overlay()? };
-        Ok(Upper { upper: store.folders.container(&desired.id).join("upper"), overlay, lower })
+        let upper = store.folders.container(&desired.id).join("upper");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = openat(CWD, &upper, flags, Mode::empty());
+        // One that never ran has none.
+        let root = match root {
+            Err(Errno::NOENT) => openat(CWD, &store.empty()?, flags, Mode::empty()),
+            root => root,
+        };
+        Ok(Upper { root: root.doing("opening", &upper)?, upper, overlay, lower })
+    }
+
+    /// Opens a folder; `None` where it is none any more.
+    fn folder(&self, path: &Path) -> Result<Option<Folder>> {
+        match open_beneath(&self.root, path, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(fd) => Ok(Some(Folder { at: format!("/proc/self/fd/{}", fd.as_raw_fd()).into(), fd })),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
+            Err(error) => Err(error).doing("opening", self.upper.join(path)),
+        }
+    }
+
+    /// Opens a file in a folder; `None` where it is none any more.
+    fn file(&self, folder: &Folder, inside: &Path) -> Result<Option<(fs::File, fs::Metadata)>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let name = inside.file_name().unwrap_or_default();
+        let file = match openat(&folder.fd, name, flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
+            file => fs::File::from(file.doing("opening", self.upper.join(inside))?),
+        };
+        let about = file.metadata().doing("looking at", self.upper.join(inside))?;
+        Ok(about.is_file().then_some((file, about)))
     }
 
     /// Whether two files are the same but for their content.
@@ -67,7 +113,8 @@ impl Upper<'_> {
     }
 
     fn walk(&self, path: &Path, found: &mut Vec<(Change, PathBuf)>) -> Result<()> {
-        for entry in entries(&self.upper.join(path))? {
+        let Some(folder) = self.folder(path)? else { return Ok(()) };
+        for entry in entries(&folder.at)? {
             let inside = path.join(entry.file_name().unwrap_or_default());
             let Some(now) = look(&entry)? else { continue };
             let before = self.lower.look(&inside)?;
@@ -98,7 +145,8 @@ impl Upper<'_> {
     }
 
     fn pack(&self, path: &Path, links: &mut HashMap<(u64, u64), PathBuf>, out: &mut dyn Write) -> Result<()> {
-        for entry in entries(&self.upper.join(path))? {
+        let Some(folder) = self.folder(path)? else { return Ok(()) };
+        for entry in entries(&folder.at)? {
             let inside = path.join(entry.file_name().unwrap_or_default());
             let Some(now) = look(&entry)? else { continue };
             if is_whiteout(&now) {
@@ -121,8 +169,10 @@ impl Upper<'_> {
                 attributes.push((name.to_bytes().to_vec(), value));
             }
             if now.is_file() {
-                let content = fs::File::open(&entry).doing("opening", &entry)?;
-                pack::file(out, &inside, &now, &attributes, content)?;
+                // What it is now, should it have become another.
+                if let Some((content, now)) = self.file(&folder, &inside)? {
+                    pack::file(out, &inside, &now, &attributes, content)?;
+                }
                 continue;
             }
             pack::entry(out, &inside, &now, &entry, &attributes)?;
@@ -168,5 +218,33 @@ impl Change {
             Self::Changed => 'C',
             Self::Deleted => 'D',
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_a_container_puts_in_the_place_of_a_folder_or_file_leads_nowhere() {
+        let place = tempfile::tempdir().unwrap();
+        let (upper, outside) = (place.path().join("upper"), place.path().join("outside"));
+        fs::create_dir_all(upper.join("real")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("secret"), "secret").unwrap();
+        fs::write(upper.join("real/file"), "own").unwrap();
+        symlink(&outside, upper.join("folder")).unwrap();
+        symlink(outside.join("secret"), upper.join("real/link")).unwrap();
+        let lower = Lower { layers: Vec::new() };
+        let root = openat(CWD, &upper, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let upper = Upper { upper, root, overlay: OverlayNames::Trusted, lower: &lower };
+        assert!(upper.folder(Path::new("folder")).unwrap().is_none());
+        assert!(upper.folder(Path::new("folder/deeper")).unwrap().is_none());
+        let real = upper.folder(Path::new("real")).unwrap().unwrap();
+        assert!(upper.file(&real, Path::new("real/link")).unwrap().is_none());
+        assert!(upper.file(&real, Path::new("real/file")).unwrap().is_some());
+        assert_eq!(entries(&real.at).unwrap().len(), 2);
     }
 }

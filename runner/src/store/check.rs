@@ -12,7 +12,7 @@ use berth_oci::Digest;
 
 use super::{
     Freed, Store,
-    gc::{is_filled, remove_layer},
+    gc::{delete_layers, is_held, rename_layer},
     images::{Record, entries, remove_file},
     key::diff_id_of,
     layer_error,
@@ -164,7 +164,7 @@ impl Store {
         let mut found = Vec::new();
         for path in entries(&self.folders.layers())? {
             let used = diff_id_of(&path).is_some_and(|diff_id| marked.layers.contains(&diff_id));
-            if !used && !is_filled(&path)? {
+            if !used && !is_held(&path)? {
                 found.push(path);
             }
         }
@@ -187,6 +187,7 @@ impl Store {
     pub(crate) fn repair(&self, report: &Report) -> Result<(Vec<Digest>, Freed)> {
         let sweep = Sweep::take(&self.folders.store)?;
         let mut objects: BTreeSet<ObjectKey> = BTreeSet::new();
+        let mut gone = Vec::new();
         let known: BTreeMap<PathBuf, Option<ObjectKey>> = self.all_objects()?.into_iter().collect();
         for damage in &report.damage {
             match damage {
@@ -195,7 +196,7 @@ impl Store {
                     remove_file(path)?;
                 }
                 Damage::Layer(diff_id, _) if self.has_layer(diff_id) => {
-                    remove_layer(&self.layer_folder(diff_id))?
+                    gone.extend(rename_layer(&self.layer_folder(diff_id))?);
                 }
                 Damage::Blob(path) | Damage::Unreadable(path, _) => drop(remove_file(path)?),
                 Damage::Layer(..) | Damage::Image(..) => {}
@@ -204,7 +205,7 @@ impl Store {
         for path in entries(&self.folders.layers())? {
             if diff_id_of(&path).is_some() && self.objects_of(&path)?.iter().any(|key| objects.contains(key))
             {
-                remove_layer(&path)?;
+                gone.extend(rename_layer(&path)?);
             }
         }
         let (mut kept, mut removed) = (Vec::new(), 0);
@@ -221,7 +222,8 @@ impl Store {
                 kept.push(image.manifest);
             }
         }
-        let freed = self.sweep(&sweep)?;
+        let mut freed = self.sweep(sweep)?;
+        delete_layers(gone, &mut freed)?;
         Ok((kept, Freed { images: removed, ..freed }))
     }
 }

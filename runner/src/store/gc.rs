@@ -14,12 +14,12 @@ use rustix::fs::{FlockOperation, flock};
 use super::{
     Freed, Store,
     images::{entries, remove_file},
-    key::{GONE, OBJECTS, STAGING, diff_id_of},
+    key::{OBJECTS, STAGING, diff_id_of},
     lock::Sweep,
 };
 use crate::{
     error::{Result, RunnerError, While},
-    record::{Records, remove_tree},
+    record::{Gone, Records, is_gone},
     unpack::{LARGE, ObjectKey},
 };
 
@@ -33,17 +33,31 @@ pub(super) struct Marked {
 
 /// Bytes on disk of a tree: files with several names once, objects not at all, which are counted by themselves.
 pub(super) fn disk_of(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Result<u64> {
+    disk(path, seen, |found| found.nlink() > 1)
+}
+
+/// The same for a layer whose objects may be gone before it.
+fn disk_of_layer(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Result<u64> {
+    disk(path, seen, |_| true)
+}
+
+fn disk(
+    path: &Path,
+    seen: &mut BTreeSet<(u64, u64)>,
+    may_be_object: fn(&fs::Metadata) -> bool,
+) -> Result<u64> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error).doing("looking at", path),
     };
     if found.is_dir() {
-        let inside = entries(path)?.iter().map(|entry| disk_of(entry, seen)).sum::<Result<u64>>()?;
+        let inside =
+            entries(path)?.iter().map(|entry| disk(entry, seen, may_be_object)).sum::<Result<u64>>()?;
         return Ok(found.blocks() * 512 + inside);
     }
     let several = found.nlink() > 1;
-    let object = several && found.is_file() && found.len() >= LARGE;
+    let object = found.is_file() && found.len() >= LARGE && may_be_object(&found);
     if object || (several && !seen.insert((found.dev(), found.ino()))) {
         Ok(0)
     } else {
@@ -68,7 +82,8 @@ impl Store {
             )));
         }
         let images = usize::from(self.forget(manifest)?);
-        Ok(Freed { images, ..self.sweep(&sweep)? })
+        let freed = self.sweep(sweep)?;
+        Ok(Freed { images, ..freed })
     }
 
     /// Removes images without a name, or with `all` those that no container uses, and everything that nobody uses.
@@ -84,7 +99,7 @@ impl Store {
                 removed.push(image.manifest);
             }
         }
-        let freed = self.sweep(&sweep)?;
+        let freed = self.sweep(sweep)?;
         Ok((removed.clone(), Freed { images: removed.len(), ..freed }))
     }
 
@@ -94,7 +109,7 @@ impl Store {
     /// Where something cannot be removed.
     pub(crate) fn sweep_if_alone(&self) -> Result<()> {
         match Sweep::try_take(&self.folders.store)? {
-            Some(sweep) => self.sweep(&sweep).map(drop),
+            Some(sweep) => self.sweep(sweep).map(drop),
             None => Ok(()),
         }
     }
@@ -155,19 +170,20 @@ impl Store {
         Ok(keys.iter().map(ObjectKey::read).collect())
     }
 
-    /// Removes everything that is not marked, staging that nobody fills included.
-    pub(super) fn sweep(&self, _sweep: &Sweep) -> Result<Freed> {
+    /// Removes everything that is not marked, staging that nobody fills included. Layers are deleted when the lock is
+    /// free again.
+    pub(super) fn sweep(&self, sweep: Sweep) -> Result<Freed> {
         let marked = self.mark()?;
         let mut freed = Freed::default();
+        let mut gone = Vec::new();
         let mut seen = BTreeSet::new();
         for path in entries(&self.folders.layers())? {
             let used = diff_id_of(&path).is_some_and(|diff_id| marked.layers.contains(&diff_id));
-            if used || is_filled(&path)? {
+            if used || is_held(&path)? {
                 continue;
             }
-            freed.bytes += disk_of(&path, &mut seen)?;
             freed.layers += usize::from(diff_id_of(&path).is_some());
-            remove_layer(&path)?;
+            gone.extend(rename_layer(&path)?);
         }
         for (path, key) in self.all_objects()? {
             if !key.is_some_and(|key| marked.objects.contains(&key)) {
@@ -184,6 +200,8 @@ impl Store {
             }
         }
         self.sweep_names(&mut freed)?;
+        drop(sweep);
+        delete_layers(gone, &mut freed)?;
         Ok(freed)
     }
 
@@ -245,10 +263,10 @@ impl Store {
     }
 }
 
-/// Whether somebody fills this staging folder at this moment.
-pub(super) fn is_filled(path: &Path) -> Result<bool> {
+/// Whether somebody fills this staging folder at this moment, or deletes what was a layer.
+pub(super) fn is_held(path: &Path) -> Result<bool> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if !name.starts_with(STAGING) {
+    if !name.starts_with(STAGING) && !is_gone(path) {
         return Ok(false);
     }
     let folder = match fs::File::open(path) {
@@ -263,18 +281,21 @@ pub(super) fn is_filled(path: &Path) -> Result<bool> {
     }
 }
 
-/// Renames it first: nobody sees half of a layer.
-pub(super) fn remove_layer(path: &Path) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let gone =
-        if name.starts_with('.') { path.to_owned() } else { path.with_file_name(format!("{GONE}{name}")) };
-    if gone != path {
-        if gone.exists() {
-            remove_tree(&gone).doing("removing", &gone)?;
-        }
-        fs::rename(path, &gone).doing("removing", path)?;
+/// Takes a layer's name away: nobody sees half of it.
+pub(super) fn rename_layer(path: &Path) -> Result<Option<Gone>> {
+    if !fs::symlink_metadata(path).doing("looking at", path)?.is_dir() {
+        return remove_file(path).map(|_| None);
     }
-    let folder = fs::symlink_metadata(&gone).doing("looking at", &gone)?.is_dir();
-    let removed = if folder { remove_tree(&gone) } else { fs::remove_file(&gone) };
-    removed.doing("removing", &gone)
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.starts_with('.') { Gone::left(path) } else { Gone::rename(path) }
+}
+
+/// Deletes layers whose names were taken away, once nobody waits for the lock.
+pub(super) fn delete_layers(gone: Vec<Gone>, freed: &mut Freed) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for layer in gone {
+        freed.bytes += disk_of_layer(layer.path(), &mut seen)?;
+        layer.delete()?;
+    }
+    Ok(())
 }

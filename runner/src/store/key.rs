@@ -8,8 +8,6 @@ use super::Store;
 
 /// Begins the names of layers that are not whole.
 pub(super) const STAGING: &str = ".staging-";
-/// Begins the names of what is being removed.
-pub(super) const GONE: &str = ".gone-";
 
 /// Parts of a layer's folder.
 pub(super) const TREE: &str = "tree";

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Whether something is mounted at a folder.
-fn is_mounted(path: &Path) -> Result<bool> {
+pub(crate) fn is_mounted(path: &Path) -> Result<bool> {
     let (Some(found), Some(parent)) = (look(path)?, path.parent()) else { return Ok(false) };
     let parent = fs::metadata(parent).doing("looking at", parent)?;
     Ok(found.dev() != parent.dev())
@@ -80,6 +80,13 @@ impl Store {
         Ok(target)
     }
 
+    /// A folder with nothing in it.
+    pub(super) fn empty(&self) -> Result<PathBuf> {
+        let empty = self.folders.store.join("empty");
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(&empty).doing("making", &empty)?;
+        Ok(empty)
+    }
+
     /// Takes it away; safe to repeat.
     ///
     /// # Errors
@@ -103,9 +110,9 @@ impl Store {
         let options = OverlayOptions { userxattr: overlay == OverlayNames::User, ..options };
         let mut lowers: Vec<&Path> = lower.layers.iter().map(|(tree, _)| tree.as_path()).collect();
         // Overlay wants something below what is written.
-        let empty = self.folders.store.join("empty");
+        let empty;
         if lowers.is_empty() {
-            fs::DirBuilder::new().recursive(true).mode(0o755).create(&empty).doing("making", &empty)?;
+            empty = self.empty()?;
             lowers.push(&empty);
         }
         Ok(mount_overlay(&lowers, &[], Some((upper, work)), target, options)?)

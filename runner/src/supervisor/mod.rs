@@ -49,14 +49,16 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use berth_runtime::ContainerId;
+use berth_runtime::{ContainerId, unblock_signals};
 pub(crate) use serve::main;
 
 use self::order::{Mode, Order};
 use crate::{
+    environment,
     error::{Result, While},
     folders::Folders,
     record::Desired,
+    stop::Stop,
 };
 
 /// The argument by which the program is its own supervisor; never typed by a person.
@@ -75,6 +77,7 @@ impl Again {
         let view = berth_runtime::own_program_out_of_reach();
         let path = view.as_ref().map(|view| format!("/proc/self/fd/{}", view.as_raw_fd()));
         let mut command = Command::new(path.as_deref().unwrap_or("/proc/self/exe"));
+        environment::of_ours(&mut command);
         command.arg0("berth-runner").arg(ARGUMENT).arg(mode.argument());
         command.arg(preserve_fds.to_string()).arg(id.as_str()).stdin(Stdio::from(order));
         Self { command, _view: view }
@@ -113,7 +116,10 @@ pub(crate) fn run_foreground(folders: &Folders, desired: &Desired) -> Result<u8>
     let process = &desired.process;
     if process.tty && process.interactive && rustix::termios::isatty(rustix::stdio::stdin()) {
         let attach = order::Attach { input: desired.attach.stdin, output: true };
-        let (session, _) = remote::start(folders, &desired.id, Some(attach))?;
+        let stop = Stop::collect()?;
+        unblock_signals().doing("unblocking", "signals")?;
+        let (session, _) = remote::start_unless_stopped(folders, &desired.id, attach, &stop)?;
+        drop(stop);
         return remote::attached(&session, attach, desired, &desired.attach);
     }
     let order = Order { preserve_fds: serve::handed_down(), ..Order::plain(folders, &desired.id) };

@@ -188,6 +188,7 @@ enum Kind {
     Content,
     Unsupported,
     Exec,
+    Interrupted(u8),
 }
 
 impl From<&RunnerError> for Failure {
@@ -198,8 +199,8 @@ impl From<&RunnerError> for Failure {
             RunnerError::Conflict(_) => Kind::Conflict,
             RunnerError::Content(_) => Kind::Content,
             RunnerError::Runtime(RuntimeError::Exec { .. }) => Kind::Exec,
+            RunnerError::Interrupted(signal) => Kind::Interrupted(*signal),
             RunnerError::Unsupported(_)
-            | RunnerError::Interrupted(_)
             | RunnerError::Copier(_)
             | RunnerError::Runtime(_)
             | RunnerError::Io { .. } => Kind::Unsupported,
@@ -225,6 +226,7 @@ impl From<Failure> for RunnerError {
             (Kind::Exec, Some((program, number))) => {
                 Self::Runtime(RuntimeError::Exec { program, source: io::Error::from_raw_os_error(number) })
             }
+            (Kind::Interrupted(signal), _) => Self::Interrupted(signal),
             (Kind::Usage, _) => Self::Usage(failure.text),
             (Kind::NotFound, _) => Self::NotFound(failure.text),
             (Kind::Conflict, _) => Self::Conflict(failure.text),
@@ -248,9 +250,14 @@ mod tests {
             program: "/etc".into(),
             source: io::Error::from_raw_os_error(13),
         });
-        for error in
-            [absent, denied, RunnerError::Conflict("taken".into()), RunnerError::Content("bad".into())]
-        {
+        let stopped = RunnerError::Interrupted(15);
+        for error in [
+            absent,
+            denied,
+            RunnerError::Conflict("taken".into()),
+            RunnerError::Content("bad".into()),
+            stopped,
+        ] {
             let text = serde_json::to_string(&Answer::Failed(Failure::from(&error))).unwrap();
             let Answer::Failed(failure) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
             let again = RunnerError::from(failure);

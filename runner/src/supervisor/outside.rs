@@ -24,6 +24,7 @@ use rustix::{
 
 use super::{engine::Ends, parcel};
 use crate::{
+    environment,
     error::{Result, RunnerError, While},
     folders::Folders,
     record::files,
@@ -91,11 +92,18 @@ pub(crate) fn found() -> Vec<Found> {
         let places = env::split_paths(&path).map(|folder| folder.join(name));
         let Some(program) = places.into_iter().find(|program| program.is_file()) else { continue };
         // One that does not say its version is there nevertheless.
-        let said = Command::new(&program).arg("--version").stdin(Stdio::null()).output();
+        let said = program_alone(&program).arg("--version").stdin(Stdio::null()).output();
         let said = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
         all.push(Found::new(program, &said));
     }
     all
+}
+
+/// The program, with nothing of the caller's environment but what runtimes look for.
+fn program_alone(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    environment::of_another(&mut command);
+    command
 }
 
 impl Outside {
@@ -106,7 +114,7 @@ impl Outside {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = program_alone(&self.program);
         command.arg("--root").arg(&self.root).stdin(Stdio::null());
         command
     }
@@ -145,7 +153,8 @@ impl Outside {
         if env::var_os(OVERRIDE).is_some() {
             return Ok(());
         }
-        let output = Command::new(&self.program).arg("--version").output().doing("running", &self.program)?;
+        let output =
+            program_alone(&self.program).arg("--version").output().doing("running", &self.program)?;
         let Some((major, minor, patch)) = runc_version(&String::from_utf8_lossy(&output.stdout)) else {
             return Ok(());
         };

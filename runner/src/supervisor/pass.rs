@@ -3,7 +3,7 @@
 
 use std::{fs, io, os::fd::AsFd, path::Path, time::SystemTime};
 
-use berth_runtime::{ContainerId, Started};
+use berth_runtime::{ContainerId, Signals, Started};
 use jiff::Timestamp;
 
 use super::{
@@ -13,11 +13,12 @@ use super::{
     streams::Streams,
 };
 use crate::{
-    bundle,
+    bundle::{self, own_folder},
     error::{Result, RunnerError, While},
     folders::Folders,
     network::{self, HeldPorts},
     record::{Desired, Exit, Records, files, remove_tree},
+    stop,
     store::Store,
     volume::Volumes,
 };
@@ -50,6 +51,8 @@ pub(crate) struct Begin<'a> {
     pub(crate) size: Option<(u16, u16)>,
     /// In place of pipes, where nothing of the output is kept.
     pub(crate) inherit: bool,
+    /// Signals that end the attempt: those of [`stop::ENDING`] also what it waits for.
+    pub(crate) stop: Option<&'a Signals>,
 }
 
 impl Begin<'_> {
@@ -57,22 +60,47 @@ impl Begin<'_> {
     ///
     /// # Errors
     /// What failed; everything of it was taken away again.
+    ///
+    /// A signal that ends a command ends this, too, as long as the program has not begun: afterwards it is for the
+    /// program.
     pub(crate) fn run(self) -> Result<Begun> {
         let begun = self.make();
-        if begun.is_err() {
+        let settled = match self.stop {
+            // What is under way now is not to be cut short: neither the container, nor the cleaning up.
+            Some(signals) => signals.let_finish().doing("preparing", "signals"),
+            None => Ok(()),
+        };
+        begun.and_then(|begun| settled.map(|()| begun)).map_err(|error| {
+            // A call that a signal ended says nothing of why.
+            let stopped = self.go_on().err();
+            // Who was stopped while it waited for its turn at the networks has nothing there, and does not wait again.
+            let waited =
+                stopped.is_some() && !self.folders.running(&self.desired.id).join("network.json").exists();
             // The first error is the one that is told.
-            let _also_failed = take_away(self.folders, self.desired, false);
+            let _also_failed = take_away(self.folders, self.desired, false, !waited);
+            stopped.unwrap_or(error)
+        })
+    }
+
+    /// Whether nobody wants this to end.
+    fn go_on(&self) -> Result<()> {
+        match self.stop.map(stop::caught).transpose()?.flatten() {
+            Some(signal) => Err(RunnerError::Interrupted(signal)),
+            None => Ok(()),
         }
-        begun
     }
 
     fn make(self) -> Result<Begun> {
         let Self { folders, desired, .. } = self;
         let id = &desired.id;
         let running = folders.running(id);
+        own_folder::prepare(folders, id)?;
         let attachment = network::prepare(folders, desired)?;
+        self.go_on()?;
         let root = Store::open(folders)?.mount_root(desired)?;
+        self.go_on()?;
         let mut spec = bundle::build(folders, desired, &root)?;
+        self.go_on()?;
         if desired.runtime.is_some() {
             // Some know no later version than this, though every field that is used here.
             spec.set_version("1.0.2".into());
@@ -91,11 +119,13 @@ impl Begin<'_> {
         if let Some(path) = &desired.supervisor_pid_file {
             files::replace(path, std::process::id().to_string().as_bytes(), false)?;
         }
+        self.go_on()?;
         network::attach(folders, desired, &attachment, started.pid)?;
         if let Some((rows, columns)) = self.size {
             streams.resize(rows, columns).doing("sizing", "the terminal")?;
         }
         let now = Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH);
+        self.go_on()?;
         remember_begin(folders, desired, now)?;
         engine.start(id)?;
         live.started = Some(now);
@@ -142,15 +172,16 @@ impl Begin<'_> {
 pub(crate) fn end(records: &Records, desired: &Desired, exit: &Exit, foreground: bool) -> Result<()> {
     let folders = records.folders();
     records.ended(&desired.id, exit)?;
-    take_away(folders, desired, foreground)
+    take_away(folders, desired, foreground, true)
 }
 
 /// Takes away everything of a run, each step also where another one failed.
-fn take_away(folders: &Folders, desired: &Desired, foreground: bool) -> Result<()> {
+fn take_away(folders: &Folders, desired: &Desired, foreground: bool, network: bool) -> Result<()> {
     let killed = Engine::of(folders, desired).delete(&desired.id);
-    let detached = network::detach(folders, desired, foreground);
+    let detached = if network { network::detach(folders, desired, foreground) } else { Ok(()) };
     let unmounted = Store::open(folders).and_then(|store| store.unmount_root(desired));
-    killed.and(detached).and(unmounted)
+    let emptied = own_folder::take_away(folders, &desired.id);
+    killed.and(detached).and(unmounted).and(emptied)
 }
 
 /// Takes the running folder away: nothing runs, and nobody supervises.
@@ -185,7 +216,7 @@ pub(crate) fn settle(records: &Records, desired: &Desired) -> Result<()> {
             }
         }
     }
-    take_away(folders, desired, false)?;
+    take_away(folders, desired, false, true)?;
     leave(folders, id)
 }
 

@@ -12,6 +12,7 @@ use rustix::{
     net::{
         AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
     },
+    process::{Pid, Signal, kill_process},
 };
 
 use super::{
@@ -26,6 +27,7 @@ use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
     record::{AttachOptions, Desired, Records},
+    stop::Stop,
 };
 
 /// How long a supervisor that lives may take to answer what it can answer at once.
@@ -37,7 +39,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// What kept it from starting.
 pub(crate) fn start(folders: &Folders, id: &ContainerId, attach: Option<Attach>) -> Result<(OwnedFd, bool)> {
-    match launch(folders, id, Mode::Start, attach)? {
+    started(launch(folders, id, Mode::Start, attach, None)?)
+}
+
+/// [`start`], until a signal ends it: then nothing runs.
+///
+/// # Errors
+/// As there, and [`RunnerError::Interrupted`].
+pub(crate) fn start_unless_stopped(
+    folders: &Folders,
+    id: &ContainerId,
+    attach: Attach,
+    stop: &Stop,
+) -> Result<(OwnedFd, bool)> {
+    started(launch(folders, id, Mode::Start, Some(attach), Some(stop))?)
+}
+
+fn started(answer: (OwnedFd, Answer)) -> Result<(OwnedFd, bool)> {
+    match answer {
         (session, Answer::Started) => Ok((session, true)),
         (session, Answer::Already | Answer::Nothing) => Ok((session, false)),
         (_, Answer::Failed(failure)) => Err(failure.into()),
@@ -49,12 +68,21 @@ fn launch(
     id: &ContainerId,
     mode: Mode,
     attach: Option<Attach>,
+    stop: Option<&Stop>,
 ) -> Result<(OwnedFd, Answer)> {
     let preserve_fds = serve::handed_down();
     let order = Order { attach, preserve_fds, ..Order::plain(folders, id) };
     let (ours, theirs) = parcel::pair().doing("starting", "a supervisor")?;
     order.send(&ours, &[])?;
     let mut child = spawn_self(mode, preserve_fds, id, theirs)?;
+    if let Some(stop) = stop
+        && let Err(stopped) = stop.ready(ours.as_fd(), "the supervisor")
+    {
+        // It takes away what it made, and stops what it started.
+        kill_process(Pid::from_child(&child), Signal::TERM).doing("ending", "the supervisor")?;
+        child.wait().doing("waiting for", "the supervisor")?;
+        return Err(stopped);
+    }
     let parcel = parcel::receive(&ours, RecvFlags::empty()).doing("waiting for", "the supervisor")?;
     if parcel.bytes.is_empty() {
         let status = child.wait().doing("waiting for", "the supervisor")?;
@@ -79,7 +107,7 @@ pub(crate) fn reach(records: &Records, desired: &Desired) -> Result<Option<Owned
         let seen = snapshot(records, desired)?;
         match (seen.supervisor, seen.orphaned) {
             (None, false) => return Ok(None),
-            (None, true) => match launch(folders, &desired.id, Mode::Adopt, None)? {
+            (None, true) => match launch(folders, &desired.id, Mode::Adopt, None, None)? {
                 (_, Answer::Nothing) => return Ok(None),
                 (_, Answer::Failed(failure)) => return Err(failure.into()),
                 (_, Answer::Started | Answer::Already) => {}

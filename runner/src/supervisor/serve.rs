@@ -34,6 +34,7 @@ use crate::{
     error::{OWN_FAILURE, Result, RunnerError, While},
     network::{self, HeldPorts},
     record::{Desired, Exit, Records, files},
+    stop::ENDING,
 };
 
 /// The supervisor's `main`.
@@ -74,16 +75,18 @@ fn serve(mode: Mode, preserve_fds: u32) -> Result<ExitCode> {
     berth_runtime::protect_own_program()?;
     // In place of the descriptor's number that it was executed by.
     rustix::thread::set_name(c"berth-runner").doing("naming", "this process")?;
-    unblock_signals().doing("unblocking", "signals")?;
     if matches!(mode, Mode::Start | Mode::Adopt) {
         close_inherited(3 + preserve_fds).doing("closing", "inherited descriptors")?;
     }
+    // Those that came before are read: whoever started this held them back.
+    let begins = matches!(mode, Mode::Start | Mode::Front | Mode::Adopt);
+    let signals = if begins { Some(collected(mode == Mode::Front)?) } else { None };
+    unblock_signals().doing("unblocking", "signals")?;
     let (order, mut bag) = Order::receive()?;
+    let nothing = || RunnerError::Usage("a supervisor is started by other commands".into());
     match mode {
         Mode::Check => return Ok(health::main(&order)),
-        Mode::Exec => {
-            return Err(RunnerError::Usage("a supervisor is started by other commands".into()));
-        }
+        Mode::Exec => return Err(nothing()),
         Mode::Resume => {
             replace_stdin(None)?;
             return resume(&order, &mut bag).map(ExitCode::from);
@@ -91,7 +94,7 @@ fn serve(mode: Mode, preserve_fds: u32) -> Result<ExitCode> {
         Mode::Front => {
             replace_stdin(bag.take("stdin"))?;
             set_child_subreaper(Some(getpid())).doing("becoming the parent of", "orphans")?;
-            return begin(&order, Mode::Front, None).map(ExitCode::from);
+            return begin(&order, Mode::Front, None, signals.ok_or_else(nothing)?).map(ExitCode::from);
         }
         Mode::Start | Mode::Adopt => {}
     }
@@ -101,7 +104,7 @@ fn serve(mode: Mode, preserve_fds: u32) -> Result<ExitCode> {
     let _is_leader = setsid();
     set_child_subreaper(Some(getpid())).doing("becoming the parent of", "orphans")?;
     chdir("/").doing("changing to", "/")?;
-    match begin(&order, mode, Some(&reply)) {
+    match begin(&order, mode, Some(&reply), signals.ok_or_else(nothing)?) {
         Ok(code) => Ok(ExitCode::from(code)),
         Err(error) => {
             answer(Some(&reply), &Answer::Failed(Failure::from(&error)));
@@ -133,11 +136,11 @@ fn collected(front: bool) -> Result<Signals> {
             signal::PROXIED.iter().filter(|signal| **signal > signal::QUIT && **signal != signal::TERM),
         );
     }
-    Signals::collect(&signals).doing("collecting", "signals")
+    Signals::interrupting(&signals, &ENDING).doing("collecting", "signals")
 }
 
 /// From nothing, or from what a dead supervisor left, to the end. Failures before the container runs are errors.
-fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>) -> Result<u8> {
+fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>, signals: Signals) -> Result<u8> {
     let folders = order.folders();
     let records = Records::new(&folders);
     let turn = Turn::take(&folders, &order.id)?;
@@ -167,8 +170,8 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>) -> Result<u8> {
         return Ok(0);
     }
     let clients = Clients::listen(&folders.running(&order.id).join("sock"))?;
-    let signals = collected(mode == Mode::Front)?;
     if let Some(live) = lives {
+        signals.let_finish().doing("preparing", "signals")?;
         let streams = Streams::adopt(&folders.running(&order.id))?;
         let first = First::open(live.pid, false)?;
         let held = network::hold_again(&folders, &desired)?;
@@ -199,12 +202,13 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>) -> Result<u8> {
         foreground: mode == Mode::Front,
         size: terminal::size(rustix::stdio::stdin()),
         inherit,
+        stop: Some(&signals),
     }
     .run();
     let begun = match begun {
         Ok(begun) => begun,
         Err(error) => {
-            not_begun(&records, &desired, &error)?;
+            not_begun(&records, &desired, &error, mode)?;
             return Err(error);
         }
     };
@@ -238,7 +242,12 @@ fn begin(order: &Order, mode: Mode, reply: Option<&OwnedFd>) -> Result<u8> {
 }
 
 /// Notes that a container did not begin. The caller has the turn.
-fn not_begun(records: &Records, desired: &Desired, error: &RunnerError) -> Result<()> {
+fn not_begun(records: &Records, desired: &Desired, error: &RunnerError, mode: Mode) -> Result<()> {
+    if mode == Mode::Front && matches!(error, RunnerError::Interrupted(_)) {
+        // `run` was ended before there was anything to end: it leaves nothing.
+        pass::leave(records.folders(), &desired.id)?;
+        return pass::remove(records, desired);
+    }
     let exit = Exit {
         started: None,
         finished: Timestamp::now(),
@@ -331,6 +340,7 @@ fn resume(order: &Order, bag: &mut Bag) -> Result<u8> {
     let missing = || RunnerError::Usage("a supervisor is started by other commands".into());
     let carry = order.carry.as_ref().ok_or_else(missing)?;
     let signals = collected(false)?;
+    signals.let_finish().doing("preparing", "signals")?;
     let desired = records.find(order.id.as_str())?;
     let mut clients = Clients::on(bag.take("listener").ok_or_else(missing)?);
     for (name, input, output) in
@@ -400,6 +410,7 @@ fn begin_again(watch: &mut Watch, preserve_fds: u32) -> Result<(u8, Option<First
             foreground: watch.front.is_some(),
             size: watch.front.as_ref().and_then(|_| terminal::size(rustix::stdio::stdin())),
             inherit: watch.front.is_some() && inherits(&watch.desired),
+            stop: None,
         }
         .run();
         match begun {

@@ -5,14 +5,17 @@ use std::{
     process::ExitCode,
 };
 
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
 use super::{
     Owners, Packed, Target, pack, unpack,
     view::{self, Parts},
 };
 use crate::{
-    error::{Result, RunnerError},
+    error::{Result, RunnerError, While},
     folders::Folders,
     record::Records,
+    stop::Stop,
 };
 
 /// Its `main`: arguments as [`super::Helper::start`] writes them.
@@ -35,11 +38,18 @@ fn run(words: &[String]) -> Result<()> {
     let records = Records::new(&folders);
     let container = records.find(id)?;
     let parts = if other == "bare" { Parts::Root } else { Parts::All };
+    let parent = getppid();
+    let stop = Stop::collect()?;
     let root = view::open(&folders, &records, &container, parts)?;
-    match (verb.as_str(), Target::of(one), Owners::of(other)) {
+    // Asked for after the ids are what they stay: with them the kernel forgets it.
+    set_parent_process_death_signal(Some(Signal::TERM)).doing("staying with", "the command")?;
+    if getppid() != parent {
+        return Err(RunnerError::Conflict("the command that asked for the files is gone".into()));
+    }
+    let done = match (verb.as_str(), Target::of(one), Owners::of(other)) {
         ("pack", _, _) => {
             let packed = if other == "bare" { Packed::Bare } else { Packed::Named };
-            let out = io::BufWriter::with_capacity(256 << 10, io::stdout().lock());
+            let out = io::BufWriter::with_capacity(256 << 10, stop.checked(io::stdout().lock()));
             pack(&root, path, one == "follow", packed, out)
         }
         ("unpack", Some(target), Some(owners)) => {
@@ -47,8 +57,9 @@ fn run(words: &[String]) -> Result<()> {
                 Owners::Caller => view::user(&root, &container),
                 owners @ (Owners::Kept | Owners::These(..)) => owners,
             };
-            unpack(&root, path, target, owners, io::stdin().lock())
+            unpack(&root, path, target, owners, stop.checked(io::stdin().lock()))
         }
         _ => Err(RunnerError::Usage("this is no command for people: `berth-runner cp`".into())),
-    }
+    };
+    stop.or(done)
 }

@@ -17,14 +17,18 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 pub(crate) use pack::{Packed, pack};
 pub(crate) use place::Place;
 pub(crate) use unpack::{Owners, Target, unpack};
 
 use crate::{
+    environment,
     error::{Result, RunnerError, While},
     folders::Folders,
     record::Desired,
+    stop::Stop,
 };
 
 /// The argument by which the program is the process inside; never typed by a person.
@@ -72,6 +76,7 @@ impl Helper {
         stdout: Stdio,
     ) -> Result<Self> {
         let mut command = Command::new("/proc/self/exe");
+        environment::of_ours(&mut command);
         command.arg(ARGUMENT).arg(&folders.store).arg(&folders.run).arg(container.id.as_str());
         match wants {
             Wants::Pack { path, follow, bare } => {
@@ -101,17 +106,25 @@ impl Helper {
         self.child.stdin.take()
     }
 
-    /// Waits for its end.
+    /// Waits for its end; a signal ends it before.
     ///
     /// # Errors
-    /// What it failed of.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    /// What it failed of; [`RunnerError::Interrupted`], when it has cleaned up.
+    pub(crate) fn finish(mut self, stop: &Stop) -> Result<()> {
+        const WHAT: &str = "the process inside";
         drop(self.child.stdin.take());
+        let status = match stop.wait(&mut self.child, WHAT) {
+            Err(stopped) => {
+                kill_process(Pid::from_child(&self.child), Signal::TERM).doing("ending", WHAT)?;
+                self.child.wait().doing("waiting for", WHAT)?;
+                return Err(stopped);
+            }
+            status => status?,
+        };
         let mut said = String::new();
         if let Some(mut stderr) = self.child.stderr.take() {
-            stderr.read_to_string(&mut said).doing("reading from", "the process inside")?;
+            stderr.read_to_string(&mut said).doing("reading from", WHAT)?;
         }
-        let status = self.child.wait().doing("waiting for", "the process inside")?;
         let said = format!("{}: {}", self.container, said.trim_end());
         match status.code() {
             Some(0) => Ok(()),

@@ -2,8 +2,12 @@
 
 use std::{
     ffi::{CStr, OsStr},
+    fs::File,
     io::{self, Read, Write},
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, fs::FileExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -13,7 +17,10 @@ use super::{
     attributes,
     place::{Named, Place, file},
 };
-use crate::error::{Result, RunnerError, While};
+use crate::{
+    error::{Result, RunnerError, While},
+    unpack::{Segment, holes},
+};
 
 /// Folders that may lie in each other: each costs a descriptor while it is read.
 const DEEPEST: usize = 400;
@@ -74,7 +81,7 @@ pub(crate) fn pack(place: &Place, text: &str, follow: bool, packed: Packed, out:
                 name
             }
         };
-        walk(&mut tar, &folder, &prefix, DEEPEST)?;
+        walk(&mut tar, &folder, &prefix, Limits { deepest: DEEPEST, stays: place.is_alone() })?;
     } else if named.folder {
         return Err(RunnerError::NotFound(format!("{text}: it is no folder")));
     } else if kind == FileType::RegularFile {
@@ -91,8 +98,17 @@ pub(crate) fn pack(place: &Place, text: &str, follow: bool, packed: Packed, out:
     out.flush().doing("writing", "the tar")
 }
 
-fn walk(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, at: &Path, deepest: usize) -> Result<()> {
-    if deepest == 0 {
+/// How far a walk goes.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Folders in each other.
+    deepest: usize,
+    /// Nothing that is mounted is entered.
+    stays: bool,
+}
+
+fn walk(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, at: &Path, limits: Limits) -> Result<()> {
+    if limits.deepest == 0 {
         return Err(RunnerError::Content(format!(
             "{}: more than {DEEPEST} folders in each other",
             at.display()
@@ -108,7 +124,7 @@ fn walk(tar: &mut tar::Builder<impl Write>, folder: &OwnedFd, at: &Path, deepest
     names.sort();
     let device = fstat(folder).doing("asking", at)?.st_dev;
     for name in names {
-        one(tar, (folder, device), &name, &at.join(OsStr::from_bytes(name.to_bytes())), deepest)?;
+        one(tar, (folder, device), &name, &at.join(OsStr::from_bytes(name.to_bytes())), limits)?;
     }
     Ok(())
 }
@@ -118,7 +134,7 @@ fn one(
     (folder, device): (&OwnedFd, u64),
     name: &CStr,
     at: &Path,
-    deepest: usize,
+    limits: Limits,
 ) -> Result<()> {
     let about = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         // It went while the folder was read.
@@ -130,10 +146,10 @@ fn one(
             let inner = openat(folder, name, FOLDER, Mode::empty()).doing("opening", at)?;
             attributes::pack(tar, &inner, at)?;
             entry(tar, at, &about, EntryOf::Folder)?;
-            if about.st_dev != device && is_the_kernels(&inner).doing("asking", at)? {
+            if about.st_dev != device && (limits.stays || is_the_kernels(&inner).doing("asking", at)?) {
                 return Ok(());
             }
-            walk(tar, &inner, at, deepest - 1)
+            walk(tar, &inner, at, Limits { deepest: limits.deepest - 1, ..limits })
         }
         FileType::RegularFile => {
             let flags =
@@ -211,8 +227,97 @@ fn content(tar: &mut tar::Builder<impl Write>, at: &Path, opened: OwnedFd) -> Re
     let size = u64::try_from(about.st_size).unwrap_or_default();
     attributes::pack(tar, &opened, at)?;
     let mut header = header(&about);
-    header.set_entry_type(tar::EntryType::Regular);
-    header.set_size(size);
-    let bytes = file(opened).chain(io::repeat(0)).take(size);
-    tar.append_data(&mut header, at, bytes).doing("writing into the tar", at)
+    let opened = file(opened);
+    let pieces = match holes::pieces(&opened, size, MOST_PIECES) {
+        Ok(pieces) => pieces,
+        Err(holes::Fault::Pieces(most)) => {
+            return Err(RunnerError::Content(format!(
+                "{}: more than {most} pieces between its holes: copy it there without holes first",
+                at.display()
+            )));
+        }
+        Err(holes::Fault::Failed(error)) => return Err(error).doing("reading", at),
+    };
+    let added = match pieces {
+        None => {
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_size(size);
+            let all = vec![Segment { offset: 0, length: size }];
+            tar.append_data(&mut header, at, Pieces::of(opened, all))
+        }
+        Some(pieces) => {
+            let map = with_holes(&mut header, &pieces, size).doing("writing into the tar", at)?;
+            tar.append_data(&mut header, at, map.as_slice().chain(Pieces::of(opened, pieces)))
+        }
+    };
+    added.doing("writing into the tar", at)
+}
+
+/// Pieces between the holes of one file.
+const MOST_PIECES: usize = 1 << 20;
+
+/// Makes a header that of a file with holes, in the form that GNU tar has always had; what does not fit into it is the
+/// answer: blocks that follow.
+fn with_holes(header: &mut tar::Header, pieces: &[Segment], size: u64) -> io::Result<Vec<u8>> {
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    header.set_size(pieces.iter().map(|piece| piece.length).sum());
+    // The last one is empty and says where the file ends.
+    let end = Segment { offset: size, length: 0 };
+    let all: Vec<&Segment> = pieces.iter().chain([&end]).collect();
+    let head = header.as_gnu_mut().ok_or_else(|| io::Error::other("the header is none of GNU's"))?;
+    head.set_real_size(size);
+    let (first, rest) = all.split_at(all.len().min(head.sparse.len()));
+    head.set_is_extended(!rest.is_empty());
+    fill(&mut head.sparse, first);
+    let mut blocks = Vec::new();
+    let mut rest = rest;
+    while !rest.is_empty() {
+        let mut block = tar::GnuExtSparseHeader::new();
+        let (now, later) = rest.split_at(rest.len().min(block.sparse.len()));
+        fill(&mut block.sparse, now);
+        block.set_is_extended(!later.is_empty());
+        blocks.extend_from_slice(block.as_bytes());
+        rest = later;
+    }
+    Ok(blocks)
+}
+
+fn fill(slots: &mut [tar::GnuSparseHeader], pieces: &[&Segment]) {
+    for (slot, piece) in slots.iter_mut().zip(pieces) {
+        slot.set_offset(piece.offset);
+        slot.set_length(piece.length);
+    }
+}
+
+/// Reads pieces of a file, with as many bytes as they had: what it lost meanwhile is zeros.
+struct Pieces {
+    file: File,
+    left: std::vec::IntoIter<Segment>,
+    now: Segment,
+}
+
+impl Pieces {
+    fn of(file: File, pieces: Vec<Segment>) -> Self {
+        Self { file, left: pieces.into_iter(), now: Segment { offset: 0, length: 0 } }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while self.now.length == 0 {
+            match self.left.next() {
+                Some(piece) => self.now = piece,
+                None => return Ok(0),
+            }
+        }
+        let wanted = bytes.len().min(usize::try_from(self.now.length).unwrap_or(bytes.len()));
+        let mut read = self.file.read_at(&mut bytes[..wanted], self.now.offset)?;
+        if read == 0 {
+            bytes[..wanted].fill(0);
+            read = wanted;
+        }
+        self.now.offset += read as u64;
+        self.now.length -= read as u64;
+        Ok(read)
+    }
 }

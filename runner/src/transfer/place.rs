@@ -18,6 +18,8 @@ use crate::error::{Result, RunnerError, While};
 #[derive(Debug)]
 pub(crate) struct Place {
     root: OwnedFd,
+    /// What is mounted in it is not of it.
+    alone: bool,
 }
 
 /// What a path says besides where it is.
@@ -52,7 +54,21 @@ impl Place {
     /// Where it cannot be opened.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { root: rustix::fs::openat(CWD, path, flags, Mode::empty()).doing("opening", path)? })
+        let root = rustix::fs::openat(CWD, path, flags, Mode::empty()).doing("opening", path)?;
+        Ok(Self { root, alone: false })
+    }
+
+    /// The same without what is mounted in it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn alone(path: &Path) -> Result<Self> {
+        Ok(Self { alone: true, ..Self::open(path)? })
+    }
+
+    /// Whether what is mounted in it is left out.
+    pub(super) const fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// Opens a path in it; `None` where there is nothing.
@@ -62,12 +78,20 @@ impl Place {
     pub(crate) fn at(&self, path: &Path, flags: OFlags) -> Result<Option<OwnedFd>> {
         let name = path.strip_prefix("/").unwrap_or(path);
         let name = if name.as_os_str().is_empty() { Path::new(".") } else { name };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        resolve.set(ResolveFlags::NO_XDEV, self.alone);
         loop {
             match rustix::fs::openat2(&self.root, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
                 Ok(file) => return Ok(Some(file)),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+                Err(Errno::XDEV) => {
+                    return Err(RunnerError::Unsupported(format!(
+                        "{} is something that is mounted in the running container: `berth-runner exec` reads and \
+                         writes there",
+                        path.display()
+                    )));
+                }
                 Err(error) => return Err(error).doing("opening", path),
             }
         }

@@ -2,9 +2,10 @@
 //! through.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
+    fs::File,
     io::{self, Read},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +15,7 @@ use rustix::{
         futimens, linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
     },
     io::Errno,
+    process::umask,
 };
 
 use super::{
@@ -224,11 +226,14 @@ impl Landing {
             }
             tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
                 gone(false)?;
-                let flags =
-                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let made = openat(&parent, name, flags, Mode::RUSR | Mode::WUSR).doing("making", &path)?;
-                let mut out = file(made);
-                io::copy(entry, &mut out).doing("writing", &path)?;
+                let out = match content(entry, &parent, name, kind) {
+                    Ok(out) => out,
+                    Err(error) => {
+                        // Half of a file is none; the first error is the one to tell.
+                        let _gone = unlinkat(&parent, name, AtFlags::empty());
+                        return Err(error).doing("writing", &path);
+                    }
+                };
                 fchown(&out, Some(uid), Some(gid)).doing("giving away", &path)?;
                 attributes::unpack(entry, self.owners, &out, &path)?;
                 // After the owner, which takes setuid away.
@@ -267,6 +272,37 @@ impl Landing {
             Owners::Caller => (rustix::process::geteuid(), rustix::process::getegid()),
             Owners::These(uid, gid) => (Uid::from_raw(uid), Gid::from_raw(gid)),
         })
+    }
+}
+
+/// Makes a file with an entry's bytes, and with its holes.
+fn content(
+    entry: &mut tar::Entry<'_, impl Read>,
+    parent: &OwnedFd,
+    name: &OsStr,
+    kind: tar::EntryType,
+) -> io::Result<File> {
+    if kind != tar::EntryType::GNUSparse {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut out = file(openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?);
+        let size = entry.size();
+        if io::copy(entry, &mut out)? != size {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the tar ends in the middle of it"));
+        }
+        return Ok(out);
+    }
+    // Only this way of the library's leaves holes out. The folder is named by its descriptor, and a file that is there
+    // is never opened; what it is like is settled afterwards.
+    entry.set_preserve_permissions(false);
+    entry.set_preserve_mtime(false);
+    entry.set_unpack_xattrs(false);
+    let place = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd())).join(name);
+    let before = umask(Mode::RWXG | Mode::RWXO);
+    let unpacked = entry.unpack(place);
+    umask(before);
+    match unpacked? {
+        tar::Unpacked::File(out) => Ok(out),
+        _ => Err(io::Error::other("a file with holes became something else")),
     }
 }
 

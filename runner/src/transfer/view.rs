@@ -27,7 +27,7 @@ use crate::{
     folders::Folders,
     record::{Desired, Mount, MountKind, Records, UserNamespace},
     rootless,
-    store::{Store, mapping},
+    store::{Store, is_mounted, mapping},
     supervisor::live::{self, Live},
     volume::{self, DiskIds, Volumes},
 };
@@ -67,7 +67,13 @@ pub(super) fn open(folders: &Folders, records: &Records, container: &Desired, pa
             "its supervisor was killed: any `berth-runner stop`, `start` or `boot` brings another one".into(),
         ));
     };
-    let place = Place::open(&root)?;
+    // A supervisor that went on with the container in place of another has nothing mounted. The container's own root is
+    // the same tree, and what is mounted in it is none of ours.
+    let place = if container.rootfs.is_some() || is_mounted(&root)? {
+        Place::open(&root)?
+    } else {
+        Place::alone(Path::new(&format!("/proc/{pid}/root")))?
+    };
     join(pid)?;
     Ok(place)
 }
@@ -123,7 +129,7 @@ fn at_rest(folders: &Folders, container: &Desired, parts: Parts) -> Result<Place
         let mut mounts: Vec<&Mount> = container.mounts.iter().collect();
         mounts.sort_by_key(|mount| mount.destination.components().count());
         for mount in mounts {
-            if let Some(source) = source(folders, mount, &root)? {
+            if let Some((source, _held)) = source(folders, mount, &root)? {
                 let place = Place::open(&root)?;
                 let onto = make_place(&place, &mount.destination, source.is_dir())?;
                 bind_onto(&source, onto.as_fd(), mount.read_only)?;
@@ -143,12 +149,13 @@ fn at_rest(folders: &Folders, container: &Desired, parts: Parts) -> Result<Place
     Ok(place)
 }
 
-/// What is mounted; a new volume is filled first, as its container's start would have done.
-fn source(folders: &Folders, mount: &Mount, root: &Path) -> Result<Option<PathBuf>> {
+/// What is mounted, and what has to stay open until it is; a new volume is filled first, as its container's start would
+/// have done.
+fn source(folders: &Folders, mount: &Mount, root: &Path) -> Result<Option<(PathBuf, Option<OwnedFd>)>> {
     match &mount.kind {
         MountKind::Bind { source } => {
             if source.exists() {
-                return Ok(Some(source.clone()));
+                return Ok(Some((source.clone(), None)));
             }
             Err(RunnerError::NotFound(format!(
                 "{}, which is mounted at {}, is not there",
@@ -162,7 +169,9 @@ fn source(folders: &Folders, mount: &Mount, root: &Path) -> Result<Option<PathBu
             if !no_copy && subpath.is_none() {
                 volumes.fill(name, &Inside::new(root)?, &mount.destination, &DiskIds::default())?;
             }
-            subpath.as_deref().map_or(Ok(data.clone()), |below| volume::below(&data, below)).map(Some)
+            let Some(below) = subpath else { return Ok(Some((data, None))) };
+            let opened = volume::below(&data, below)?;
+            Ok(Some((PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd())), Some(opened))))
         }
         MountKind::Tmpfs { .. } | MountKind::Secret { .. } => Ok(None),
     }

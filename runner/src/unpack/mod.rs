@@ -10,7 +10,7 @@
 //! | [`place`] | where a name leads in the folder, without ever leaving it |
 //! | [`tree`] | entries → files |
 //! | [`large`] | contents that are stored once across all layers |
-//! | [`pack`] | files → entries |
+//! | [`pack`], [`holes`] | files → entries; where they have holes |
 //! | [`recipe`] | how the tar is put together again |
 //! | [`attributes`] | owners, modes, times, extended attributes |
 //!
@@ -22,6 +22,7 @@ mod attributes;
 pub(crate) mod builder;
 pub(crate) mod fuzzing;
 mod header;
+pub(crate) mod holes;
 mod large;
 mod name;
 pub(crate) mod pack;

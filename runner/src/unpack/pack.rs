@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, Metadata},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::{
         ffi::OsStrExt,
         fs::{FileTypeExt, MetadataExt},
@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use super::BLOCK;
+use super::{BLOCK, MAX_SEGMENTS, MAX_SPARSE, Segment, holes};
 use crate::error::{Result, RunnerError, While};
 
 /// An entry that is being written.
@@ -26,6 +26,15 @@ struct Member<'a> {
     device: (u32, u32),
     attributes: &'a [(Vec<u8>, Vec<u8>)],
 }
+
+/// What a file with holes is besides its entry.
+struct Sparse<'a> {
+    name: &'a [u8],
+    size: u64,
+}
+
+/// What such an entry is called: who does not know of holes makes a file of this name.
+const SPARSE_NAME: &[u8] = b"./GNUSparseFile.0/entry";
 
 /// `length key=value\n`, where the length counts itself.
 fn record(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
@@ -72,8 +81,18 @@ impl Member<'_> {
     }
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write_with(out, None)
+    }
+
+    fn write_with(&self, out: &mut dyn Write, sparse: Option<&Sparse<'_>>) -> io::Result<()> {
         let mut records = Vec::new();
         let number = |value: u64| value.to_string().into_bytes();
+        if let Some(sparse) = sparse {
+            record(b"GNU.sparse.major", b"1", &mut records);
+            record(b"GNU.sparse.minor", b"0", &mut records);
+            record(b"GNU.sparse.name", sparse.name, &mut records);
+            record(b"GNU.sparse.realsize", &number(sparse.size), &mut records);
+        }
         if self.name.len() > 100 {
             record(b"path", &self.name, &mut records);
         }
@@ -150,14 +169,72 @@ pub(crate) fn file(
     content: File,
 ) -> Result<()> {
     let size = of.len();
-    written(path, Member { size, attributes, ..member(b'0', path, of) }.write(out))?;
-    // One that a container writes to at this moment may shrink: the entry's size is settled.
-    let copied = io::copy(&mut content.take(size), out).doing("reading", path)?;
-    let missing = size - copied;
-    io::copy(&mut io::repeat(0).take(missing), out).doing("writing the layer's entry", path)?;
+    let member = member(b'0', path, of);
+    if let Some(pieces) = holes_of(path, &content, size)? {
+        return with_holes(out, path, Member { attributes, ..member }, size, &content, &pieces);
+    }
+    written(path, Member { size, attributes, ..member }.write(out))?;
+    copied(out, path, &content, Segment { offset: 0, length: size })?;
     let padding = size.next_multiple_of(BLOCK as u64) - size;
     io::copy(&mut io::repeat(0).take(padding), out).doing("writing the layer's entry", path)?;
     Ok(())
+}
+
+fn holes_of(path: &Path, content: &File, size: u64) -> Result<Option<Vec<Segment>>> {
+    match holes::pieces(content, size, MAX_SEGMENTS) {
+        Ok(pieces) if size > MAX_SPARSE => Err(RunnerError::Content(format!(
+            "{} has {size} bytes{}; {MAX_SPARSE} are the most that a file of a layer may have: make it smaller, or \
+             remove it",
+            path.display(),
+            if pieces.is_some() { ", most of them holes" } else { "" }
+        ))),
+        Ok(pieces) => Ok(pieces),
+        Err(holes::Fault::Pieces(most)) => Err(RunnerError::Content(format!(
+            "{} has more than {most} pieces between its holes, which is the most that a layer's file may have: copy it \
+             without holes, or remove it",
+            path.display()
+        ))),
+        Err(holes::Fault::Failed(error)) => Err(error).doing("reading", path),
+    }
+}
+
+/// GNU's form 1.0 of files with holes: the map stands before the content.
+fn with_holes(
+    out: &mut dyn Write,
+    path: &Path,
+    of: Member<'_>,
+    size: u64,
+    content: &File,
+    pieces: &[Segment],
+) -> Result<()> {
+    // The last one is empty and says where the file ends, as GNU tar writes it.
+    let end = Segment { offset: size, length: 0 };
+    let mut map = format!("{}\n", pieces.len() + 1);
+    for piece in pieces.iter().chain([&end]) {
+        map.push_str(&format!("{}\n{}\n", piece.offset, piece.length));
+    }
+    let mut map = map.into_bytes();
+    map.resize(map.len().next_multiple_of(BLOCK), 0);
+    let stored = pieces.iter().map(|piece| piece.length).sum::<u64>();
+    let name = of.name.clone();
+    let sparse = Sparse { name: &name, size };
+    let member = Member { name: SPARSE_NAME.to_vec(), size: map.len() as u64 + stored, ..of };
+    written(path, member.write_with(out, Some(&sparse)))?;
+    written(path, out.write_all(&map))?;
+    for piece in pieces {
+        copied(out, path, content, *piece)?;
+    }
+    let padding = stored.next_multiple_of(BLOCK as u64) - stored;
+    io::copy(&mut io::repeat(0).take(padding), out).doing("writing the layer's entry", path).map(drop)
+}
+
+/// A piece of a file. One that a container writes to at this moment may shrink: the entry's size is settled.
+fn copied(out: &mut dyn Write, path: &Path, content: &File, piece: Segment) -> Result<()> {
+    let mut content = content;
+    content.seek(SeekFrom::Start(piece.offset)).doing("reading", path)?;
+    let copied = io::copy(&mut content.take(piece.length), out).doing("reading", path)?;
+    let missing = piece.length - copied;
+    io::copy(&mut io::repeat(0).take(missing), out).doing("writing the layer's entry", path).map(drop)
 }
 
 /// One more name of an entry before.

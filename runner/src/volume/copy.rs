@@ -1,7 +1,13 @@
 //! From a mounted image into a volume. The image may be hostile: each name is opened in its folder and never followed.
 
-use std::{ffi::CStr, io, os::fd::OwnedFd, path::Path};
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
 
+use berth_runtime::copy_without_holes;
 use rustix::{
     fs::{
         AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod,
@@ -86,9 +92,7 @@ fn file(from: &OwnedFd, to: &OwnedFd, name: &CStr, about: &Stat, ids: &DiskIds) 
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = openat(to, name, flags, Mode::from_raw_mode(0o600))?;
     attributes(&source, &target)?;
-    let (mut source, target) = (std::fs::File::from(source), target);
-    let mut written = std::fs::File::from(target.try_clone()?);
-    io::copy(&mut source, &mut written)?;
+    copy_without_holes(source.as_fd(), target.as_fd())?;
     give(about, &target, ids)?;
     Ok(())
 }

@@ -6,11 +6,16 @@ mod copy;
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::fd::OwnedFd,
     path::{Component, Path, PathBuf},
 };
 
 use jiff::Timestamp;
 use rand::RngExt;
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, fstat, openat},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use copy::DiskIds;
@@ -19,7 +24,9 @@ use crate::{
     bundle::inside::Inside,
     error::{Result, RunnerError, While},
     folders::Folders,
-    record::{Desired, MountKind, Records, check_name, files, remove_tree},
+    record::{Desired, Gone, MountKind, Records, check_name, files},
+    transfer::{Owners, Packed, Place, Target, pack, unpack},
+    unpack::open_beneath,
 };
 
 /// What is known of a volume.
@@ -53,27 +60,29 @@ fn anonymous_name() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A folder below a volume's data, which the volume's own files cannot lead astray.
-pub(crate) fn below(data: &Path, path: &Path) -> Result<PathBuf> {
-    let mut place = data.to_owned();
-    for part in path.components() {
-        let Component::Normal(name) = part else {
-            return Err(RunnerError::Usage(format!(
-                "volume-subpath={}: is not a path below the volume",
-                path.display()
-            )));
-        };
-        place.push(name);
-        let about = fs::symlink_metadata(&place).doing("finding", &place)?;
-        if about.is_symlink() {
-            return Err(RunnerError::Usage(format!(
-                "volume-subpath={}: {} is a link",
-                path.display(),
-                place.display()
-            )));
+/// Opens a folder or file below a volume's data, which the volume's own files cannot lead astray: no link on the way,
+/// and what is opened stays what it is, whatever a container that has the volume puts in its place meanwhile.
+///
+/// # Errors
+/// [`RunnerError::Usage`] for what is no path below, or a link; where it is not there.
+pub(crate) fn below(data: &Path, path: &Path) -> Result<OwnedFd> {
+    let wrong = |rule: &str| RunnerError::Usage(format!("volume-subpath={}: {rule}", path.display()));
+    if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(wrong("is not a path below the volume"));
+    }
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let folder = openat(CWD, data, flags | OFlags::DIRECTORY, Mode::empty()).doing("opening", data)?;
+    match open_beneath(&folder, path, flags) {
+        Err(Errno::LOOP) => Err(wrong("a link is on the way")),
+        opened => {
+            let opened = opened.doing("finding", data.join(path))?;
+            let about = fstat(&opened).doing("finding", data.join(path))?;
+            match FileType::from_raw_mode(about.st_mode) {
+                FileType::Symlink => Err(wrong("it is a link")),
+                _ => Ok(opened),
+            }
         }
     }
-    Ok(place)
 }
 
 impl Volumes {
@@ -202,7 +211,7 @@ impl Volumes {
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
         let place = self.place(name).map_err(|_| unknown(name))?;
         let volumes = self.folders.volumes();
-        let _lock = files::lock(&volumes)?;
+        let lock = files::lock(&volumes)?;
         self.inspect(name)?;
         if let Some(user) = self.users(name)?.first() {
             return Err(RunnerError::Conflict(format!(
@@ -211,12 +220,9 @@ impl Volumes {
             )));
         }
         // Renamed first, so that no half of it is ever taken for a volume.
-        let gone = volumes.join(format!(".gone-{name}"));
-        if gone.exists() {
-            remove_tree(&gone).doing("removing", &gone)?;
-        }
-        fs::rename(&place, &gone).doing("removing", &place)?;
-        remove_tree(&gone).doing("removing", &gone)
+        let gone = Gone::rename(&place)?;
+        drop(lock);
+        gone.map_or(Ok(()), Gone::delete)
     }
 
     /// Removes the anonymous volumes of a container that is gone; those that another one took over stay.
@@ -262,10 +268,8 @@ impl Volumes {
     /// Where they cannot be read, or the tar not be written.
     pub(crate) fn export(&self, name: &str, out: impl io::Write) -> Result<()> {
         let data = self.data(name)?;
-        let mut tar = tar::Builder::new(out);
-        tar.follow_symlinks(false);
-        tar.append_dir_all(".", &data).doing("reading", &data)?;
-        tar.into_inner().and_then(|mut out| out.flush()).doing("writing", "the tar")
+        // A container may have it at this moment: nothing is reached through a link.
+        pack(&Place::open(&data)?, "/.", false, Packed::Named, out)
     }
 
     /// Adds the files of a tar; nothing is written outside of the volume, whatever the tar says.
@@ -274,20 +278,7 @@ impl Volumes {
     /// [`RunnerError::Content`] for what is no tar, or names what lies outside.
     pub(crate) fn import(&self, name: &str, tar: impl io::Read) -> Result<()> {
         let data = self.data(name)?;
-        let mut tar = tar::Archive::new(tar);
-        tar.set_preserve_permissions(true);
-        tar.set_preserve_ownerships(true);
-        tar.set_preserve_mtime(true);
-        let wrong = |error: io::Error| RunnerError::Content(format!("the tar for volume {name}: {error}"));
-        for entry in tar.entries().map_err(wrong)? {
-            let mut entry = entry.map_err(wrong)?;
-            if !entry.unpack_in(&data).map_err(wrong)? {
-                let path = entry.path().map(|path| path.display().to_string()).unwrap_or_default();
-                return Err(RunnerError::Content(format!(
-                    "the tar for volume {name}: {path:?} lies outside of it"
-                )));
-            }
-        }
+        unpack(&Place::open(&data)?, "/", Target::Into, Owners::Kept, tar)?;
         let mut volume = self.inspect(name)?;
         volume.unfilled = false;
         files::replace_json(&self.place(name)?.join("volume.json"), &volume, true)

@@ -1,4 +1,7 @@
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::{
+    fd::AsRawFd,
+    unix::fs::{MetadataExt, PermissionsExt, symlink},
+};
 
 use super::*;
 use crate::record::{IdMap, Mount, tests::desired};
@@ -166,7 +169,13 @@ fn a_folder_of_a_volume_is_no_link_and_lies_below_it() {
     let data = place.volumes.data("data").unwrap();
     fs::create_dir_all(data.join("a/b")).unwrap();
     symlink("/etc", data.join("link")).unwrap();
-    assert_eq!(below(&data, Path::new("a/b")).unwrap(), data.join("a/b"));
+    let opened = below(&data, Path::new("a/b")).unwrap();
+    // Whatever is in its place by the time that it is mounted.
+    fs::rename(data.join("a"), data.join("moved")).unwrap();
+    symlink("/etc", data.join("a")).unwrap();
+    let held = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).unwrap();
+    assert_eq!(held, data.join("moved/b").canonicalize().unwrap());
+    assert!(below(&data, Path::new("a/passwd")).is_err());
     for bad in ["../data", "/etc", "link", "link/x", "nothing"] {
         assert!(below(&data, Path::new(bad)).is_err(), "{bad}");
     }

@@ -97,6 +97,8 @@ fn map(pid: i32, uids: &[LinuxIdMapping], gids: &[LinuxIdMapping]) -> Result<(),
 fn by_program(program: &'static str, pid: i32, mappings: &[LinuxIdMapping]) -> Result<(), RuntimeError> {
     let file = if program == "newuidmap" { "/etc/subuid" } else { "/etc/subgid" };
     let mut command = Command::new(program);
+    // It runs with more rights than its caller has, and needs nothing of the caller's but where programs are.
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command.arg(pid.to_string());
     for mapping in mappings {
         command.args(

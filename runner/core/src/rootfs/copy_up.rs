@@ -58,10 +58,9 @@ fn file(from: &OwnedFd, to: &OwnedFd, name: &CStr, stat: &Stat) -> io::Result<()
     let source = fs::openat(from, name, READ | OFlags::NONBLOCK, Mode::empty())?;
     let new = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = fs::openat(to, name, new, Mode::RUSR | Mode::WUSR)?;
-    let (mut source, mut target) = (std::fs::File::from(source), std::fs::File::from(target));
-    std::io::copy(&mut source, &mut target)
+    super::holes::copy_without_holes(source.as_fd(), target.as_fd())
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    dress(&target.into(), stat)
+    dress(&target, stat)
 }
 
 /// Owner first: a change of it takes set-id bits away.

@@ -13,6 +13,7 @@ mod cgroup;
 mod copy_up;
 mod device;
 mod filesystem;
+pub(crate) mod holes;
 pub(crate) mod idmap;
 mod inside;
 mod mounts;

@@ -13,6 +13,7 @@ pub(crate) mod own_program;
 pub(crate) mod owned_create;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
+pub(crate) mod signals;
 pub(crate) mod user_namespace;
 pub(crate) mod watching;
 

@@ -1,129 +1,17 @@
-//! What a process that watches others needs: signals as a descriptor, how a process ended that was another's child,
-//! and memory given back while there is nothing to do.
-#![expect(
-    unsafe_code,
-    reason = "rustix has no signal handlers and masks, no PIDFD_GET_INFO and no safe madvise"
-)]
+//! What a process that watches others needs: how a process ended that was another's child, and memory given back while
+//! there is nothing to do.
+#![expect(unsafe_code, reason = "rustix has no PIDFD_GET_INFO, no safe madvise, and no unshare that is safe")]
 
 use std::{
     fs, io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd},
     ptr,
-    sync::atomic::{AtomicI32, Ordering},
 };
 
 use rustix::{
     event::{PollFd, Timespec},
     mm::{Advice, madvise},
-    pipe::PipeFlags,
 };
-
-/// Where handlers write; -1 while nobody listens.
-static ARRIVALS: AtomicI32 = AtomicI32::new(-1);
-
-/// Signals that no longer end or interrupt this process but are read. They are handlers and not a mask, since
-/// programs that are started meanwhile would keep a mask, and begin with no handler. Dropped, the default is back.
-#[derive(Debug)]
-pub struct Signals {
-    read: OwnedFd,
-    write: OwnedFd,
-    signals: Vec<i32>,
-}
-
-/// One signal that came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrived {
-    /// Its number.
-    pub signal: i32,
-    /// It was sent by the kernel (a key at the terminal), not by a process.
-    pub by_kernel: bool,
-}
-
-/// Writes two bytes: the signal, and whether the kernel sent it. A full pipe already tells that there is something.
-extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
-    let fd = ARRIVALS.load(Ordering::Relaxed);
-    // SAFETY: the kernel hands a valid siginfo to a handler that was set with SA_SIGINFO; errno is this thread's own;
-    // write may be called in a handler, and takes two bytes that live until it returns.
-    unsafe {
-        let errno = *libc::__errno_location();
-        let bytes = [u8::try_from(signal).unwrap_or(0), u8::from((*info).si_code > 0)];
-        libc::write(fd, bytes.as_ptr().cast(), bytes.len());
-        *libc::__errno_location() = errno;
-    }
-}
-
-impl Signals {
-    /// Collects these from now on. One at a time in a process.
-    ///
-    /// # Errors
-    /// The kernel's, for a number that is no signal; where they are collected already.
-    pub fn collect(signals: &[i32]) -> io::Result<Self> {
-        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        if ARRIVALS.compare_exchange(-1, write.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            return Err(io::Error::other("signals are collected already"));
-        }
-        let mut collecting = Self { read, write, signals: Vec::new() };
-        for signal in signals {
-            // SAFETY: zeroes are a valid sigaction (no flag, an empty mask); `note` has the form that SA_SIGINFO asks
-            // for and does only what a handler may.
-            let done = unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = note as *const () as usize;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-                libc::sigaction(*signal, &raw const action, ptr::null_mut())
-            };
-            if done != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            collecting.signals.push(*signal);
-        }
-        Ok(collecting)
-    }
-
-    /// The next one, if one came.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn next(&self) -> io::Result<Option<Arrived>> {
-        let mut bytes = [0; 2];
-        match rustix::io::read(&self.read, &mut bytes) {
-            Ok(_) => Ok(Some(Arrived { signal: i32::from(bytes[0]), by_kernel: bytes[1] != 0 })),
-            Err(rustix::io::Errno::AGAIN) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl AsFd for Signals {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.read.as_fd()
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for signal in &self.signals {
-            // SAFETY: the default is no handler. It was accepted for this number before.
-            unsafe { libc::signal(*signal, libc::SIG_DFL) };
-        }
-        // Only now: no handler is left that could write to a number which may soon mean another file.
-        ARRIVALS.store(-1, Ordering::Relaxed);
-        let _closed_after_this = &self.write;
-    }
-}
-
-/// Lets every signal interrupt: a program begins with the mask of the one that was there before it.
-///
-/// # Errors
-/// None that the kernel documents.
-pub fn unblock_signals() -> io::Result<()> {
-    // SAFETY: zeroes are the empty set on Linux; sigprocmask reads it.
-    let done = unsafe {
-        let none: libc::sigset_t = std::mem::zeroed();
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut())
-    };
-    if done != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
 
 /// Closes what a process was started with, from `first` on. Only at its very beginning: nothing may own any of them.
 ///
@@ -263,6 +151,8 @@ fn unwritten(smaps: &str, found: &mut [(usize, usize)]) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     #[test]
@@ -318,20 +208,5 @@ mod tests {
         let mut found = [(0, 0); 3];
         unwritten(&smaps.concat(), &mut found);
         assert_eq!(found, [(0x1000, 0x2000), (0x3000, 0x1000), (0, 0)]);
-    }
-
-    #[test]
-    fn signals_are_read_and_told_apart() {
-        assert!(Signals::collect(&[70]).is_err(), "there is no such signal");
-        let signals = Signals::collect(&[libc::SIGUSR2]).unwrap();
-        assert!(Signals::collect(&[libc::SIGUSR2]).is_err(), "one at a time");
-        assert_eq!(signals.next().unwrap(), None);
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2).unwrap();
-        let arrived = loop {
-            if let Some(arrived) = signals.next().unwrap() {
-                break arrived;
-            }
-        };
-        assert_eq!(arrived, Arrived { signal: libc::SIGUSR2, by_kernel: false });
     }
 }

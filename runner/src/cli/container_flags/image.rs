@@ -64,6 +64,9 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D)
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
+/// Milliseconds between two checks that an image may ask for; whoever types may ask for less.
+const SHORTEST: u64 = 1000;
+
 impl ImageConfig {
     /// Reads it from the bytes of an image's configuration.
     ///
@@ -92,7 +95,7 @@ impl ImageConfig {
         };
         Some(Health {
             test: check.test.clone(),
-            interval_ms: or(check.interval, 30_000),
+            interval_ms: or(check.interval, 30_000).max(SHORTEST),
             timeout_ms: or(check.timeout, 30_000),
             start_period_ms: or(check.start_period, 0),
             retries: if check.retries == 0 { 3 } else { check.retries },
@@ -169,6 +172,9 @@ mod tests {
             r#"{"config":{"Healthcheck":{"Test":["CMD","/check"],"Interval":5000000000,"Retries":2}}}"#;
         let health = ImageConfig::parse(text.as_bytes()).unwrap().health().unwrap();
         assert_eq!((health.interval_ms, health.timeout_ms, health.retries), (5000, 30_000, 2));
+        // Each check is a process of the machine's, outside of the container's limits.
+        let flood = r#"{"config":{"Healthcheck":{"Test":["CMD","/check"],"Interval":1}}}"#;
+        assert_eq!(ImageConfig::parse(flood.as_bytes()).unwrap().health().unwrap().interval_ms, 1000);
         let none = r#"{"config":{"Healthcheck":{"Test":["NONE"]}}}"#;
         assert!(ImageConfig::parse(none.as_bytes()).unwrap().health().is_none());
     }

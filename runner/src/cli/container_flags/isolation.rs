@@ -15,6 +15,9 @@ use crate::record::{
 #[command(next_help_heading = "Isolation")]
 pub(crate) struct IsolationFlags {
     /// User namespace: auto[:size=N], keep-id[:uid=N,gid=N], nomap, host, container:NAME or ns:PATH
+    ///
+    /// With host root in a container of root's is root on the machine, held by capabilities and filters alone: with
+    /// --cap-add ALL by nothing.
     #[arg(long, value_name = "MODE")]
     pub(crate) userns: Option<String>,
     /// Map user ids: CONTAINER:MACHINE:COUNT

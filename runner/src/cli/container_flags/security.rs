@@ -16,9 +16,16 @@ use crate::{
 #[command(next_help_heading = "Security")]
 pub(crate) struct SecurityFlags {
     /// Give it every right of this user, and the devices of the machine
+    ///
+    /// There is no wall then: all capabilities, all devices, no filter of system calls, nothing masked or read-only. Root in
+    /// a container of root's can mount the machine's disks, so it is root on the machine.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "false", hide_default_value = true, hide_possible_values = true)]
     pub(crate) privileged: bool,
     /// Add a capability
+    ///
+    /// ALL gives all of them. In a user namespace of its own they hold for its own things, and more of the kernel can be
+    /// attacked; with --userns host most of them (SYS_ADMIN, SYS_PTRACE, SYS_MODULE, DAC_READ_SEARCH and others) are root
+    /// on the machine.
     #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
     pub(crate) cap_add: Vec<String>,
     /// Take a capability away; ALL takes all of them

@@ -299,7 +299,7 @@ impl Machine {
         }
         let answer: Value = serde_json::from_str(&line).unwrap();
         let id = record["id"].as_str().unwrap();
-        let resolver = self.run_folder().join("containers").join(id).join("resolv.conf");
+        let resolver = self.run_folder().join("containers").join(id).join("etc/resolv.conf");
         process.shell(&format!("mount --bind {} /etc/resolv.conf", resolver.display()));
         Ok(Container { process, companion, answer, id: id.to_owned() })
     }

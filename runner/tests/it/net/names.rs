@@ -254,7 +254,8 @@ fn the_usual_network_has_no_server_and_the_machines_resolver() {
     assert_eq!(web.process.shell("cat /etc/resolv.conf"), "search a.example\nnameserver 192.0.2.53\n");
     assert!(machine.name_servers().is_empty());
     let hosts =
-        std::fs::read_to_string(machine.run_folder().join("containers").join(&web.id).join("hosts")).unwrap();
+        std::fs::read_to_string(machine.run_folder().join("containers").join(&web.id).join("etc/hosts"))
+            .unwrap();
     assert!(hosts.contains(&format!("{}\t{} web\n", web.ip(), &web.id[..12])), "{hosts}");
     assert!(hosts.contains(&format!("{}\thost.containers.internal", web.gateway(0))), "{hosts}");
     let mut wants = on_networks("wants", &["berth"], &[]);
@@ -265,7 +266,7 @@ fn the_usual_network_has_no_server_and_the_machines_resolver() {
     let wants = machine.container(&wants);
     assert_eq!(wants.process.shell("cat /etc/resolv.conf"), "nameserver 198.51.100.53\noptions ndots:0\n");
     let hosts =
-        std::fs::read_to_string(machine.run_folder().join("containers").join(&wants.id).join("hosts"))
+        std::fs::read_to_string(machine.run_folder().join("containers").join(&wants.id).join("etc/hosts"))
             .unwrap();
     assert!(hosts.starts_with(&format!("198.51.100.1\tfar\n{}\tmachine\n", wants.gateway(0))), "{hosts}");
 }

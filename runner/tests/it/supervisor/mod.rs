@@ -32,9 +32,10 @@ pub(crate) fn machine() -> Option<Machine> {
             fs::create_dir_all(root.join(name)).unwrap();
         }
         fs::copy(busybox, root.join("bin/busybox")).unwrap();
-        for name in
-            ["sh", "true", "sleep", "echo", "cat", "seq", "id", "stty", "tty", "yes", "head", "kill", "touch"]
-        {
+        for name in [
+            "sh", "true", "sleep", "echo", "cat", "seq", "id", "stty", "tty", "yes", "head", "kill", "touch",
+            "stat", "truncate", "ls", "readlink", "dd", "mkdir", "ln", "rm",
+        ] {
             symlink("busybox", root.join("bin").join(name)).unwrap();
         }
         fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/:/bin/sh\n")
@@ -56,8 +57,12 @@ impl Machine {
         command
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub(crate) fn run_folder(&self) -> PathBuf {
-        self.folder.path().join("run")
+        self.path("run")
     }
 
     /// Runs it to its end.
