@@ -112,7 +112,9 @@ fn a_program_says_itself_that_it_is_ready_by_the_socket_that_it_has() {
     run(&["-d", "--name", "web"]);
     assert_eq!(both()[1], "READY=1");
     image.ok(&["wait", "web"]);
-    // By whoever starts it the next time, who need not be who made it.
+    image.ok(&["rm", "web"]);
+    image.ok(&[&["create", "--name", "web"][..], &super::NONE, &program].concat());
+    // By whoever starts it, who need not be who made it.
     let mut start = image.0.command(&["start", "web"]);
     assert!(start.env("NOTIFY_SOCKET", &path).output().unwrap().status.success());
     assert_eq!(both()[1], "READY=1");
