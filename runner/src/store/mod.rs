@@ -23,6 +23,7 @@ mod lower;
 mod read;
 mod root;
 mod size;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod usage;

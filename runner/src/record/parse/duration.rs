@@ -6,7 +6,8 @@ use super::Parsed;
 pub(crate) fn milliseconds(text: &str) -> Parsed<u64> {
     let wrong = || format!("{text:?} is no duration: numbers with h, m, s or ms, as in 1m30s");
     if let Ok(seconds) = text.parse::<u64>() {
-        return seconds.checked_mul(1000).ok_or_else(wrong);
+        // As far as any other way to say it goes: what is added to a clock later stays far from its end.
+        return seconds.checked_mul(1_000_000).map(|micros| micros / 1000).ok_or_else(wrong);
     }
     let mut rest = text;
     let mut total = 0_u64;

@@ -104,3 +104,12 @@ fn a_protocol_stands_once() {
         assert!(ports(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_duration_ends_at_the_same_length_however_it_is_said() {
+    let most = u64::MAX / 1_000_000;
+    for (text, fits) in [(most, true), (most + 1, false)] {
+        assert_eq!(milliseconds(&text.to_string()).is_ok(), fits, "{text}");
+        assert_eq!(milliseconds(&format!("{text}s")).is_ok(), fits, "{text}s");
+    }
+}
