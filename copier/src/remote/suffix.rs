@@ -124,9 +124,9 @@ mod tests {
         // All rules of a kind that is rare, and enough of the others.
         let rare = |rule: &str| rule.contains(['*', '!']) || !rule.is_ascii();
         let rules = rules.lines().filter(|rule| !rule.is_empty()).enumerate();
-        for (_, rule) in rules.filter(|(n, rule)| n % 16 == 0 || rare(rule)) {
+        for (_, rule) in rules.filter(|(n, rule)| n % 64 == 0 || rare(rule)) {
             let base = rule.trim_start_matches('!').replace('*', "any");
-            for name in [base.clone(), format!("one.{base}"), format!("two.one.{base}")] {
+            for name in [base.clone(), format!("two.one.{base}")] {
                 // That crate compares Unicode alone, a URL has the form of the wire.
                 let here: Vec<String> = name.split('.').map(wire).collect();
                 let here = here.join(".");
@@ -136,7 +136,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert!(seen > 2_000);
+        assert!(seen > 1_000);
     }
 
     #[test]
