@@ -73,7 +73,10 @@ mod tests {
 
     fn wire(label: &str) -> String {
         let (mark, name) = label.strip_prefix('!').map_or(("", label), |name| ("!", name));
-        if name == "*" { name.to_owned() } else { format!("{mark}{}", url::Host::parse(name).unwrap()) }
+        // A number alone would be an address.
+        let name =
+            if name.is_ascii() { name.to_owned() } else { url::Host::parse(name).unwrap().to_string() };
+        format!("{mark}{name}")
     }
 
     #[derive(Default)]
@@ -116,11 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_gives_what_the_crate_psl_says() {
-        let mut seen = 0;
-        for rule in rules().lines().filter(|rule| !rule.is_empty()) {
+    fn names_below_rules_give_what_the_crate_psl_says() {
+        let (mut seen, rules) = (0, rules());
+        // All rules of a kind that is rare, and enough of the others.
+        let rare = |rule: &str| rule.contains(['*', '!']) || !rule.is_ascii();
+        let rules = rules.lines().filter(|rule| !rule.is_empty()).enumerate();
+        for (_, rule) in rules.filter(|(n, rule)| n % 64 == 0 || rare(rule)) {
             let base = rule.trim_start_matches('!').replace('*', "any");
-            for name in [base.clone(), format!("one.{base}"), format!("two.one.{base}")] {
+            for name in [base.clone(), format!("two.one.{base}")] {
                 // That crate compares Unicode alone, a URL has the form of the wire.
                 let here: Vec<String> = name.split('.').map(wire).collect();
                 let here = here.join(".");
@@ -130,7 +136,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert!(seen > 20_000);
+        assert!(seen > 1_000);
     }
 
     #[test]
