@@ -264,6 +264,8 @@ impl<'r> Run<'r> {
                 }
                 self.report.orphans += objects.len() as u64;
                 self.aside.objects(objects, &mut self.report).await?;
+                // At once: what was nobody's when it was asked about is deleted before anything else.
+                self.aside.settle(&mut self.report).await?;
                 self.say();
             }
         }

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     catalog::{
         BlobRow, Burial, Lease, ManifestPut, ManifestRef, NewBlob, NewManifest, RecordName, RefKind,
-        SqliteCatalog, SqliteOptions, UploadId,
+        SqliteCatalog, SqliteOptions, UploadId, UploadProgress, UploadRow,
     },
     clock::Timestamp,
     storage::{Key, ObjectBackend, memory, read_whole},
@@ -98,10 +98,17 @@ impl Place {
 
     async fn blob(&self, of: &str, content: &str) -> BlobRow {
         let digest = Digest::of(Algorithm::Sha256, content.as_bytes());
-        let key = Key::Object(UploadId(Uuid::new_v4())).object();
+        // As every push: a session from before its object until its row.
+        let id = UploadId(Uuid::new_v4());
+        let (hash, staging, expires_at) = (Vec::new(), Vec::new(), self.clock.now() + LEASE);
+        let progress = UploadProgress { offset: 0, hash, staging, expires_at };
+        let (principal, created_at) = (String::new(), self.clock.now());
+        let session = UploadRow { id, repo: repo(of), principal, created_at, progress };
+        self.catalog.create_upload(&session).await.unwrap();
+        let key = Key::Object(id).object();
         self.store.put(&key, Bytes::from(content.to_owned())).await.unwrap();
         let size = content.len() as u64;
-        let blob = NewBlob { repo: repo(of), digest, size, key, upload: None };
+        let blob = NewBlob { repo: repo(of), digest, size, key, upload: Some(id) };
         let committed =
             self.catalog.commit_blob(&blob, self.clock.now(), self.lease()).await.unwrap().unwrap();
         if committed.surplus {
