@@ -39,8 +39,8 @@ use jiff::Timestamp;
 pub(crate) use changes::Change;
 pub(crate) use layer::{Claim, LayerWriter, layer_error};
 pub(crate) use lock::Hold;
-pub(crate) use root::mapping;
 pub(crate) use root::is_mounted;
+pub(crate) use root::mapping;
 pub(crate) use usage::bytes_below;
 
 use crate::{
