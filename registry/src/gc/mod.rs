@@ -161,7 +161,7 @@ impl Collector {
     ) -> Result<Report, GcError> {
         let _turn = self.turn.try_lock().map_err(|_| GcError::Busy)?;
         let report = Report { started_at: self.clock.now().0, ..Report::default() };
-        let (report, outcome) = Run::new(self, report, stop, progress).finish().await;
+        let (report, outcome) = Run::new(self, report, stop, progress).go().await;
         self.catalog.save_report(&json(&report)?).await?;
         outcome.map(|()| report)
     }

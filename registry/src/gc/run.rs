@@ -45,7 +45,7 @@ impl<'r> Run<'r> {
     }
 
     /// Does all there is to do. What was done, and how it ended.
-    pub(super) async fn finish(mut self) -> (Report, Result<(), GcError>) {
+    pub(super) async fn go(mut self) -> (Report, Result<(), GcError>) {
         let outcome = self.all().await;
         // Also after a failure: what is under way comes to its end.
         let settled = self.aside.settle(&mut self.report).await;
