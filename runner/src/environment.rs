@@ -8,11 +8,12 @@ use crate::supervisor::outside;
 /// Where programs and the user's services are.
 const MACHINE: [&str; 4] = ["PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
 /// What a service manager says to the program that it starts, and what is said to this program alone.
-const OWN: [&str; 7] = [
+const OWN: [&str; 8] = [
     "NOTIFY_SOCKET",
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
+    "INVOCATION_ID",
     "BERTH_RUNNER_ROOT",
     "BERTH_RUNNER_RUNROOT",
     outside::OVERRIDE,
