@@ -1,5 +1,6 @@
 //! Images of files that this machine has: sizes as they are in real images, and content that gzip has to work for.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,13 +22,14 @@ const LAYER: u64 = 24 << 20;
 pub(super) async fn push(peer: &Peer, scratch: &Scratch, bases: &[PathBuf]) -> Result<()> {
     let base = scratch.subfolder("image")?;
     busybox(&base)?;
+    let everything = BTreeSet::from([PathBuf::from(".")]);
     let parts = parts()?;
-    let mut layers = vec![tar(scratch, &base, &[PathBuf::from(".")], Some(1))?];
+    let mut layers = vec![tar(scratch, &base, &everything, Some(1))?];
     for part in &parts {
         layers.push(tar(scratch, Path::new("/"), part, Some(1))?);
     }
     image(peer, "layers", &layers).await?;
-    let all: Vec<PathBuf> = parts.concat();
+    let all: BTreeSet<PathBuf> = parts.iter().flatten().cloned().collect();
     for (at, name) in ["first", "second"].into_iter().enumerate() {
         let layers = match bases.get(at) {
             Some(base) => {
@@ -37,7 +39,7 @@ pub(super) async fn push(peer: &Peer, scratch: &Scratch, bases: &[PathBuf]) -> R
             }
             // Programs come from packages, which keep their times; what a build writes is new each time.
             None => {
-                let built = tar(scratch, &base, &[PathBuf::from(".")], Some(1_000_000_000 + at as u64))?;
+                let built = tar(scratch, &base, &everything, Some(1_000_000_000 + at as u64))?;
                 vec![built, tar(scratch, Path::new("/"), &all, None)?]
             }
         };
@@ -47,8 +49,8 @@ pub(super) async fn push(peer: &Peer, scratch: &Scratch, bases: &[PathBuf]) -> R
 }
 
 /// Files of `/usr`, in the order of their names, divided into so many parts of a size.
-fn parts() -> Result<Vec<Vec<PathBuf>>> {
-    let mut parts = vec![Vec::new()];
+fn parts() -> Result<Vec<BTreeSet<PathBuf>>> {
+    let mut parts = vec![BTreeSet::new()];
     let mut full = 0;
     let mut folders =
         vec![PathBuf::from("/usr/lib/x86_64-linux-gnu"), "/usr/bin".into(), "/usr/share".into()];
@@ -64,11 +66,16 @@ fn parts() -> Result<Vec<Vec<PathBuf>>> {
                 folders.push(path);
             } else if about.is_file() && about.len() < LAYER {
                 full += about.len();
-                let name = path.strip_prefix("/").unwrap_or(&path).to_owned();
-                parts.last_mut().into_iter().for_each(|part| part.push(name.clone()));
+                let name = path.strip_prefix("/").unwrap_or(&path);
+                // With its folders, as layers that builders make have them.
+                let folders = name.ancestors().filter(|path| !path.as_os_str().is_empty());
+                parts
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|part| part.extend(folders.clone().map(Path::to_owned)));
                 if full >= LAYER {
                     full = 0;
-                    parts.push(Vec::new());
+                    parts.push(BTreeSet::new());
                 }
             }
             if parts.len() > LAYERS {
@@ -87,7 +94,7 @@ struct Layer {
 }
 
 /// Packs files; all with one time where one is given.
-fn tar(scratch: &Scratch, folder: &Path, names: &[PathBuf], second: Option<u64>) -> Result<Layer> {
+fn tar(scratch: &Scratch, folder: &Path, names: &BTreeSet<PathBuf>, second: Option<u64>) -> Result<Layer> {
     let list = names.iter().map(|name| name.display().to_string()).collect::<Vec<_>>().join("\n");
     let list = scratch.write("names", list)?;
     let path = scratch.join("layer.tar");
@@ -96,6 +103,7 @@ fn tar(scratch: &Scratch, folder: &Path, names: &[PathBuf], second: Option<u64>)
     Tool::new("tar")?
         .args(words)
         .args(second.map(|second| format!("--mtime=@{second}")))
+        .args((names.len() > 1).then_some("--no-recursion"))
         .args(["--file".as_ref(), path.as_os_str(), "--directory".as_ref(), folder.as_os_str()])
         .args(["--files-from".as_ref(), list.as_os_str()])
         .run()?;
