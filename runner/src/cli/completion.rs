@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// Write completions for a shell to standard output
 ///
-///     berth-runner completion bash > /etc/bash_completion.d/berth-runner
+///   berth-runner completion bash > /etc/bash_completion.d/berth-runner
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {

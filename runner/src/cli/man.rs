@@ -12,8 +12,8 @@ use crate::error::{Result, RunnerError, While};
 
 /// Write the manual pages into a folder, one for each command; or this program's own page to standard output
 ///
-///     berth-runner man --folder /usr/local/share/man/man1
-///     berth-runner man | man -l -
+///   berth-runner man --folder /usr/local/share/man/man1
+///   berth-runner man | man -l -
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
