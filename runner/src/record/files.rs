@@ -80,18 +80,17 @@ pub(crate) fn own_folder(path: &Path) -> Result<()> {
     )))
 }
 
+/// Opens a file that is there to be locked, made where it is not there.
+pub(crate) fn open_lock(path: &Path) -> std::io::Result<File> {
+    File::options().create(true).write(true).truncate(false).mode(0o600).open(path)
+}
+
 /// Waits for the one lock of a folder; it is free when the answer is dropped, or its holder dies. Nobody else may open
 /// it: whoever can, can lock it.
 pub(crate) fn lock(folder: &Path) -> Result<File> {
     private_folder(folder)?;
     let path = folder.join("lock");
-    let file = File::options()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .doing("opening", &path)?;
+    let file = open_lock(&path).doing("opening", &path)?;
     flock(&file, FlockOperation::LockExclusive).doing("locking", &path)?;
     Ok(file)
 }

@@ -6,10 +6,7 @@
 use std::{
     fs::File,
     io,
-    os::{
-        fd::IntoRawFd,
-        unix::fs::{MetadataExt, OpenOptionsExt},
-    },
+    os::{fd::IntoRawFd, unix::fs::MetadataExt},
     path::Path,
 };
 
@@ -23,6 +20,7 @@ use rustix::{
 use crate::{
     error::{Result, RunnerError, While},
     folders::Folders,
+    record::files,
 };
 
 /// The right to change a container's state: to start it, to note its end, to remove it. Free when dropped.
@@ -40,8 +38,7 @@ impl Turn {
         let folder = folders.container(id);
         let path = folder.join("lock");
         loop {
-            let file = match File::options().create(true).write(true).truncate(false).mode(0o600).open(&path)
-            {
+            let file = match files::open_lock(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(RunnerError::NotFound(format!("container {id} was removed meanwhile")));
@@ -74,13 +71,7 @@ fn is_at(file: &File, path: &Path) -> Result<bool> {
 /// The descriptor stays open without an owner: closing any descriptor of the file would give the lock up.
 pub(crate) fn supervise(folders: &Folders, id: &ContainerId) -> Result<bool> {
     let path = folders.running(id).join("lock");
-    let file = File::options()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .doing("opening", &path)?;
+    let file = files::open_lock(&path).doing("opening", &path)?;
     match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::AGAIN | Errno::ACCESS) => return Ok(false),

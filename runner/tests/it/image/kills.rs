@@ -5,21 +5,12 @@ use std::{process::Stdio, time::Instant};
 use berth_conformance::harness::require_root;
 
 use super::{
-    containers, done, files,
+    Machine, containers, done, files,
     layout::{Layer, Layout, tar},
 };
 use crate::program::Runner;
 
 const NAME: &str = "test.example/image:1";
-
-/// Ends what a failed round left.
-struct Machine(Runner);
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _gone = self.0.run(&["rm", "--all", "--force", "--time", "0"]);
-    }
-}
 
 /// What is half made: staging and folders on their way out among the layers, files that were not renamed yet.
 fn half_made(runner: &Runner) -> Vec<String> {

@@ -17,6 +17,15 @@ use std::{path::Path, process::Output};
 
 use crate::program::Runner;
 
+/// Ends what a failed test left running.
+struct Machine(Runner);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _gone = self.0.run(&["rm", "--all", "--force", "--time", "0"]);
+    }
+}
+
 /// What a command printed on standard error.
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

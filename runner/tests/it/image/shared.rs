@@ -5,20 +5,12 @@ use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 use berth_conformance::harness::require_root;
 
 use super::{
-    containers, done, files,
+    Machine, containers, done, files,
     layout::{Layer, Layout, tar},
 };
 use crate::program::Runner;
 
 const NAME: &str = "test.example/image:1";
-
-struct Machine(Runner);
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _gone = self.0.run(&["rm", "--all", "--force", "--time", "0"]);
-    }
-}
 
 /// Contents of all objects, by their paths.
 fn objects(runner: &Runner) -> Vec<(PathBuf, u64, i64, Vec<u8>)> {

@@ -9,6 +9,7 @@ use std::{
 use serde_json::json;
 
 use super::machine::{Holder, Machine, on_networks, record, root};
+use crate::supervisor::until;
 
 const A: u16 = 1;
 const PTR: u16 = 12;
@@ -127,22 +128,14 @@ fn containers_find_each_other_by_name_alias_and_id() {
     );
     // One that starts and one that ends.
     let late = machine.container(&on_networks("late", &["red"], &[]));
-    until(|| ask(from, gateway, "late", A) == (0, vec![bytes(late.ip())]));
+    until("the name is answered so", || ask(from, gateway, "late", A) == (0, vec![bytes(late.ip())]));
     late.end();
-    until(|| ask(from, gateway, "late", A) == (0, vec![vec![192, 0, 2, 99]]));
+    until("the name is answered so", || ask(from, gateway, "late", A) == (0, vec![vec![192, 0, 2, 99]]));
     let resolved = both.process.shell("busybox nslookup web | tail -n +3");
     assert!(resolved.contains(&web.ip().to_string()), "{resolved}");
     assert_eq!(machine.name_servers().len(), 3);
     [web, both, blue, inner].into_iter().for_each(super::machine::Container::end);
-    until(|| machine.name_servers().is_empty());
-}
-
-fn until(mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !done() {
-        assert!(Instant::now() < end, "it never came");
-        std::thread::yield_now();
-    }
+    until("the name servers ended", || machine.name_servers().is_empty());
 }
 
 fn by_stream(from: &Holder, server: IpAddr, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
@@ -235,7 +228,7 @@ fn hostile_packets_end_nothing() {
         // More streams than one may have: they are closed, and the server goes on.
         let _idle: Vec<_> = (0..50).map(|_| TcpStream::connect((gateway, 53))).collect();
     });
-    until(|| ask(&web.process, gateway, "web", A) == (0, vec![bytes(web.ip())]));
+    until("the name is answered so", || ask(&web.process, gateway, "web", A) == (0, vec![bytes(web.ip())]));
     assert_eq!(machine.name_servers(), before);
 }
 

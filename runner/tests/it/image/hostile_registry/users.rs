@@ -22,6 +22,7 @@ use super::{
 use crate::{
     bundle_user::{Home, SubordinateIds},
     program::Runner,
+    supervisor::until,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -86,15 +87,6 @@ fn begun(runner: &Runner, name: &str) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Until a condition holds, a minute at most.
-fn until(holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < MINUTE, "it does not come to that");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// Whether the kernel has the process wait for a lock on a file.
 fn waits_for_a_lock(child: &Child) -> bool {
     let locks = std::fs::read_to_string("/proc/locks").unwrap();
@@ -143,7 +135,7 @@ fn f24_a_pull_that_waits_for_another_is_interrupted_at_once() {
     let mut first = begun(&runner, &registry.name());
     gate.wait_for(1);
     let mut second = begun(&runner, &registry.name());
-    until(|| waits_for_a_lock(&second));
+    until("it waits for the other", || waits_for_a_lock(&second));
     let asked = Instant::now();
     send(&second, Signal::INT);
     assert_eq!(second.wait().unwrap().code(), Some(130));
@@ -162,7 +154,7 @@ fn f24_what_came_whole_before_a_kill_is_not_fetched_again() {
         gate.wait_for(round + 1);
         // The two others are there by the time that nothing else is asked for.
         let whole = |layer: &Layer| runner.store().join("layers").join(layer.diff_id.hex()).exists();
-        until(|| layers[1..].iter().all(whole));
+        until("two layers are there", || layers[1..].iter().all(whole));
         send(&child, signal);
         let ended = child.wait().unwrap();
         assert_eq!(ended.signal().or(ended.code()), Some(if signal == Signal::KILL { 9 } else { 130 }));
