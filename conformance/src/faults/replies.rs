@@ -28,7 +28,7 @@ pub fn lost_replies(rounds: usize) -> Result<String> {
     let runtime = runtime()?;
     let postgres = Arc::new(Postgres::start(Durability::Full)?);
     let stack = OutsideStack::on(postgres.clone())?;
-    let wire = Wire::start(postgres.port())?;
+    let wire = Wire::start(postgres.port(), REPO)?;
     let address = format!("{:?}", Postgres::url_at(wire.port(), stack.database()));
     let berth = Berth::builder().stack(Stack::Outside(stack)).set("catalog.url", &address).start()?;
     let story = Story { client: Client::new(&berth.url())?, wire };

@@ -1,18 +1,20 @@
 //! Between the registry and its database: a wire that can be cut.
 //!
-//! It reads only as much of what the server says (PostgreSQL, message formats) as it takes to see that a transaction
-//! was committed.
+//! It reads only as much of what both sides say (PostgreSQL, message formats) as it takes to see that a transaction
+//! was committed, and whether it was one of those that are asked for: a registry also commits what nobody waits for.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::{HarnessError, Result};
 
 const BUFFER: usize = 64 << 10;
 /// `CommandComplete` with the tag `COMMIT`.
 const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
+/// `Query` that begins a transaction.
+const BEGIN: &[u8] = b"Q\0\0\0\x0aBEGIN\0";
 
 #[derive(Debug, Default)]
 struct State {
@@ -23,6 +25,32 @@ struct State {
     /// After a cut nobody is let in.
     close_after: AtomicBool,
     closed: AtomicBool,
+    /// What the transactions that are cut have said.
+    named: Vec<u8>,
+}
+
+/// What one client says in a transaction.
+#[derive(Debug, Default)]
+struct Said {
+    /// The end of what was said before: a word may come in two pieces.
+    tail: Vec<u8>,
+    /// Whether this transaction has said the name.
+    named: bool,
+}
+
+impl Said {
+    fn hear(&mut self, piece: &[u8], name: &[u8]) {
+        self.tail.extend_from_slice(piece);
+        let find = |all: &[u8], word: &[u8]| all.windows(word.len()).rposition(|window| window == word);
+        let (begun, named) = (find(&self.tail, BEGIN), find(&self.tail, name));
+        self.named = match (begun, named) {
+            (Some(begun), named) => named.is_some_and(|named| named > begun),
+            (None, named) => self.named || named.is_some(),
+        };
+        // A word that is heard twice changes nothing: what counts is which of them came last.
+        let keep = BEGIN.len().max(name.len()) - 1;
+        self.tail.drain(..self.tail.len().saturating_sub(keep));
+    }
 }
 
 /// The wire; it ends with this handle.
@@ -33,12 +61,12 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Before a database on this port of loopback.
-    pub fn start(port: u16) -> Result<Self> {
+    /// Before a database on this port of loopback. Only transactions that say `name` are cut.
+    pub fn start(port: u16, name: &str) -> Result<Self> {
         let fault = || HarnessError::file("the wire's socket");
         let listener = TcpListener::bind("127.0.0.1:0").map_err(fault())?;
         let address = listener.local_addr().map_err(fault())?;
-        let state = Arc::new(State::default());
+        let state = Arc::new(State { named: name.as_bytes().to_vec(), ..State::default() });
         let shared = Arc::downgrade(&state);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -62,7 +90,7 @@ impl Wire {
         self.address.port()
     }
 
-    /// The connection that the next commit comes back on is cut before it does. With `and_close` nobody is let in
+    /// The connection that the next such commit comes back on is cut before it does. With `and_close` nobody is let in
     /// after that, until [`Self::open`].
     pub fn cut_next_commit(&self, and_close: bool) {
         self.state.close_after.store(and_close, Ordering::SeqCst);
@@ -95,8 +123,10 @@ fn forward(mut client: TcpStream, port: u16, state: &Arc<State>) -> io::Result<(
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    let said = Arc::new(Mutex::new(Said::default()));
+    let (hears, name) = (said.clone(), state.named.clone());
     std::thread::spawn(move || {
-        let _ended = io::copy(&mut from_client, &mut to_server);
+        let _ended = listen(&mut from_client, &mut to_server, &hears, &name);
         let _gone = to_server.shutdown(Shutdown::Both);
     });
     let mut buffer = vec![0; BUFFER];
@@ -106,20 +136,35 @@ fn forward(mut client: TcpStream, port: u16, state: &Arc<State>) -> io::Result<(
             Ok(read) => read,
             Err(error) => break Err(error),
         };
-        let said = &buffer[..read];
-        if said.windows(COMMITTED.len()).any(|window| window == COMMITTED) && state.takes_a_cut() {
+        let answer = &buffer[..read];
+        let committed = answer.windows(COMMITTED.len()).any(|window| window == COMMITTED);
+        if committed && said.lock().is_ok_and(|said| said.named) && state.takes_a_cut() {
             break Ok(());
         }
         // Also when it was cut elsewhere: the whole wire is closed then.
         if state.closed.load(Ordering::SeqCst) {
             break Ok(());
         }
-        if let Err(error) = client.write_all(said) {
+        if let Err(error) = client.write_all(answer) {
             break Err(error);
         }
     };
     let _gone = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
     result
+}
+
+/// Copies what the client says until it hangs up.
+fn listen(from: &mut TcpStream, to: &mut TcpStream, said: &Mutex<Said>, name: &[u8]) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        // Before it is passed on: its answer may be there at once.
+        said.lock().map_err(|_| io::ErrorKind::Other)?.hear(&buffer[..read], name);
+        to.write_all(&buffer[..read])?;
+    }
 }
 
 impl State {
@@ -132,5 +177,26 @@ impl State {
             self.cut.fetch_add(1, Ordering::SeqCst);
         }
         taken.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hears(pieces: &[&[u8]]) -> bool {
+        let mut said = Said::default();
+        pieces.iter().for_each(|piece| said.hear(piece, b"some/name"));
+        said.named
+    }
+
+    #[test]
+    fn a_transaction_is_named_by_what_it_says_after_its_begin() {
+        assert!(hears(&[BEGIN, b"x some/name y"]));
+        assert!(hears(&[BEGIN, b"x some", b"/name y", b"more"]));
+        assert!(!hears(&[b"some/name", BEGIN, b"other"]));
+        for at in 1..BEGIN.len() {
+            assert!(!hears(&[b"x some/name y", &BEGIN[..at], &BEGIN[at..], b"other"]));
+        }
     }
 }
