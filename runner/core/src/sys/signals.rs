@@ -175,6 +175,21 @@ pub fn block_signals(signals: &[i32]) -> io::Result<()> {
     if done != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Runs `work` while this thread hears no signal; those that come meanwhile come afterwards.
+pub(super) fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: zeroes are room for a set; both sets are filled by the calls before they are read, and live until the end.
+    // The calls fail only for what is no operation.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        let done = work();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+        done
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Mutex, PoisonError};
