@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::error::{Result, RunnerError};
+use crate::{
+    error::{Result, RunnerError},
+    record::parse,
+};
 
 const KNOWN: &str = "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR";
 
@@ -30,7 +33,8 @@ pub(crate) fn apply(config: &mut Map<String, Value>, instruction: &str) -> Resul
         "EXPOSE" => {
             for port in value.split_whitespace() {
                 let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-                if number.parse::<u16>().is_err() || !matches!(protocol, "tcp" | "udp" | "sctp") {
+                let known = matches!(protocol, "tcp" | "udp" | "sctp");
+                if !known || parse::number::<u16>(number).is_none_or(|number| number == 0) {
                     return Err(fault("a port is NUMBER or NUMBER/tcp, /udp, /sctp"));
                 }
                 object(config, "ExposedPorts").insert(format!("{number}/{protocol}"), json!({}));
@@ -218,6 +222,9 @@ mod tests {
             ("ENV", "write INSTRUCTION VALUE"),
             ("USER ", "write INSTRUCTION VALUE"),
             ("EXPOSE http", "a port is NUMBER"),
+            ("EXPOSE +80", "a port is NUMBER"),
+            ("EXPOSE 0", "a port is NUMBER"),
+            ("EXPOSE 80/tcp,udp", "a port is NUMBER"),
             ("CMD [\"x\"", "no JSON list"),
             ("VOLUME data", "begins with /"),
             ("LABEL a=\"b", "not closed"),
