@@ -164,6 +164,29 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
+/// For the fuzz targets: see [`crate::fuzzing::changes`].
+pub(crate) fn fuzzed(text: &str) {
+    let mut config = Map::new();
+    for line in text.lines() {
+        if let Err(error) = apply(&mut config, line) {
+            let _text = error.to_string();
+        }
+    }
+    for name in ["ExposedPorts", "Volumes", "Labels"] {
+        assert!(config.get(name).is_none_or(Value::is_object), "{config:?}");
+    }
+    for port in config.get("ExposedPorts").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+        assert!(parse::exposed(port).is_ok(), "{port:?}");
+    }
+    for variable in config.get("Env").and_then(Value::as_array).into_iter().flatten() {
+        let name = variable.as_str().and_then(|text| text.split_once('=')).map(|(name, _)| name);
+        assert!(name.is_some_and(|name| !name.is_empty()), "{variable}");
+    }
+    assert!(
+        config.get("WorkingDir").is_none_or(|path| path.as_str().is_some_and(|path| path.starts_with('/')))
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
