@@ -46,4 +46,20 @@ mod tests {
             assert_eq!(matches(pattern, text), fits, "{pattern} on {text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn the_answer_is_that_of_the_plainest_way(pattern in "[ab*?]{0,10}", text in "[ab*?]{0,14}") {
+            fn plain(pattern: &[u8], text: &[u8]) -> bool {
+                match (pattern, text) {
+                    ([], text) => text.is_empty(),
+                    ([b'*', rest @ ..], text) => (0..=text.len()).any(|taken| plain(rest, &text[taken..])),
+                    ([b'?', rest @ ..], [_, text @ ..]) => plain(rest, text),
+                    ([one, rest @ ..], [first, text @ ..]) => one == first && plain(rest, text),
+                    (_, []) => false,
+                }
+            }
+            proptest::prop_assert_eq!(matches(&pattern, &text), plain(pattern.as_bytes(), text.as_bytes()));
+        }
+    }
 }

@@ -1,15 +1,17 @@
 //! For the fuzz targets in `runner/fuzz`: parsers of outside bytes, none of which needs a file, a namespace or root. Nobody
 //! else should call this; it changes with what is behind it.
 
+use std::path::Path;
+
 use berth_oci::{Digest, Platform};
 
 use crate::{
     bundle::{ids, seccomp as profile, user},
     cli,
-    image::{config, load, name},
+    image::{changes, config, load, name, tell},
     network, rootless,
-    supervisor::live,
-    unpack,
+    supervisor::{clients, live, outside},
+    transfer, unpack,
 };
 
 /// Reads the tar of a layer.
@@ -76,6 +78,7 @@ pub fn units(text: &str) {
 /// Reads what people type for volumes, mounts, devices, ports, hosts.
 pub fn flags(text: &str) {
     cli::fuzzing::flags(text);
+    berth_runtime::fuzzing::mount_options(text);
 }
 
 /// Reads names that people type for images.
@@ -106,4 +109,41 @@ pub fn image_config(bytes: &[u8]) {
 /// Reads the lists of images in archives.
 pub fn archive_lists(bytes: &[u8]) {
     load::fuzzed(bytes);
+}
+
+/// Applies instructions of a Containerfile, a line each, to the configuration of an image.
+///
+/// # Panics
+/// If what came of them is a configuration that nobody could read.
+pub fn changes(text: &str) {
+    changes::fuzzed(text);
+}
+
+/// Reads what lies in the store, and what is said between a container's supervisor and its clients.
+///
+/// # Panics
+/// If a request means something else when it is said again.
+pub fn records(bytes: &[u8]) {
+    unpack::fuzzing::recipe(bytes);
+    clients::fuzzed(bytes);
+    cli::fuzzing::log(bytes);
+    berth_runtime::fuzzing::cached_filter(bytes);
+    let _version = outside::runc_version(&String::from_utf8_lossy(bytes));
+}
+
+/// Compares a name with a pattern of people's: `pattern NUL name`.
+///
+/// # Panics
+/// If the answer is another than that of the plainest way to find it.
+pub fn pattern(text: &str) {
+    let (pattern, name) = text.split_once('\0').unwrap_or((text, text));
+    tell::glob_fuzzed(pattern.as_bytes(), name.as_bytes());
+}
+
+/// Unpacks a tar into a folder, as `cp` does.
+///
+/// # Panics
+/// Where the folder cannot be opened.
+pub fn files(bytes: &[u8], into: &Path) {
+    transfer::fuzzed(bytes, into);
 }

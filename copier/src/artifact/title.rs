@@ -142,4 +142,27 @@ mod tests {
             assert_eq!(Title::parse(text).unwrap_err().exit_code(), 4, "{text:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn c10_no_name_and_no_link_leads_out(text in "(/|\\.|\\.\\.|a|b|\\PC){0,12}", depth in 0_usize..4) {
+            if let Ok(title) = Title::parse(&text) {
+                let sound = |part: &String| !part.is_empty() && part != "." && part != ".." && !part.contains('/');
+                proptest::prop_assert!(title.parts().iter().all(sound));
+                proptest::prop_assert_eq!(Title::parse(&title.to_string()).unwrap(), title);
+            }
+            let from: Vec<String> = (0..depth).map(|at| at.to_string()).collect();
+            if stays_below(&from, &text) {
+                // Step by step, a folder for each name.
+                let mut here = depth;
+                for part in text.split('/') {
+                    here = match part {
+                        "" | "." => here,
+                        ".." => here.checked_sub(1).expect("it leads out"),
+                        _ => here + 1,
+                    };
+                }
+            }
+        }
+    }
 }

@@ -221,3 +221,20 @@ fn printable(text: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn c12_no_answer_of_an_engine_steers_a_terminal(answer in "(\\{|\\}|\"message\":|\"error\":|\"a\\\\u001b\"|\"|,|\\n|.){0,20}|.*") {
+            let told = message(&answer);
+            proptest::prop_assert!(!told.contains(char::is_control), "{:?}", told);
+            for line in answer.lines() {
+                proptest::prop_assert!(error_line(line).is_none_or(|told| !told.contains(char::is_control)));
+            }
+            let _any = (Endpoint::parse(&answer, false), Endpoint::parse(&answer, true));
+        }
+    }
+}

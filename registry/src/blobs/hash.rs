@@ -142,4 +142,23 @@ mod tests {
             assert!(matches!(Hash::restore(&saved, offset), Err(CatalogError::Corrupt(_))));
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_saved_state_makes_it_panic(size in 0_usize..300, at: proptest::sample::Index, with: u8, noise: Vec<u8>) {
+            for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+                let mut hash = Hash::new(algorithm);
+                hash.update(&vec![7; size]);
+                let mut saved = hash.save();
+                let at = at.index(saved.len());
+                saved[at] = with;
+                for saved in [&saved, &saved[..at], &noise] {
+                    if let Ok(mut restored) = Hash::restore(saved, size as u64) {
+                        restored.update(&[1; 200]);
+                        let _digest = restored.digest();
+                    }
+                }
+            }
+        }
+    }
 }

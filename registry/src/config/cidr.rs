@@ -76,4 +76,16 @@ mod tests {
             assert!(text.parse::<Cidr>().is_err(), "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_network_holds_the_addresses_that_share_its_bits(address: [u8; 4], other: [u8; 4], bits in 0..=32_u32, text in "[0-9a-f.:/]{0,20}") {
+            let network: Cidr = format!("{}/{bits}", IpAddr::from(address)).parse().unwrap();
+            let of = |bytes: [u8; 4]| u64::from(u32::from_be_bytes(bytes)) >> (32 - bits);
+            proptest::prop_assert_eq!(network.contains(other.into()), of(address) == of(other));
+            if let Ok(network) = text.parse::<Cidr>() {
+                proptest::prop_assert!(network.contains(network.address));
+            }
+        }
+    }
 }

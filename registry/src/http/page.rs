@@ -108,4 +108,16 @@ mod tests {
         let mut none = vec!["a"];
         assert_eq!(Page { size: 0, last: None }.cut(&mut none), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_a_link_says_is_read_from_it(last in ".{1,40}", n: u32, query_text in "[n=last&+%0-9A-Fa-f]{0,40}") {
+            let size = n.min(MAX_ENTRIES);
+            let page = of(&format!("/x?n={n}&last={}", encode(&last))).unwrap();
+            proptest::prop_assert_eq!(page, Page { size, last: Some(last) });
+            if let Ok(page) = of(&format!("/x?{query_text}")) {
+                proptest::prop_assert!(page.size <= MAX_ENTRIES && page.last.is_none_or(|last| !last.is_empty()));
+            }
+        }
+    }
 }

@@ -216,4 +216,13 @@ mod tests {
         assert!(empty.unwrap().uploads.is_empty());
         assert!(read(b"<html>").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_makes_the_reader_panic(body in "(<ListMultipartUploadsResult>|</ListMultipartUploadsResult>|<Upload>|</Upload>|<Key>|</Key>|<UploadId>|</UploadId>|<Initiated>|</Initiated>|<IsTruncated>|</IsTruncated>|true|&amp;|&#x0;|<!\\[CDATA\\[|\\]\\]>|<!--|-->|<\\?|[ -~]){0,30}") {
+            if let Ok(page) = read(body.as_bytes()) {
+                proptest::prop_assert!(page.uploads.len() <= body.matches("<Upload>").count());
+            }
+        }
+    }
 }

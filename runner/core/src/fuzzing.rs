@@ -3,7 +3,7 @@
 
 use oci_spec::runtime::{LinuxSeccomp, Spec};
 
-use crate::{bundle, cgroup, features::sub_ids, seccomp};
+use crate::{bundle, cgroup, features::sub_ids, rootfs, seccomp};
 
 /// Reads a bundle's `config.json` and checks it.
 pub fn bundle(bytes: &[u8]) {
@@ -37,4 +37,20 @@ pub fn bus(bytes: &[u8]) {
 /// Reads `/etc/subuid` and `/etc/passwd`.
 pub fn ranges(text: &str) {
     let _count = sub_ids::given(text, sub_ids::user_name(text, 1000), 1000);
+}
+
+/// Reads options of a mount, one after each comma.
+///
+/// # Panics
+/// If the kernel would refuse them: an attribute that is switched on and off.
+pub fn mount_options(text: &str) {
+    rootfs::options_fuzzed(text);
+}
+
+/// Reads a cached filter of system calls.
+///
+/// # Panics
+/// If one that was written is read otherwise, or read under another name.
+pub fn cached_filter(bytes: &[u8]) {
+    seccomp::cache_fuzzed(bytes);
 }

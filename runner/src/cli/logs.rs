@@ -83,6 +83,12 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
     Some(Line { time, error, whole, text: fields.next().unwrap_or_default() })
 }
 
+/// For the fuzz targets: a line is read as the log writes it.
+pub(super) fn fuzzed(line: &[u8]) {
+    let Some(Line { time, text, .. }) = parse(line) else { return };
+    assert!(time.len() + text.len() < line.len());
+}
+
 struct Printer<'a> {
     arguments: &'a Arguments,
     /// Written as the log writes them, so that texts can be compared.

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::error::{Result, RunnerError};
+use crate::{
+    error::{Result, RunnerError},
+    record::parse,
+};
 
 const KNOWN: &str = "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR";
 
@@ -30,7 +33,8 @@ pub(crate) fn apply(config: &mut Map<String, Value>, instruction: &str) -> Resul
         "EXPOSE" => {
             for port in value.split_whitespace() {
                 let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-                if number.parse::<u16>().is_err() || !matches!(protocol, "tcp" | "udp" | "sctp") {
+                let known = matches!(protocol, "tcp" | "udp" | "sctp");
+                if !known || parse::number::<u16>(number).is_none_or(|number| number == 0) {
                     return Err(fault("a port is NUMBER or NUMBER/tcp, /udp, /sctp"));
                 }
                 object(config, "ExposedPorts").insert(format!("{number}/{protocol}"), json!({}));
@@ -160,6 +164,29 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
+/// For the fuzz targets: see [`crate::fuzzing::changes`].
+pub(crate) fn fuzzed(text: &str) {
+    let mut config = Map::new();
+    for line in text.lines() {
+        if let Err(error) = apply(&mut config, line) {
+            let _text = error.to_string();
+        }
+    }
+    for name in ["ExposedPorts", "Volumes", "Labels"] {
+        assert!(config.get(name).is_none_or(Value::is_object), "{config:?}");
+    }
+    for port in config.get("ExposedPorts").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+        assert!(parse::exposed(port).is_ok(), "{port:?}");
+    }
+    for variable in config.get("Env").and_then(Value::as_array).into_iter().flatten() {
+        let name = variable.as_str().and_then(|text| text.split_once('=')).map(|(name, _)| name);
+        assert!(name.is_some_and(|name| !name.is_empty()), "{variable}");
+    }
+    assert!(
+        config.get("WorkingDir").is_none_or(|path| path.as_str().is_some_and(|path| path.starts_with('/')))
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +245,9 @@ mod tests {
             ("ENV", "write INSTRUCTION VALUE"),
             ("USER ", "write INSTRUCTION VALUE"),
             ("EXPOSE http", "a port is NUMBER"),
+            ("EXPOSE +80", "a port is NUMBER"),
+            ("EXPOSE 0", "a port is NUMBER"),
+            ("EXPOSE 80/tcp,udp", "a port is NUMBER"),
             ("CMD [\"x\"", "no JSON list"),
             ("VOLUME data", "begins with /"),
             ("LABEL a=\"b", "not closed"),

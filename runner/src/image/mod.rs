@@ -1,7 +1,7 @@
 //! What is done to images. `pull` and `push` are copies of `berth_copier` into and out of the store.
 
 mod access;
-mod changes;
+pub(crate) mod changes;
 pub(crate) mod commit;
 pub(crate) mod config;
 mod copied;

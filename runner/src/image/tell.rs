@@ -6,7 +6,7 @@ mod list;
 
 pub(crate) use history::history;
 pub(crate) use inspect::inspected;
-pub(crate) use list::{FILTERS, Listed, Sort};
+pub(crate) use list::{FILTERS, Listed, Sort, glob_fuzzed};
 
 use berth_oci::{Digest, Reference};
 use jiff::Timestamp;

@@ -43,6 +43,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use bridge::{connect, create, disconnect, prune, reload, remove, users};
 pub(crate) use definition::{DEFAULT, Network, Networks, Options, Wanted};
+pub(crate) use lease::parse_mac;
 pub(crate) use port::HeldPorts;
 pub(crate) use subnet::Subnet;
 

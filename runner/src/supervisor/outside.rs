@@ -51,7 +51,7 @@ fn is_unsafe_runc(version: (u32, u32, u32)) -> bool {
 }
 
 /// The version in `runc version 1.1.5+ds1`; a candidate for a release (`1.4.0-rc.1`) counts as the release before.
-fn runc_version(text: &str) -> Option<(u32, u32, u32)> {
+pub(crate) fn runc_version(text: &str) -> Option<(u32, u32, u32)> {
     let text = text.lines().next()?.strip_prefix("runc version ")?;
     let candidate = text.contains("-rc");
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));

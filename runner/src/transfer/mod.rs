@@ -134,3 +134,13 @@ impl Helper {
         }
     }
 }
+
+/// For the fuzz targets: see [`crate::fuzzing::files`].
+pub(crate) fn fuzzed(bytes: &[u8], into: &std::path::Path) {
+    let place = Place::open(into).expect("a folder");
+    for (text, target) in [("/", Target::Into), ("/new", Target::Copy)] {
+        if let Err(error) = unpack(&place, text, target, Owners::Caller, bytes) {
+            let _text = error.to_string();
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::path::{Component, Path};
 
 use super::{
-    Content, Fault, MAX_DEPTH, MAX_PATH, MAX_SEGMENTS, MAX_XATTRS, Parser,
+    Content, Fault, MAX_DEPTH, MAX_PATH, MAX_SEGMENTS, MAX_XATTRS, Parser, RecipeReader, Step,
     name::Named,
     stream::{Entry, Kind},
 };
@@ -88,4 +88,33 @@ pub(crate) fn layer(bytes: &[u8]) {
     assert!(fault.is_some() || seen.bytes == bytes);
     let (again, its) = read(bytes, 7);
     assert_eq!((&seen.entries, &fault), (&again.entries, &its));
+}
+
+/// Reads a recipe, packed and as what comes out of its packing.
+///
+/// # Panics
+/// If it has more pieces than are written.
+pub(crate) fn recipe(bytes: &[u8]) {
+    let packed = zstd::encode_all(bytes, 1).unwrap_or_default();
+    for text in [bytes, &packed] {
+        let Ok(mut reader) = RecipeReader::new(text) else { continue };
+        while let Ok(step) = reader.step() {
+            match step {
+                Step::Literal(length) => {
+                    let mut room = [0; 512];
+                    let mut left = length;
+                    while left > 0 {
+                        let wanted = usize::try_from(left).unwrap_or(room.len()).min(room.len());
+                        match reader.literal(&mut room[..wanted]) {
+                            Ok(0) | Err(_) => return,
+                            Ok(read) => left -= read as u64,
+                        }
+                    }
+                }
+                Step::Pieces { map, .. } => assert!(map.len() <= MAX_SEGMENTS),
+                Step::End => break,
+                Step::File { .. } | Step::Object { .. } => {}
+            }
+        }
+    }
 }

@@ -124,3 +124,20 @@ fn the_challenge_is_basic_until_there_is_a_token_server() {
     assert_eq!(ask(callers(None)), "Basic realm=\"berth\", charset=\"UTF-8\"");
     assert_eq!(ask(callers(Some(Arc::new(OneToken)))), "Bearer scope=\"repository:a:pull\"");
 }
+
+proptest::proptest! {
+    #[test]
+    fn credentials_are_what_was_sent_or_refused(name in "[^:]{0,20}", secret in ".{0,20}", noise in "[ -~]{0,60}") {
+        let request = |value: &str| {
+            Request::builder().header(header::AUTHORIZATION, value).body(()).unwrap().into_parts().0
+        };
+        let parts = request(&format!("bAsic  {}", STANDARD.encode(format!("{name}:{secret}"))));
+        let Ok(Some(Credentials::Basic { name: read, secret: its })) = credentials(&parts) else {
+            panic!("they are credentials")
+        };
+        proptest::prop_assert_eq!((read, its), (name, secret));
+        if let Ok(Some(Credentials::Bearer(token))) = credentials(&request(&noise)) {
+            proptest::prop_assert!(noise.ends_with(token) || noise.trim_end().ends_with(token));
+        }
+    }
+}

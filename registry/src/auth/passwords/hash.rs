@@ -221,4 +221,22 @@ mod tests {
     fn r34_a_hash_is_not_debugged() {
         assert!(!format!("{:?}", StoredHash::parse(BCRYPT).unwrap()).contains("p3QTGT"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_hash_that_was_changed_costs_no_more_than_is_allowed(at: proptest::sample::Index, with in "[ -~]{0,3}") {
+            let argon2id = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+            for good in [BCRYPT, argon2id] {
+                let at = at.index(good.len());
+                let changed = format!("{}{with}{}", &good[..at], &good[at + 1..]);
+                match StoredHash::parse(&changed).map(|hash| hash.cost()) {
+                    Ok(Cost::Argon2id(memory, passes, _)) => {
+                        proptest::prop_assert!(memory <= MOST_MEMORY && passes <= MOST_PASSES);
+                    }
+                    Ok(Cost::Bcrypt(rounds)) => proptest::prop_assert!(rounds <= MOST_ROUNDS),
+                    Err(why) => proptest::prop_assert!(!why.contains(&good[good.len() - 20..])),
+                }
+            }
+        }
+    }
 }

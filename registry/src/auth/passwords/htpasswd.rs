@@ -220,4 +220,14 @@ mod tests {
         assert!(file.hash("carol", NOW + LOOK * 4).await.is_some());
         assert!(!file.knows("bobby") && !file.is_empty());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn every_line_is_a_user_or_a_fault(text in "([a-z:/#$ \n]|\\$2y\\$05\\$|p3QTGTnIrSKQZsCHUoDz2uiXVAZdkcSLsIiPssddCYCm/BQtTa/3C|\\$argon2id\\$v=19\\$m=256,t=2,p=1\\$|\\PC){0,20}") {
+            let (users, faults) = parse(&text);
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            proptest::prop_assert_eq!(users.len() + faults.len(), lines.count());
+            proptest::prop_assert!(users.keys().all(|name| !name.is_empty() && !name.contains(['/', ':'])));
+        }
+    }
 }

@@ -132,13 +132,15 @@ fn address(node: &str) -> Option<IpAddr> {
         .or_else(|| bare?.parse().ok())
 }
 
-/// Elements of a list header, over all its lines, without the empty ones. Commas in quotes are kept.
+/// Elements of a list header, over all its lines, without the empty ones. Commas in quotes are kept; where a quote is not
+/// closed, none is one: a client that opens it must not take in what a proxy wrote behind it.
 fn elements(headers: &HeaderMap, name: &str) -> Vec<String> {
     let mut elements = Vec::new();
     for line in headers.get_all(name).iter().filter_map(|value| value.to_str().ok()) {
+        let closed = line.bytes().filter(|byte| *byte == b'"').count().is_multiple_of(2);
         let mut quoted = false;
         let parts = line.split(|character| {
-            quoted ^= character == '"';
+            quoted ^= closed && character == '"';
             character == ',' && !quoted
         });
         elements.extend(parts.map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned));

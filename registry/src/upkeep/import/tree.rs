@@ -200,4 +200,14 @@ mod tests {
             assert_eq!(parse(&path), expected, "{path}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_gives_a_name_that_leads_out(path in "(/|_|\\.|a|layers|manifests|revisions|tags|current|link|/_|sha256|[0-9a-f]{64}|%2e|\\PC){0,16}") {
+            if let Some((repo, _)) = parse(&path) {
+                proptest::prop_assert!(repo.as_str().split('/').all(|part| !part.is_empty() && part != ".."));
+                proptest::prop_assert!(path.starts_with(repo.as_str()));
+            }
+        }
+    }
 }

@@ -29,6 +29,8 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use options::fuzzed as options_fuzzed;
+
 use std::{
     cell::OnceCell,
     os::fd::{AsFd, BorrowedFd, OwnedFd},

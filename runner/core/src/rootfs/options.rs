@@ -195,6 +195,18 @@ impl Options {
     }
 }
 
+/// For the fuzz targets: see [`crate::fuzzing::mount_options`].
+pub(crate) fn fuzzed(text: &str) {
+    let words: Vec<String> = text.split(',').map(str::to_owned).collect();
+    let options = Options::parse(&words);
+    for Attributes { set, clear } in [options.attributes, options.recursive] {
+        assert_eq!(set & clear & !ATIME, 0, "{options:?}");
+        assert!(set & ATIME == 0 || clear & ATIME == ATIME, "{options:?}");
+    }
+    assert!(options.data.len() <= words.len());
+    let _text = options.data_text();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ use std::path::Path;
 use libc::{SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_TSYNC, sock_filter};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag as Flag};
 
+pub(crate) use self::cache::fuzzed as cache_fuzzed;
 pub use self::profile::default_profile;
 use crate::{During, RuntimeError, sys};
 

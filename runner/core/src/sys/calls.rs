@@ -6,8 +6,8 @@ use rustix::io::Errno;
 fn answer(number: libc::c_long, arguments: [libc::c_ulong; 3]) -> Result<libc::c_long, Errno> {
     let [first, second, third] = arguments;
     #[expect(unsafe_code, reason = "the calls that are asked for have no function")]
-    // SAFETY: the callers below pass null pointers with a length of 0, which the kernel refuses or which it takes as a
-    // question for a version; no memory of this process is read or written.
+    // SAFETY: the callers below pass null pointers with a length of 0 or a range that ends before it begins, which the
+    // kernel refuses, or ask for a version; no memory of this process is read or written, no descriptor is touched.
     let answer = unsafe { libc::syscall(number, first, second, third) };
     if answer < 0 {
         Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOSYS))

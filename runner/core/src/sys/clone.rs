@@ -10,6 +10,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+use rustix::{io::Errno, process::Pid};
+
+use super::signals::without_signals;
+
 /// A process made here.
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -101,6 +105,36 @@ pub(crate) fn spawn(options: CloneOptions<'_>, child: impl FnOnce() -> i32) -> i
     // SAFETY: the kernel opened this descriptor for us (CLONE_PIDFD) and nothing else owns it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Child { pid: i32::try_from(pid).map_err(io::Error::other)?, pidfd })
+}
+
+/// Makes a process that runs `child` and ends with what it answers: a copy of the calling thread alone, which hears no
+/// signal but those that nobody can block. The caller's handlers would write there where only the caller reads.
+///
+/// # Errors
+/// The kernel's.
+///
+/// # Safety
+/// The caller may have other threads, so `child` does only what a handler of signals may: it makes system calls, and
+/// neither allocates nor takes a lock nor panics.
+pub(crate) unsafe fn copy(flags: libc::c_int, child: impl FnOnce() -> i32) -> rustix::io::Result<Pid> {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    let flags = libc::c_long::from(flags | libc::SIGCHLD);
+    without_signals(|| {
+        // SAFETY: without CLONE_VM and with a null stack this is fork(2): the child has its own copy of everything and
+        // goes on from here. All pointers are null, which is allowed without the flags that use them.
+        match unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) } {
+            0 => {
+                let code = child();
+                // SAFETY: ends the process at once; nothing of the caller's (buffers, guards) runs a second time.
+                unsafe { libc::_exit(code) }
+            }
+            pid => i32::try_from(pid)
+                .ok()
+                .filter(|pid| *pid > 0)
+                .and_then(Pid::from_raw)
+                .ok_or_else(|| Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
+        }
+    })
 }
 
 /// The caller's handlers of signals are not the child's: they may write where only the caller reads.

@@ -41,6 +41,15 @@ pub(crate) fn close_in_child_but(first: RawFd, keep: &[BorrowedFd<'_>]) -> io::R
     close_range(from, libc::c_uint::MAX, 0)
 }
 
+/// In a cloned child: closes everything but `keep`. Allocates nothing.
+pub(crate) fn close_in_child_all_but(keep: BorrowedFd<'_>) -> io::Result<()> {
+    let keep = keep.as_raw_fd();
+    if let Some(last) = keep.checked_sub(1).and_then(|last| libc::c_uint::try_from(last).ok()) {
+        close_range(0, last, 0)?;
+    }
+    close_range(keep + 1, libc::c_uint::MAX, 0)
+}
+
 /// Marks everything from `first` on to be closed by exec.
 pub(crate) fn close_on_exec(first: RawFd) -> io::Result<()> {
     close_range(first, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC)

@@ -12,7 +12,8 @@ pub(crate) fn bring_up() -> io::Result<()> {
     let done = unsafe {
         let mut request: libc::ifreq = std::mem::zeroed();
         for (to, from) in request.ifr_name.iter_mut().zip(b"lo\0") {
-            *to = from.cast_signed();
+            // Signed on some machines, unsigned on others.
+            *to = libc::c_char::from_ne_bytes([*from]);
         }
         request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP).unwrap_or_default();
         libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)

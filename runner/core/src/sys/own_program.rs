@@ -1,11 +1,11 @@
 //! Views of the runtime's program file that cannot be written, and execution from them.
-#![expect(unsafe_code, reason = "mount_setattr and execveat have no wrapper")]
+#![expect(unsafe_code, reason = "execveat has no wrapper")]
 
 use std::{
     ffi::CString,
     fs::File,
     io,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr,
 };
 
@@ -14,35 +14,15 @@ use rustix::{
     mount::{OpenTreeFlags, open_tree},
 };
 
-/// The kernel's `struct mount_attr`.
-#[repr(C)]
-#[derive(Default)]
-struct MountAttributes {
-    set: u64,
-    clear: u64,
-    propagation: u64,
-    user_namespace: u64,
-}
+use super::mount_attr::{MountAttr, mount_setattr};
 
 /// A mount of the file that is in no namespace and is read-only.
 pub(crate) fn read_only_view(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    const MOUNT_ATTR_RDONLY: u64 = 1;
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let view = open_tree(file, c"", flags)?;
-    let attributes = MountAttributes { set: MOUNT_ATTR_RDONLY, ..MountAttributes::default() };
-    // SAFETY: the path is an empty text, the structure has the kernel's layout and is passed with its size.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            view.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            ptr::from_ref(&attributes),
-            size_of::<MountAttributes>(),
-        )
-    };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(view) }
+    mount_setattr(view.as_fd(), false, &MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() })?;
+    Ok(view)
 }
 
 /// A copy in memory that nobody can change.

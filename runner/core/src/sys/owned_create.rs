@@ -11,6 +11,8 @@ use rustix::{
     thread::{UnshareFlags, unshare_unsafe},
 };
 
+use super::clone::copy;
+
 /// `SECBIT_NO_SETUID_FIXUP`: who is not root keeps the capabilities.
 const KEEP_CAPABILITIES: libc::c_ulong = 1 << 2;
 
@@ -27,23 +29,12 @@ pub(crate) fn create_as(
     group: u32,
     attach: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let none = std::ptr::null_mut::<libc::c_void>();
-    // SAFETY: without CLONE_VM this is fork(2): the child has its own copy of everything and goes on here. It makes
-    // system calls alone, none of which allocates or takes a lock, and ends.
-    let answer =
-        unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(libc::SIGCHLD), none, none, none, none) };
-    match i32::try_from(answer).map_err(|_| Errno::INVAL)? {
-        0 => {
-            let errno = match attach_all(attach).and_then(|()| become_and_create(context, user, group)) {
-                Ok(()) => 0,
-                Err(errno) => errno.raw_os_error(),
-            };
-            // SAFETY: takes a number and does not return.
-            unsafe { libc::_exit(errno) }
-        }
-        pid if pid > 0 => reap(Pid::from_raw(pid).ok_or(Errno::CHILD)?),
-        _ => Err(last_error()),
-    }
+    let child = || match attach_all(attach).and_then(|()| become_and_create(context, user, group)) {
+        Ok(()) => 0,
+        Err(errno) => errno.raw_os_error(),
+    };
+    // SAFETY: it makes system calls alone, whose paths are constants that end in NUL.
+    reap(unsafe { copy(0, child) }?)
 }
 
 /// All onto `/`, one over the other: nobody looks them up.

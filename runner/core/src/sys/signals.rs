@@ -5,13 +5,16 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr,
-    sync::atomic::{AtomicI32, Ordering},
+    sync::atomic::{AtomicI32, AtomicUsize, Ordering},
 };
 
 use rustix::pipe::PipeFlags;
 
 /// Where handlers write; -1 while nobody listens.
 static ARRIVALS: AtomicI32 = AtomicI32::new(-1);
+
+/// How many handlers run, on any thread: between reading [`ARRIVALS`] and writing, the descriptor must stay what it is.
+static HANDLERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Signals that no longer end or interrupt this process but are read. They are handlers and not a mask, since
 /// programs that are started meanwhile would keep a mask, and begin with no handler. Dropped, the default is back.
@@ -41,15 +44,18 @@ impl Arrived {
 
 /// Writes two bytes: the signal, and whether the kernel sent it. A full pipe already tells that there is something.
 extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
-    let fd = ARRIVALS.load(Ordering::Relaxed);
+    HANDLERS.fetch_add(1, Ordering::SeqCst);
+    let fd = ARRIVALS.load(Ordering::SeqCst);
     // SAFETY: the kernel hands a valid siginfo to a handler that was set with SA_SIGINFO; errno is this thread's own;
-    // write may be called in a handler, and takes two bytes that live until it returns.
+    // write may be called in a handler, and takes two bytes that live until it returns. The descriptor is that of a
+    // `Signals`, which waits for this function before it closes it, or -1.
     unsafe {
         let errno = *libc::__errno_location();
         let bytes = [u8::try_from(signal).unwrap_or(0), u8::from((*info).si_code > 0)];
         libc::write(fd, bytes.as_ptr().cast(), bytes.len());
         *libc::__errno_location() = errno;
     }
+    HANDLERS.fetch_sub(1, Ordering::SeqCst);
 }
 
 /// Has [`note`] called for a signal.
@@ -81,7 +87,7 @@ impl Signals {
     /// As there.
     pub fn interrupting(signals: &[i32], interrupting: &[i32]) -> io::Result<Self> {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        if ARRIVALS.compare_exchange(-1, write.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        if ARRIVALS.compare_exchange(-1, write.as_raw_fd(), Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return Err(io::Error::other("signals are collected already"));
         }
         let mut collecting = Self { read, write, signals: Vec::new() };
@@ -127,8 +133,11 @@ impl Drop for Signals {
             // SAFETY: the default is no handler. It was accepted for this number before.
             unsafe { libc::signal(*signal, libc::SIG_DFL) };
         }
-        // Only now: no handler is left that could write to a number which may soon mean another file.
-        ARRIVALS.store(-1, Ordering::Relaxed);
+        ARRIVALS.store(-1, Ordering::SeqCst);
+        // A handler that another thread is in may know the number, which may soon mean another file. It does not wait.
+        while HANDLERS.load(Ordering::SeqCst) != 0 {
+            std::thread::yield_now();
+        }
         let _closed_after_this = &self.write;
     }
 }
@@ -166,12 +175,55 @@ pub fn block_signals(signals: &[i32]) -> io::Result<()> {
     if done != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Runs `work` while this thread hears no signal; those that come meanwhile come afterwards.
+pub(super) fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: zeroes are room for a set; both sets are filled by the calls before they are read, and live until the end.
+    // The calls fail only for what is no operation.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        let done = work();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+        done
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
     use super::*;
+
+    /// One at a time in a process.
+    static TURN: Mutex<()> = Mutex::new(());
+
+    #[test]
+    fn a_descriptor_is_not_closed_while_a_handler_may_write_to_it() {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let signals = Signals::collect(&[libc::SIGUSR1]).unwrap();
+        let write = signals.write.as_raw_fd();
+        let pipe = |fd: i32| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok();
+        let before = pipe(write);
+        // What a handler does that is interrupted before it writes.
+        HANDLERS.fetch_add(1, Ordering::SeqCst);
+        let closing = std::thread::spawn(|| drop(signals));
+        while ARRIVALS.load(Ordering::SeqCst) != -1 {
+            std::thread::yield_now();
+        }
+        for _ in 0..1000 {
+            std::thread::yield_now();
+            assert_eq!(pipe(write), before);
+        }
+        HANDLERS.fetch_sub(1, Ordering::SeqCst);
+        closing.join().unwrap();
+        assert_ne!(pipe(write), before);
+    }
 
     #[test]
     fn signals_are_read_and_told_apart() {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(Signals::collect(&[70]).is_err(), "there is no such signal");
         let signals = Signals::collect(&[libc::SIGUSR2]).unwrap();
         assert!(Signals::collect(&[libc::SIGUSR2]).is_err(), "one at a time");

@@ -1,12 +1,14 @@
 //! A process that does nothing but hold a new user namespace.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::{
     io::{self, Errno},
     pipe::{PipeFlags, pipe_with},
     process::{self, Pid, Signal, WaitOptions},
 };
+
+use super::{clone::copy, descriptors::close_in_child_all_but};
 
 /// The process; ended and reaped when dropped.
 #[derive(Debug)]
@@ -21,22 +23,9 @@ impl Holder {
     #[expect(unsafe_code, reason = "rustix has no clone")]
     pub(crate) fn start() -> io::Result<Self> {
         let (watch, life) = pipe_with(PipeFlags::CLOEXEC)?;
-        let flags = libc::CLONE_NEWUSER | libc::SIGCHLD;
-        let none = std::ptr::null_mut::<libc::c_void>();
-        // SAFETY: without CLONE_VM this is fork(2): the child has its own copy of everything and goes on from here on
-        // the same stack. It does nothing but system calls that touch no memory shared with other threads' locks
-        // (`hold` neither allocates nor returns), so a lock held by another thread at this moment cannot matter.
-        // All pointers are null, which the flags allow.
-        let answer =
-            unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), none, none, none, none) };
-        match i32::try_from(answer).map_err(|_| Errno::INVAL)? {
-            0 => hold(&watch, life),
-            pid if pid > 0 => {
-                let pid = Pid::from_raw(pid).ok_or(Errno::CHILD)?;
-                Ok(Self { pid, _life: life })
-            }
-            _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
-        }
+        // SAFETY: `hold` makes system calls alone. It ends by them, so the copies of both descriptors are dropped nowhere.
+        let pid = unsafe { copy(libc::CLONE_NEWUSER, || hold(&watch, &life)) }?;
+        Ok(Self { pid, _life: life })
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -44,14 +33,18 @@ impl Holder {
     }
 }
 
-/// The child: waits until its maker is gone or done.
-#[expect(unsafe_code, reason = "the child must not run the handlers that its maker registered for exit")]
-fn hold(watch: &OwnedFd, life: OwnedFd) -> ! {
-    drop(life);
+/// The child: waits until its maker is gone or done. It keeps nothing open, so that neither its maker's locks nor the
+/// lives of other holders, which other threads make meanwhile, hang on it.
+#[expect(unsafe_code, reason = "the owner must not be dropped, here or anywhere, after this")]
+fn hold(watch: &OwnedFd, life: &OwnedFd) -> i32 {
+    if close_in_child_all_but(watch.as_fd()).is_err() {
+        // Before Linux 5.9 the rest stays open, but the end of what it waits for must not.
+        // SAFETY: takes a number. The copy of its owner in this process is neither used nor dropped again.
+        unsafe { libc::close(life.as_raw_fd()) };
+    }
     let mut nothing = [0_u8; 1];
     while matches!(io::read(watch, &mut nothing), Err(Errno::INTR)) {}
-    // SAFETY: takes a number and does not return.
-    unsafe { libc::_exit(0) }
+    0
 }
 
 impl Drop for Holder {
@@ -59,6 +52,36 @@ impl Drop for Holder {
         // It is our own child that was not waited for, so the number is still its.
         if process::kill_process(self.pid, Signal::KILL).is_ok() {
             while matches!(process::waitpid(Some(self.pid), WaitOptions::empty()), Err(Errno::INTR)) {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_keeps_open_only_what_it_waits_for() {
+        let holder = Holder::start().unwrap();
+        let open = format!("/proc/{}/fd", holder.pid().as_raw_nonzero());
+        for _ in 0..10_000 {
+            if std::fs::read_dir(&open).unwrap().count() == 1 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("{:?}", std::fs::read_dir(&open).unwrap().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_holder_hears_no_signal_that_its_maker_handles() {
+        let holder = Holder::start().unwrap();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", holder.pid().as_raw_nonzero())).unwrap();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+        let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, libc::SIGWINCH] {
+            assert_ne!(blocked & (1 << (signal - 1)), 0, "{signal}");
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use rustix::{
     event::{PollFd, Timespec},
     mm::{Advice, madvise},
+    param::page_size,
 };
 
 /// Closes what a process was started with, from `first` on. Only at its very beginning: nothing may own any of them.
@@ -92,7 +93,7 @@ pub fn wait_at_rest(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> rusti
     // Less memory is no condition of anything.
     if let Ok(text) = fs::read_to_string("/proc/self/smaps") {
         unwritten(&text, &mut mappings);
-        unused_stack = below(&text, ptr::from_ref(&mappings).expose_provenance());
+        unused_stack = below(&text, ptr::from_ref(&mappings).expose_provenance(), page_size());
     }
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number, and changes only what is free.
@@ -100,26 +101,28 @@ pub fn wait_at_rest(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> rusti
         libc::malloc_trim(0);
     }
     // SAFETY: the pages are this thread's stack and lie below everything on it: `below` leaves room under a variable of
-    // this function for its frame and those of what it calls. Nothing refers to what was there. New pages hold zeros.
+    // this function for its frame and those of what it calls, and answers whole pages, so that the kernel rounds nothing
+    // up. Nothing refers to what was there. New pages hold zeros.
     let _kept = unsafe {
         madvise(ptr::with_exposed_provenance_mut(unused_stack.0), unused_stack.1, Advice::LinuxDontNeed)
     };
     for (start, length) in mappings.into_iter().filter(|(_, length)| *length > 0) {
-        // SAFETY: a private mapping of a file that cannot be written and has no page of its own (checked): dropped pages
-        // come back from the file with the same content (a running program's file cannot change).
+        // SAFETY: a private mapping of a file that cannot be written and has no page of its own, neither in memory nor in
+        // swap (`unwritten` asks for both; this process has one thread, which makes none meanwhile): dropped pages come
+        // back from the file, as they do when the kernel drops them itself.
         let _kept =
             unsafe { madvise(ptr::with_exposed_provenance_mut(start), length, Advice::LinuxDontNeed) };
     }
     rustix::event::poll(fds, timeout)
 }
 
-/// Start and length of the whole pages of the stack that lie at least 16 KiB below `here`, by `/proc/PID/smaps`; nothing
-/// where `here` is not on it.
-fn below(smaps: &str, here: usize) -> (usize, usize) {
+/// Start and length of the whole pages (of `page` bytes) of the stack that lie at least 16 KiB below `here`, by
+/// `/proc/PID/smaps`; nothing where `here` is not on it.
+fn below(smaps: &str, here: usize, page: usize) -> (usize, usize) {
     const ROOM: usize = 16 << 10;
     let stack = smaps.lines().filter_map(range).find(|(from, to)| (*from..*to).contains(&here));
     stack.map_or((0, 0), |(from, _)| {
-        let end = here.saturating_sub(ROOM) & !0xfff;
+        let end = here.saturating_sub(ROOM) / page * page;
         (from, end.saturating_sub(from))
     })
 }
@@ -131,12 +134,17 @@ fn range(line: &str) -> Option<(usize, usize)> {
 }
 
 /// Start and length of private mappings of files that are not writable and hold nothing but their file's content, by
-/// `/proc/PID/smaps`. As many as there is room for; the rest of `found` stays.
+/// `/proc/PID/smaps`. As many as there is room for; the rest of `found` stays. What was written before the mapping was
+/// made read-only (a program's addresses, when it was started) has pages of its own, in memory or in swap.
 fn unwritten(smaps: &str, found: &mut [(usize, usize)]) {
     let mut room = found.iter_mut();
     let mut mapping = None;
     for line in smaps.lines() {
         if let Some(own) = line.strip_prefix("Anonymous:") {
+            mapping = mapping.filter(|_| own.trim() == "0 kB");
+        }
+        // Always there, and behind `Anonymous`.
+        if let Some(own) = line.strip_prefix("Swap:") {
             let Some(range) = mapping.take().filter(|_| own.trim() == "0 kB") else { continue };
             let Some(free) = room.next() else { return };
             *free = range;
@@ -183,27 +191,35 @@ mod tests {
     #[test]
     fn of_the_stack_goes_what_lies_well_below_the_caller() {
         let smaps = "1000-9000 rw-p 0 0:0 0 [heap]\nRss: 4 kB\n70000-90000 rw-p 0 0:0 0 [stack]\nRss: 4 kB\n";
-        assert_eq!(below(smaps, 0x8f123), (0x70000, 0x1b000));
-        assert_eq!(below(smaps, 0x73fff), (0x70000, 0));
-        assert_eq!(below(smaps, 0x91000), (0, 0));
-        assert_eq!(below("", 0x91000), (0, 0));
+        assert_eq!(below(smaps, 0x8f123, 0x1000), (0x70000, 0x1b000));
+        assert_eq!(below(smaps, 0x73fff, 0x1000), (0x70000, 0));
+        assert_eq!(below(smaps, 0x91000, 0x1000), (0, 0));
+        assert_eq!(below("", 0x91000, 0x1000), (0, 0));
+    }
+
+    #[test]
+    fn larger_pages_of_the_stack_are_not_rounded_up_to_where_the_caller_is() {
+        let smaps = "70000-90000 rw-p 0 0:0 0 [stack]\nRss: 4 kB\n";
+        assert_eq!(below(smaps, 0x8f123, 0x10000), (0x70000, 0x10000));
+        assert_eq!(below(smaps, 0x83123, 0x10000), (0x70000, 0));
     }
 
     #[test]
     fn what_was_written_is_no_copy_of_its_file() {
-        let mapping = |range: &str, rights: &str, path: &str, own: u32| {
+        let mapping = |range: &str, rights: &str, path: &str, [own, swapped]: [u32; 2]| {
             format!(
-                "{range} {rights} 00000000 fe:00 12 {path}\nRss: 4 kB\nAnonymous: {own} kB\nTHPeligible: 0\n"
+                "{range} {rights} 00000000 fe:00 12 {path}\nRss: 4 kB\nAnonymous: {own} kB\nSwap: {swapped} kB\n"
             )
         };
         let smaps = [
-            mapping("1000-3000", "r--p", "/", 0),
-            mapping("3000-4000", "r-xp", "/usr/bin/x (deleted)", 0),
-            mapping("4000-5000", "r--p", "/usr/bin/x", 4),
-            mapping("5000-6000", "rw-p", "/usr/bin/x", 0),
-            mapping("6000-7000", "r--s", "/usr/bin/x", 0),
-            mapping("7000-8000", "r--p", "[vvar]", 0),
-            mapping("8000-9000", "r--p", "", 0),
+            mapping("1000-3000", "r--p", "/", [0, 0]),
+            mapping("3000-4000", "r-xp", "/usr/bin/x (deleted)", [0, 0]),
+            mapping("4000-5000", "r--p", "/usr/bin/x", [4, 0]),
+            mapping("4800-5000", "r--p", "/usr/bin/x", [0, 4]),
+            mapping("5000-6000", "rw-p", "/usr/bin/x", [0, 0]),
+            mapping("6000-7000", "r--s", "/usr/bin/x", [0, 0]),
+            mapping("7000-8000", "r--p", "[vvar]", [0, 0]),
+            mapping("8000-9000", "r--p", "", [0, 0]),
         ];
         let mut found = [(0, 0); 3];
         unwritten(&smaps.concat(), &mut found);

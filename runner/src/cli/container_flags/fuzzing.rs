@@ -2,8 +2,11 @@
 
 use std::path::{Component, Path};
 
-use super::{isolation, lifecycle, limits, mount_key, mounts, network, process};
-use crate::record::{Attach, Mount, parse};
+use super::{isolation, lifecycle, limits, mount_key, mounts, network, process, security};
+use crate::{
+    network::parse_mac,
+    record::{Attach, Mount, parse},
+};
 
 fn sound(mount: &Mount) {
     let place = &mount.destination;
@@ -26,7 +29,19 @@ pub(crate) fn flags(text: &str) {
     if let Ok(exposed) = parse::exposed(text) {
         assert!(exposed.iter().all(|(port, _)| *port != 0) && exposed.len() <= 3 * 65_535);
     }
-    let _any = (mounts::device(text), network::mac(text), network::host(text), isolation::map(text));
+    if let Ok(device) = mounts::device(text) {
+        assert!(device.source.is_absolute() && device.destination.is_absolute(), "{device:?}");
+    }
+    if let Ok(mac) = network::mac(text) {
+        assert!(parse_mac(&mac).is_ok() && parse_mac(text).is_ok(), "{text:?}");
+    }
+    if let Ok(map) = isolation::map(text) {
+        assert!(map.size > 0 && map.container.checked_add(map.size).is_some());
+    }
+    if let Ok((name, _)) = security::sysctl(text, true, true) {
+        assert!(!name.contains('/'), "{name:?}");
+    }
+    let _any = (network::host(text), security::paths(text), crate::cli::fuzzing::time(text));
     let _any = network::options(&mut Attach::default(), text);
     let _any = (limits::thousandths(text), limits::set(text), process::entrypoint(text));
     let _any = (lifecycle::restart(text), lifecycle::detach_keys(text));

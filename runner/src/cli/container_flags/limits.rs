@@ -97,7 +97,7 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(value: T, low: T, high: T) -
 
 /// `0-3,7`.
 pub(super) fn set(text: &str) -> Parsed<String> {
-    let number = |text: &str| text.parse::<u16>().ok();
+    let number = parse::number::<u16>;
     let part = |part: &str| match part.split_once('-') {
         Some((from, to)) => number(from).zip(number(to)).is_some_and(|(from, to)| from <= to),
         None => number(part).is_some(),
@@ -229,7 +229,7 @@ mod tests {
         for good in ["0", "0-3", "0-3,7", "1,2"] {
             assert!(set(good).is_ok(), "{good}");
         }
-        for bad in ["", "3-1", "a", "0-", "0,,1"] {
+        for bad in ["", "3-1", "a", "0-", "0,,1", "+1", "0-+3"] {
             assert!(set(bad).is_err(), "{bad}");
         }
     }

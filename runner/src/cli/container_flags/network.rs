@@ -8,9 +8,12 @@ use std::{
 use clap::{ArgAction, Args};
 
 use super::{Choices, Surroundings, switch};
-use crate::record::{
-    Attach, Desired, Namespace, NetworkMode, Port, Protocol,
-    parse::{self, Faults, Parsed},
+use crate::{
+    network::parse_mac,
+    record::{
+        Attach, Desired, Namespace, NetworkMode, Port, Protocol,
+        parse::{self, Faults, Parsed},
+    },
 };
 
 /// Flags of the network.
@@ -59,16 +62,11 @@ pub(crate) struct NetworkFlags {
 }
 
 pub(super) fn mac(text: &str) -> Parsed<String> {
-    let parts: Vec<&str> = text.split([':', '-']).collect();
-    let bytes: Option<Vec<u8>> =
-        parts.iter().map(|part| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2)).collect();
-    match bytes.as_deref() {
-        // The lowest bit of the first is a group's.
-        Some(bytes @ [first, ..]) if bytes.len() == 6 && first & 1 == 0 => {
-            Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
-        }
-        _ => Err(format!("{text:?} is no hardware address of one machine, as 92:d0:c6:0a:29:33 is one")),
-    }
+    // As it is read where the link is made.
+    let bytes = parse_mac(text).map_err(|_| {
+        format!("{text:?} is no hardware address of one machine, as 92:d0:c6:0a:29:33 is one")
+    })?;
+    Ok(bytes.map(|byte| format!("{byte:02x}")).join(":"))
 }
 
 /// Options after a network's name: `ip=,mac=,alias=`.
@@ -267,7 +265,15 @@ mod tests {
     #[test]
     fn hardware_addresses_are_of_one_machine() {
         assert_eq!(mac("92:D0:c6-0a:29:33").as_deref(), Ok("92:d0:c6:0a:29:33"));
-        for bad in ["", "92:d0:c6:0a:29", "93:d0:c6:0a:29:33", "zz:d0:c6:0a:29:33", "9:2:d0:c6:0a:29"] {
+        for bad in [
+            "",
+            "92:d0:c6:0a:29",
+            "93:d0:c6:0a:29:33",
+            "zz:d0:c6:0a:29:33",
+            "9:2:d0:c6:0a:29",
+            "+2:d0:c6:0a:29:33",
+            "00:00:00:00:00:00",
+        ] {
             assert!(mac(bad).is_err(), "{bad}");
         }
     }

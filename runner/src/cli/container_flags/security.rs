@@ -81,14 +81,14 @@ impl Label {
 }
 
 /// Paths between colons, each absolute.
-fn paths(text: &str) -> parse::Parsed<Vec<std::path::PathBuf>> {
+pub(super) fn paths(text: &str) -> parse::Parsed<Vec<std::path::PathBuf>> {
     let path = |part: &str| {
         if part.starts_with('/') { Ok(part.into()) } else { Err(format!("{part:?} does not begin with /")) }
     };
     text.split(':').filter(|part| !part.is_empty()).map(path).collect()
 }
 
-fn sysctl(text: &str, network: bool, ipc: bool) -> parse::Parsed<(String, String)> {
+pub(super) fn sysctl(text: &str, network: bool, ipc: bool) -> parse::Parsed<(String, String)> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=VALUE"))?;
     let name = name.trim().replace('/', ".");
     let of_ipc = [

@@ -301,6 +301,27 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|c| *c == b'*')
 }
 
+/// For the fuzz targets: see [`crate::fuzzing::pattern`].
+pub(crate) fn glob_fuzzed(pattern: &[u8], text: &[u8]) {
+    if pattern.len().saturating_mul(text.len()) > 1 << 16 {
+        return;
+    }
+    // Which beginnings of the text the pattern's beginning fits.
+    let mut fits = vec![false; text.len() + 1];
+    fits[0] = true;
+    for sign in pattern {
+        let before = std::mem::replace(&mut fits, vec![false; text.len() + 1]);
+        for at in 0..=text.len() {
+            fits[at] = match sign {
+                b'*' => before[at] || at > 0 && fits[at - 1],
+                b'?' => at > 0 && before[at - 1],
+                sign => at > 0 && before[at - 1] && text[at - 1] == *sign,
+            };
+        }
+    }
+    assert_eq!(glob(pattern, text), fits[text.len()]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,6 +47,11 @@ impl Faults {
     }
 }
 
+/// A number of digits alone: `str::parse` takes a sign before them, and the kernel does not.
+pub(crate) fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
 /// `key=value`, or `key` alone with an empty value.
 pub(crate) fn pair(text: &str) -> Parsed<(String, String)> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));

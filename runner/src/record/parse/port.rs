@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Parsed;
+use super::{Parsed, number};
 use crate::record::{Port, Protocol};
 
 fn protocol(text: &str) -> Parsed<Protocol> {
@@ -16,12 +16,12 @@ fn protocol(text: &str) -> Parsed<Protocol> {
 
 /// First and last of `80` or `8000-8010`.
 fn range(text: &str) -> Parsed<(u16, u16)> {
-    let number = |text: &str| {
-        let number = text.parse::<u16>().ok().filter(|port| *port != 0);
-        number.ok_or_else(|| format!("{text:?} is no port: 1 to 65535"))
+    let port = |text: &str| {
+        let port = number::<u16>(text).filter(|port| *port != 0);
+        port.ok_or_else(|| format!("{text:?} is no port: 1 to 65535"))
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (number(first)?, number(last)?);
+    let (first, last) = (port(first)?, port(last)?);
     if first > last { Err(format!("{text:?} ends before it begins")) } else { Ok((first, last)) }
 }
 

@@ -66,7 +66,21 @@ fn ports_are_published_on_loopback_unless_an_address_is_named() {
     for (text, wanted) in table {
         assert_eq!(ports(text), Ok(wanted), "{text}");
     }
-    for bad in ["", "0", "65536", "80:", "x:80", "1-3:80", "3-1", "80/icmp", "[::1:80:80", "300.0.0.1:1:1"] {
+    for bad in [
+        "",
+        "0",
+        "65536",
+        "80:",
+        "x:80",
+        "1-3:80",
+        "3-1",
+        "80/icmp",
+        "[::1:80:80",
+        "300.0.0.1:1:1",
+        "+80",
+        "1-+2",
+        "+8080:80",
+    ] {
         assert!(ports(bad).is_err(), "{bad}");
     }
 }

@@ -27,7 +27,7 @@ use rustix::{
 
 pub(crate) use self::{
     client::Client,
-    request::{Request, say},
+    request::{Request, fuzzed, say},
 };
 use super::{order::Attach, parcel};
 use crate::error::{Result, While};

@@ -75,6 +75,13 @@ impl Request {
     }
 }
 
+/// For the fuzz targets: what is asked is the same when it is asked again.
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    if let Some(request) = Request::parse(bytes) {
+        assert_eq!(Request::parse(&request.message()), Some(request));
+    }
+}
+
 /// What a supervisor says; each a message.
 pub(crate) mod say {
     /// Done.

@@ -1,6 +1,7 @@
 //! Tokens against a catalog of their own and a clock that is set by hand.
 
 mod federation;
+mod hostile;
 mod keys;
 mod own;
 mod refresh;

@@ -87,3 +87,30 @@ fn the_clients_address_is_the_last_that_no_trusted_proxy_has() {
     let hidden = headers(&[("forwarded", "for=unknown")]);
     assert_eq!(client_address(&peer("10.0.0.1:1", false), &hidden, &origin).to_string(), "10.0.0.1");
 }
+
+#[test]
+fn a_quote_that_a_client_leaves_open_does_not_hide_it() {
+    let origin = behind(&["10.0.0.0/8"]);
+    for (name, value) in [
+        ("forwarded", "for=\"x, for=9.9.9.9"),
+        ("forwarded", "for=\", for=\"9.9.9.9:80\""),
+        ("x-forwarded-for", "\"x, 9.9.9.9"),
+    ] {
+        let said = headers(&[(name, value)]);
+        let address = client_address(&peer("10.0.0.1:1", false), &said, &origin);
+        assert_eq!(address.to_string(), "9.9.9.9", "{value}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_client_sends_the_proxys_word_counts(sent in "[ -~]{0,40}|[for=\",;. 0-9\\\\]{0,40}") {
+        let origin = behind(&["10.0.0.0/8"]);
+        for (name, own) in [("forwarded", "for=\"9.9.9.9:80\";proto=https"), ("x-forwarded-for", "9.9.9.9")] {
+            let mut said = HeaderMap::new();
+            said.insert(name, HeaderValue::from_str(&format!("{sent}, {own}")).unwrap());
+            let address = client_address(&peer("10.0.0.1:1", false), &said, &origin);
+            proptest::prop_assert_eq!(address.to_string(), "9.9.9.9");
+        }
+    }
+}
