@@ -6,6 +6,7 @@ mod kill;
 mod layers;
 mod mounts;
 mod named;
+mod passed;
 
 use std::path::PathBuf;
 
