@@ -1,5 +1,6 @@
 //! Of the store as a whole. What writes owners and devices needs root.
 
+mod born;
 mod differential;
 mod hostile;
 mod kill;
