@@ -1,6 +1,6 @@
 //! Everything that can go wrong, and the one table from it to an exit code.
 
-use std::{fmt, io, path::PathBuf};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
 use berth_oci::{Digest, ManifestError, VerifyError};
 
@@ -89,6 +89,24 @@ pub enum Error {
         what: String,
         /// The fault.
         source: Source,
+    },
+    /// A server that sends less than is waited for.
+    #[error(
+        "{what}: {host} sent {came} bytes in {} seconds, and {least} a second are the least that is waited for: \
+         try again later, or from another registry",
+        window.as_secs_f32()
+    )]
+    TooSlow {
+        /// "reading blob sha256:…".
+        what: String,
+        /// `host[:port]`.
+        host: String,
+        /// Bytes that came.
+        came: u64,
+        /// So long it was waited for them.
+        window: Duration,
+        /// Bytes that have to come each second.
+        least: u64,
     },
     /// A file or socket of this machine.
     #[error("{}: {source}", path.display())]
@@ -201,6 +219,7 @@ impl Error {
             Self::Refused(_) => 5,
             Self::Registry { .. }
             | Self::Network { .. }
+            | Self::TooSlow { .. }
             | Self::File { .. }
             | Self::Configuration { .. }
             | Self::NotSeekable

@@ -171,6 +171,13 @@ impl Reading {
             Error::Network { what, source } => {
                 Error::Network { what: what.clone(), source: source.to_string().into() }
             }
+            Error::TooSlow { what, host, came, window, least } => Error::TooSlow {
+                what: what.clone(),
+                host: host.clone(),
+                came: *came,
+                window: *window,
+                least: *least,
+            },
             other => Error::Other { what: "reading the source".to_owned(), source: other.to_string().into() },
         };
         self.shared.known.lock().fault = Some(error);

@@ -18,35 +18,43 @@ use crate::{ByteStream, Error, Result};
 /// Most bytes of an error's or token's body that are read (C8).
 pub(super) const MAX_SMALL_BODY: usize = 1024 * 1024;
 
-/// Bytes that a body has to bring in each second of waiting for it, over the time that it may be silent: one that
-/// trickles is as good as silent.
-const LEAST_RATE: u64 = 1024;
-
 /// An answer whose head came. The request counts as running until it is dropped or its body was read.
 pub(super) struct Answer {
     response: Response,
     permit: Option<Permit>,
-    idle: Duration,
+    pace: Pace,
     host: String,
+}
+
+/// The least that a body has to bring: so many bytes a second, over so long a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) window: Duration,
+    pub(super) least: u64,
 }
 
 /// How fast a body comes, by the time that was spent waiting for it: whoever reads it may be slow.
 struct Flow {
-    idle: Duration,
+    pace: Pace,
     waited: Duration,
     came: u64,
 }
 
 impl Flow {
-    /// Counts a piece; how little came, where that was too little.
+    /// How long the next bytes may take before it is counted.
+    fn left(&self) -> Duration {
+        self.pace.window.saturating_sub(self.waited)
+    }
+
+    /// Counts bytes; how few came, where those were too few.
     fn count(&mut self, waited: Duration, bytes: usize) -> Option<u64> {
         self.waited += waited;
         self.came += bytes as u64;
-        if self.waited < self.idle {
+        if self.waited < self.pace.window {
             return None;
         }
         let came = std::mem::take(&mut self.came);
-        let least = self.waited.as_secs_f64() * LEAST_RATE as f64;
+        let least = self.waited.as_secs_f64() * self.pace.least as f64;
         self.waited = Duration::ZERO;
         ((came as f64) < least).then_some(came)
     }
@@ -64,8 +72,8 @@ pub(super) struct Doing<'a> {
 }
 
 impl Answer {
-    pub(super) fn new(response: Response, permit: Option<Permit>, idle: Duration, host: &str) -> Self {
-        Self { response, permit, idle, host: host.to_owned() }
+    pub(super) fn new(response: Response, permit: Option<Permit>, pace: Pace, host: &str) -> Self {
+        Self { response, permit, pace, host: host.to_owned() }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -92,29 +100,34 @@ impl Answer {
         self.header(name)?.trim().parse().ok()
     }
 
-    /// The body as it comes. Ends with an error if the connection breaks, is silent for too long, or trickles.
+    /// The body as it comes. Ends with an error if the connection breaks, or brings less than it has to.
     pub(super) fn into_stream(self, what: &str) -> ByteStream {
-        let Self { response, permit, idle, host } = self;
+        let Self { response, permit, pace, host } = self;
         // The request is over for the host's limit: whoever reads the body may wait for other requests meanwhile.
         drop(permit);
         let what = what.to_owned();
-        let flow = Flow { idle, waited: Duration::ZERO, came: 0 };
+        let flow = Flow { pace, waited: Duration::ZERO, came: 0 };
         let state = (response, flow, host, what);
         stream::try_unfold(state, move |(mut response, mut flow, host, what)| async move {
-            let begun = Instant::now();
-            let said = match tokio::time::timeout(idle, response.chunk()).await {
-                Ok(piece) => {
-                    let piece = piece.map_err(|error| network(&error, &host, &what))?;
-                    let Some(piece) = piece else { return Ok(None) };
-                    match flow.count(begun.elapsed(), piece.len()) {
-                        None => return Ok(Some((piece, (response, flow, host, what)))),
-                        Some(came) => format!("only {came} bytes"),
+            loop {
+                let begun = Instant::now();
+                let (piece, slow) = match tokio::time::timeout(flow.left(), response.chunk()).await {
+                    Ok(piece) => {
+                        let piece = piece.map_err(|error| network(&error, &host, &what))?;
+                        let Some(piece) = piece else { return Ok(None) };
+                        let slow = flow.count(begun.elapsed(), piece.len());
+                        (Some(piece), slow)
                     }
+                    // At least so long it was.
+                    Err(_) => (None, flow.count(begun.elapsed().max(flow.left()), 0)),
+                };
+                if let Some(came) = slow {
+                    return Err(Error::TooSlow { what, host, came, window: pace.window, least: pace.least });
                 }
-                Err(_) => "nothing".to_owned(),
-            };
-            let source = format!("{host} sent {said} in {} seconds", idle.as_secs_f32()).into();
-            Err(Error::Network { what, source })
+                if let Some(piece) = piece {
+                    return Ok(Some((piece, (response, flow, host, what))));
+                }
+            }
         })
         .boxed()
     }

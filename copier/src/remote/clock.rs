@@ -58,8 +58,13 @@ pub struct Tuning {
     pub head: Duration,
     /// For an answer once the whole of an upload was sent: a registry verifies before it answers.
     pub commit: Duration,
-    /// For the next bytes of a body, in either direction.
+    /// For the next bytes of a body that is sent to be taken.
     pub idle: Duration,
+    /// A body that comes has to bring [`Self::least`] bytes for each second of this, of waiting for it: one that
+    /// trickles is as good as silent.
+    pub window: Duration,
+    /// Bytes a second.
+    pub least: u64,
     /// Times that one step is tried again, where that is safe.
     pub retries: u32,
     /// The longest that a server may make the client wait, in one answer.
@@ -76,6 +81,8 @@ impl Default for Tuning {
             head: Duration::from_secs(120),
             commit: Duration::from_secs(900),
             idle: Duration::from_secs(120),
+            window: Duration::from_secs(60),
+            least: 1024,
             retries: 5,
             longest_wait: Duration::from_secs(600),
             in_flight: 3,

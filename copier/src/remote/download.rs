@@ -19,6 +19,9 @@ use crate::{ByteStream, Content, Error, Result};
 /// Bytes that have to come between two breaks for the second not to count as the first one's repetition.
 const PROGRESS: u64 = 1024 * 1024;
 
+/// Times that a server which trickles is asked again without progress: the connection may be to blame once.
+const SLOW: u32 = 1;
+
 /// A blob of a repository.
 pub(super) struct RemoteBlob {
     repository: Repository,
@@ -191,7 +194,7 @@ impl Download {
                     }
                     return Ok(Some(piece));
                 }
-                Some(Err(error @ Error::Network { .. })) => self.broke(error)?,
+                Some(Err(error @ (Error::Network { .. } | Error::TooSlow { .. }))) => self.broke(error)?,
                 Some(Err(error)) => return Err(error),
                 None if self.at == self.blob.size => return Ok(None),
                 None => self.broke(self.too_short(self.at))?,
@@ -221,7 +224,9 @@ impl Download {
         }
         self.broke_at = self.at;
         self.tries += 1;
-        if self.tries > self.repository.shared().tuning.retries { self.elsewhere(error) } else { Ok(()) }
+        let retries = self.repository.shared().tuning.retries;
+        let most = if matches!(error, Error::TooSlow { .. }) { retries.min(SLOW) } else { retries };
+        if self.tries > most { self.elsewhere(error) } else { Ok(()) }
     }
 
     async fn resume(&mut self) -> Result<()> {

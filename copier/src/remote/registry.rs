@@ -11,7 +11,7 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::{
-    answer::Answer,
+    answer::{Answer, Pace},
     auth::{Auth, Authorization, Claim},
     client::Shared,
     hops::Failure,
@@ -216,7 +216,8 @@ impl Registry {
                 }
             };
             let permit = permit.filter(|_| ask.lane != Lane::Read);
-            let answer = Answer::new(response, permit, self.shared.tuning.idle, &self.host);
+            let pace = Pace { window: self.shared.tuning.window, least: self.shared.tuning.least };
+            let answer = Answer::new(response, permit, pace, &self.host);
             // Without the query: upload locations carry states in it that are nobody else's business.
             let (url, status) = (answer.url(), answer.status().as_u16());
             tracing::debug!("{} {}://{}{}: {status}", ask.method, url.scheme(), url.authority(), url.path());

@@ -210,6 +210,7 @@ fn may_be_elsewhere(error: &Error) -> bool {
         Error::NotFound { .. }
             | Error::Authentication { .. }
             | Error::Network { .. }
+            | Error::TooSlow { .. }
             | Error::Registry { .. }
     )
 }

@@ -237,7 +237,7 @@ mod tests {
         fs::write(upper.join("real/file"), "own").unwrap();
         symlink(&outside, upper.join("folder")).unwrap();
         symlink(outside.join("secret"), upper.join("real/link")).unwrap();
-        let lower = Lower { layers: Vec::new() };
+        let lower = Lower { layers: Vec::new(), passed: None };
         let root = openat(CWD, &upper, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let upper = Upper { upper, root, overlay: OverlayNames::Trusted, lower: &lower };
         assert!(upper.folder(Path::new("folder")).unwrap().is_none());

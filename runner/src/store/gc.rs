@@ -200,6 +200,7 @@ impl Store {
             }
         }
         self.sweep_names(&mut freed)?;
+        self.sweep_passed()?;
         drop(sweep);
         delete_layers(gone, &mut freed)?;
         Ok(freed)

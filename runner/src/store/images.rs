@@ -11,7 +11,7 @@ use berth_oci::{Algorithm, Digest, Manifest, Reference, manifest::Kind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Image, Store};
+use super::{Image, Store, lower::Lower};
 use crate::{
     error::{Result, RunnerError, While},
     record::files,
@@ -151,6 +151,8 @@ impl Store {
     pub(crate) fn add_image(&self, manifest: &Digest, names: &[String]) -> Result<Image> {
         let _hold = self.hold()?;
         let record = self.record_of(manifest)?;
+        // Now and not with the first container.
+        self.passed(&Lower::open(self, &record.layers)?)?;
         for folder in [self.records(), self.names()] {
             files::private_folder(&folder)?;
         }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Hold, Store,
     key::{FACTS, KEPT, OBJECTS, RECIPE, TREE},
-    staging::{Busy, Staged, Staging},
+    staging::{self, Busy, Staged, Staging},
 };
 use crate::{
     error::{Result, RunnerError, While},
@@ -53,10 +53,34 @@ pub(super) struct Facts {
     pub(super) kept: Vec<Kept>,
 }
 
-/// A path, which need not be text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// A path, which need not be text. Written as text where it is, else as the list of its bytes; earlier versions wrote
+/// that for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PathBytes(pub(super) Vec<u8>);
+
+impl Serialize for PathBytes {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        match str::from_utf8(&self.0) {
+            Ok(text) => to.serialize_str(text),
+            Err(_) => self.0.serialize(to),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PathBytes {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Text(String),
+            Bytes(Vec<u8>),
+        }
+        Ok(Self(match Written::deserialize(from)? {
+            Written::Text(text) => text.into_bytes(),
+            Written::Bytes(bytes) => bytes,
+        }))
+    }
+}
 
 impl PathBytes {
     pub(super) fn path(&self) -> &Path {
@@ -85,6 +109,7 @@ impl LayerWriter {
         let name =
             expected.map_or_else(|| format!("new-{:032x}", rand::random::<u128>()), |d| d.hex().to_owned());
         files::private_folder(&store.folders.layers())?;
+        staging::spread(&store.folders.layers())?;
         let staging = match Staging::claim(store.staging(&name), layer.as_deref())? {
             Staged::Present => return Ok(Claim::Present),
             Staged::Busy(busy) => return Ok(Claim::Busy(busy)),

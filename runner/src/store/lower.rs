@@ -22,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Lower {
     pub(super) layers: Vec<(PathBuf, Facts)>,
+    /// Where the folders lie, once they were found, that layers only pass through.
+    pub(super) passed: Option<PathBuf>,
 }
 
 /// Whether what is there hides an entry of lower layers.
@@ -72,7 +74,7 @@ impl Lower {
                 break;
             }
         }
-        Ok(Self { layers: found })
+        Ok(Self { layers: found, passed: store.passed_folder(layers) })
     }
 
     /// Whose marks the layers have. Layers of both cannot be mounted together.

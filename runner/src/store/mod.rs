@@ -8,7 +8,8 @@
 //! images/all/…            one file per image: layers, size, when it came
 //! images/names/…          one file per name
 //! layers/<diff id>/       tree (a lower layer of overlay), recipe (the rest of its tar), objects (which it uses),
-//!                         layer.json, kept (files that a later entry of the same layer replaced)
+//!                         layer.json, kept (files that a later entry of the same layer replaced), passed-… (folders
+//!                         that layers of an image only pass through, as it shows them)
 //! objects/ab/cdef…        files of 4 KiB and more, once across all layers, which have links to them
 //! ```
 
@@ -20,6 +21,7 @@ mod key;
 mod layer;
 mod lock;
 mod lower;
+mod passed;
 mod read;
 mod root;
 mod size;

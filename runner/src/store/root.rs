@@ -1,12 +1,11 @@
 //! The roots of containers.
 
 use std::{
-    collections::BTreeSet,
     fs,
     io::ErrorKind,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
+        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -17,7 +16,8 @@ use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder};
 use super::{
     Store,
     images::Record,
-    lower::{Lower, attribute, look},
+    lower::{Lower, look},
+    passed::{self, Passed, copy_attributes},
 };
 use crate::{
     error::{Result, RunnerError, While},
@@ -61,7 +61,8 @@ impl Store {
         let lower = self.lower_of(desired)?;
         let container = self.folders.container(&desired.id);
         let (upper, work) = (container.join("upper"), container.join("work"));
-        prepare_upper(&lower, &upper)?;
+        let passed = self.passed(&lower)?;
+        prepare_upper(&lower, &upper, &passed)?;
         files::private_folder(&work)?;
         // A mount with `volatile` leaves a mark that stops the next one. What was written is what there is.
         let mark = work.join("work/incompat");
@@ -76,7 +77,7 @@ impl Store {
             volatile: desired.auto_remove,
             ..OverlayOptions::default()
         };
-        self.mount(&lower, (&upper, &work), &target, options)?;
+        self.mount(&lower, &passed, (&upper, &work), &target, options)?;
         Ok(target)
     }
 
@@ -102,13 +103,18 @@ impl Store {
     fn mount(
         &self,
         lower: &Lower,
+        passed: &Passed,
         (upper, work): (&Path, &Path),
         target: &Path,
         options: OverlayOptions<'_>,
     ) -> Result<()> {
         let overlay = if lower.layers.is_empty() { self.overlay()? } else { lower.overlay()? };
         let options = OverlayOptions { userxattr: overlay == OverlayNames::User, ..options };
-        let mut lowers: Vec<&Path> = lower.layers.iter().map(|(tree, _)| tree.as_path()).collect();
+        let mut lowers: Vec<&Path> = Vec::with_capacity(lower.layers.len() + 1);
+        if let Passed::There(folders) = passed {
+            lowers.push(folders);
+        }
+        lowers.extend(lower.layers.iter().map(|(tree, _)| tree.as_path()));
         // Overlay wants something below what is written.
         let empty;
         if lowers.is_empty() {
@@ -157,9 +163,9 @@ impl Store {
     }
 }
 
-/// Makes the folder that is written, once. What the image's root and those folders are like that an upper layer only
-/// passes through, overlay would take from the wrong layer: they are put here as the right one has them.
-fn prepare_upper(lower: &Lower, upper: &Path) -> Result<()> {
+/// Makes the folder that is written, once. What the image's root is like, overlay would take from the wrong layer: it is
+/// put here as the right one has it.
+fn prepare_upper(lower: &Lower, upper: &Path, passed: &Passed) -> Result<()> {
     if look(upper)?.is_some() {
         return Ok(());
     }
@@ -173,46 +179,8 @@ fn prepare_upper(lower: &Lower, upper: &Path) -> Result<()> {
         Some((tree, _)) => copy_attributes(tree, &new)?,
         None => fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).doing("making", &new)?,
     }
-    let implied: BTreeSet<PathBuf> = lower
-        .layers
-        .iter()
-        .flat_map(|(_, facts)| facts.implied.iter().map(super::layer::PathBytes::path))
-        .filter(|path| !path.as_os_str().is_empty())
-        .map(Path::to_owned)
-        .collect();
-    for path in implied {
-        let Some(right) = lower.described(&path)? else { continue };
-        // Those on the way are as the image has them.
-        let ancestors: Vec<&Path> = path.ancestors().collect();
-        for ancestor in ancestors.into_iter().rev().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
-            let at = new.join(ancestor);
-            if look(&at)?.is_none() {
-                fs::create_dir(&at).doing("making", &at)?;
-                let shown = lower.stack(ancestor)?;
-                let of = if ancestor == path { Some(&right) } else { shown.first() };
-                if let Some(of) = of {
-                    copy_attributes(of, &at)?;
-                }
-            } else if ancestor == path {
-                copy_attributes(&right, &at)?;
-            }
-        }
+    if matches!(passed, Passed::Beyond) {
+        passed::fill(lower, &new)?;
     }
     fs::rename(&new, upper).doing("making", upper)
-}
-
-/// Owner, mode, time and the attributes of the image.
-fn copy_attributes(from: &Path, to: &Path) -> Result<()> {
-    let found = fs::symlink_metadata(from).doing("looking at", from)?;
-    chown(to, Some(found.uid()), Some(found.gid())).doing("changing the owner of", to)?;
-    fs::set_permissions(to, fs::Permissions::from_mode(found.mode() & 0o7777))
-        .doing("changing the mode of", to)?;
-    for name in super::changes::exported(from)? {
-        if let Some(value) = attribute(from, &name)? {
-            rustix::fs::lsetxattr(to, &name, &value, rustix::fs::XattrFlags::empty())
-                .doing("setting attributes of", to)?;
-        }
-    }
-    let time = found.modified().doing("looking at", from)?;
-    fs::File::open(to).and_then(|folder| folder.set_modified(time)).doing("setting the time of", to)
 }

@@ -7,8 +7,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown,
-        fsetxattr, futimens, utimensat,
+        AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod,
+        fchown, fsetxattr, fstat, futimens, openat, utimensat,
     },
     io::Errno,
 };
@@ -113,18 +113,72 @@ fn failed(doing: &str, path: &std::path::Path, error: Errno) -> Fault {
     Fault::Failed(RunnerError::Io { what: format!("{doing} {}", path.display()), source: error.into() })
 }
 
-/// Sets everything on an open file or folder; the time is left out for folders that are still being filled.
+/// What files have by being made. Of most entries that is their owner and mode, which then need no calls of their own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Born {
+    uid: u32,
+    gid: u32,
+    /// Bits of a mode that stay: neither the umask nor a list of access that folders hand down takes them away.
+    modes: u32,
+}
+
+/// What of an entry its file has already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Has {
+    owner: bool,
+    mode: bool,
+}
+
+impl Born {
+    /// Tries it with a file that never has a name.
+    ///
+    /// # Errors
+    /// Where no file can be made. A file system without such files is no error: then nothing counts on anything.
+    pub(super) fn find(folder: impl AsFd) -> rustix::io::Result<Option<Self>> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let trial = match openat(folder, ".", flags, Mode::from_raw_mode(0o777)) {
+            Ok(trial) => trial,
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let found = fstat(&trial)?;
+        let gid = rustix::process::getegid().as_raw();
+        Ok(Some(Self { uid: found.st_uid, gid, modes: found.st_mode & 0o777 }))
+    }
+
+    /// The mode to make an entry's file with.
+    pub(super) fn mode(entry: &Entry) -> Mode {
+        Mode::from_raw_mode(entry.mode & 0o777)
+    }
+
+    /// What the file has that was made so, in a folder of this group: a file gets its maker's group or, by the folder's
+    /// mode or the way of mounting, the folder's.
+    pub(super) fn has(born: Option<Self>, entry: &Entry, folder_gid: u32) -> Has {
+        let Some(born) = born else { return Has::default() };
+        Has {
+            owner: entry.uid == born.uid && entry.gid == born.gid && folder_gid == born.gid,
+            mode: entry.mode & !born.modes == 0,
+        }
+    }
+}
+
+/// Sets on an open file or folder what it does not have; the time is left out for folders that are still being filled.
 pub(super) fn set(
     file: impl AsFd,
     entry: &Entry,
+    has: Has,
     path: &std::path::Path,
     times: bool,
     warnings: &mut Vec<String>,
 ) -> Result<(), Fault> {
     let file: BorrowedFd<'_> = file.as_fd();
-    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-    fchown(file, Some(uid), Some(gid)).map_err(|error| owner_fault(error, entry.uid, entry.gid, path))?;
-    fchmod(file, Mode::from_raw_mode(entry.mode)).doing("changing the mode of", path)?;
+    if !has.owner {
+        let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+        fchown(file, Some(uid), Some(gid)).map_err(|error| owner_fault(error, entry.uid, entry.gid, path))?;
+    }
+    if !has.mode {
+        fchmod(file, Mode::from_raw_mode(entry.mode)).doing("changing the mode of", path)?;
+    }
     for (name, value) in allowed(&entry.xattrs)? {
         match fsetxattr(file, &name, &value, XattrFlags::empty()) {
             Ok(()) => {}

@@ -9,14 +9,22 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{ErrorKind, Write},
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 
 use berth_hash::{Hasher, Kind};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::{Fault, attributes, recipe::ObjectKey, stream::Entry};
+use super::{
+    Fault,
+    attributes::{self, Born, Has},
+    recipe::ObjectKey,
+    stream::Entry,
+};
 use crate::error::{Result, While};
 
 /// Files of so many bytes and more are objects: a block, below which a link saves nothing. Of a Debian base that is
@@ -64,6 +72,8 @@ pub(crate) struct LargeFiles {
     keys: BTreeMap<ObjectKey, Option<PathBuf>>,
     /// Files begun.
     begun: u64,
+    /// What files of the staging are like, and the group of that; found out with the first.
+    born: Option<(Option<Born>, u32)>,
 }
 
 /// A large file that is being written.
@@ -73,6 +83,7 @@ pub(super) struct Large {
     path: PathBuf,
     hasher: Hasher,
     length: u64,
+    has: Has,
 }
 
 impl Large {
@@ -86,14 +97,32 @@ impl Large {
 impl LargeFiles {
     /// `objects` is the store's folder of them, `staging` one of the layer's own.
     pub(crate) fn new(objects: &Path, staging: &Path) -> Self {
-        Self { objects: objects.to_owned(), staging: staging.to_owned(), keys: BTreeMap::new(), begun: 0 }
+        Self {
+            objects: objects.to_owned(),
+            staging: staging.to_owned(),
+            keys: BTreeMap::new(),
+            begun: 0,
+            born: None,
+        }
     }
 
-    pub(super) fn begin(&mut self) -> Result<Large> {
+    pub(super) fn begin(&mut self, entry: &Entry) -> Result<Large> {
+        let (born, gid) = match self.born {
+            Some(born) => born,
+            None => {
+                let folder = File::open(&self.staging).doing("opening", &self.staging)?;
+                let born = Born::find(&folder).doing("making a file in", &self.staging)?;
+                let gid = folder.metadata().doing("looking at", &self.staging)?.gid();
+                *self.born.insert((born, gid))
+            }
+        };
         let path = self.staging.join(self.begun.to_string());
         self.begun += 1;
-        let file = File::options().write(true).create_new(true).open(&path).doing("making", &path)?;
-        Ok(Large { file, path, hasher: Hasher::new(Kind::Sha256), length: 0 })
+        let mode = Born::mode(entry).as_raw_mode();
+        let file =
+            File::options().write(true).create_new(true).mode(mode).open(&path).doing("making", &path)?;
+        let has = Born::has(born, entry, gid);
+        Ok(Large { file, path, hasher: Hasher::new(Kind::Sha256), length: 0, has })
     }
 
     /// Names the object by its hash, and says where it is now. Content that is there already is written no second time.
@@ -104,10 +133,10 @@ impl LargeFiles {
         path_in_layer: &Path,
         warnings: &mut Vec<String>,
     ) -> Result<(ObjectKey, PathBuf), Fault> {
-        let Large { file, path, hasher, length } = large;
+        let Large { file, path, hasher, length, has } = large;
         let mut content = [0; 32];
         content.copy_from_slice(&hasher.finish());
-        attributes::set(&file, entry, path_in_layer, true, warnings)?;
+        attributes::set(&file, entry, has, path_in_layer, true, warnings)?;
         let mut key = ObjectKey { content, metadata: metadata(entry, path_in_layer)? };
         let remove = || fs::remove_file(&path).doing("removing", &path);
         if let Some(Some(staged)) = self.keys.get(&key) {

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fsetxattr, major, minor, mkdirat, openat,
+        AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fsetxattr, fstat, major, minor, mkdirat, openat,
         openat2, readlinkat, statat, unlinkat,
     },
     io::Errno,
@@ -29,9 +29,19 @@ pub(crate) struct Root {
     path: PathBuf,
     overlay: OverlayNames,
     /// The last parent: entries come folder by folder.
-    last: Option<(PathBuf, OwnedFd, PathBuf)>,
+    last: Option<Parent>,
     /// Folders that no entry described.
     pub(super) implied: BTreeSet<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Parent {
+    /// As an entry named it.
+    asked: PathBuf,
+    folder: OwnedFd,
+    /// Where that is.
+    real: PathBuf,
+    gid: u32,
 }
 
 /// Where an entry goes: no component of `folder` is a symbolic link.
@@ -41,6 +51,8 @@ pub(crate) struct Place<'a> {
     pub(super) parent: BorrowedFd<'a>,
     /// The entry's path in the layer.
     pub(super) path: PathBuf,
+    /// The parent's group.
+    pub(super) gid: u32,
 }
 
 impl Place<'_> {
@@ -106,11 +118,16 @@ impl Root {
         })
     }
 
+    /// Forgets the last parent if it is this one, of which something changes.
+    pub(super) fn forget_parent(&mut self, real: &Path) {
+        self.last.take_if(|last| last.real == real);
+    }
+
     /// The place of an entry; folders on its way are made where nothing described them.
     pub(super) fn place(&mut self, path: &Path) -> Result<Place<'_>, Fault> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let name = path.file_name().unwrap_or_default();
-        if self.last.as_ref().is_none_or(|(asked, ..)| asked != folder) {
+        if self.last.as_ref().is_none_or(|last| last.asked != folder) {
             self.last = None;
             let opened = open_beneath(&self.folder, folder, OFlags::PATH | OFlags::DIRECTORY);
             let (opened, real) = match opened {
@@ -123,10 +140,11 @@ impl Root {
                 }
                 Err(error) => return Err(self.fault("opening", folder, error)),
             };
-            self.last = Some((folder.to_owned(), opened, real));
+            let gid = fstat(&opened).map_err(|error| self.fault("looking at", &real, error))?.st_gid;
+            self.last = Some(Parent { asked: folder.to_owned(), folder: opened, real, gid });
         }
-        let (_, parent, real) = self.last.as_ref().ok_or_else(|| Fault::rule("it has no parent"))?;
-        Ok(Place { parent: parent.as_fd(), path: real.join(name) })
+        let last = self.last.as_ref().ok_or_else(|| Fault::rule("it has no parent"))?;
+        Ok(Place { parent: last.folder.as_fd(), path: last.real.join(name), gid: last.gid })
     }
 
     /// Follows symbolic links as a process would whose root this folder is, and makes what is missing. The answer has

@@ -21,7 +21,8 @@ use rustix::{
 };
 
 use super::{
-    Content, Fault, OverlayNames, Root, Segment, Times, attributes,
+    Content, Fault, OverlayNames, Root, Segment, Times,
+    attributes::{self, Born, Has},
     large::{LARGE, Large, LargeFiles},
     name::Named,
     place::{is_whiteout, open_beneath},
@@ -58,10 +59,12 @@ enum Open {
         file: File,
         path: PathBuf,
         length: u64,
+        has: Has,
     },
     Pieces {
         file: File,
         path: PathBuf,
+        has: Has,
         map: Vec<Segment>,
         at: usize,
         done: u64,
@@ -78,6 +81,7 @@ enum Open {
 #[derive(Debug)]
 pub(crate) struct Tree<W: Write> {
     root: Root,
+    born: Option<Born>,
     kept: PathBuf,
     recipe: RecipeWriter<W>,
     large: LargeFiles,
@@ -110,8 +114,10 @@ impl<W: Write> Tree<W> {
     ) -> Result<Self, RunnerError> {
         let mut root = Root::open(tree, overlay)?;
         root.implied.insert(PathBuf::new());
+        let born = Born::find(root.folder()).doing("making a file in", tree)?;
         Ok(Self {
             root,
+            born,
             kept: kept.to_owned(),
             recipe,
             large,
@@ -196,11 +202,12 @@ impl<W: Write> Tree<W> {
         self.try_make(path, make)?.map_err(|error| fault("making", &self.root.shown(path), error))
     }
 
-    fn file(&mut self, path: &Path) -> Result<(File, PathBuf), Fault> {
+    fn file(&mut self, path: &Path, entry: &Entry) -> Result<(File, PathBuf, Has), Fault> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let (file, path) =
-            self.make(path, |parent, name| openat(parent, name, flags, Mode::from_raw_mode(0o600)))?;
-        Ok((file.into(), path))
+        let mode = Born::mode(entry);
+        let (file, real) = self.make(path, |parent, name| openat(parent, name, flags, mode))?;
+        let has = Born::has(self.born, entry, self.root.place(path)?.gid);
+        Ok((file.into(), real, has))
     }
 
     fn begin_file(
@@ -213,16 +220,16 @@ impl<W: Write> Tree<W> {
         self.written.size += size;
         let open = match map {
             Some(map) => {
-                let (file, path) = self.file(path)?;
+                let (file, path, has) = self.file(path, &entry)?;
                 ftruncate(&file, size).map_err(|error| fault("making", &self.root.shown(&path), error))?;
-                Open::Pieces { file, path, map, at: 0, done: 0 }
+                Open::Pieces { file, path, has, map, at: 0, done: 0 }
             }
             None if size >= LARGE => {
-                Open::Large { large: Box::new(self.large.begin()?), path: path.to_owned() }
+                Open::Large { large: Box::new(self.large.begin(&entry)?), path: path.to_owned() }
             }
             None => {
-                let (file, path) = self.file(path)?;
-                Open::Small { file, path, length: size }
+                let (file, path, has) = self.file(path, &entry)?;
+                Open::Small { file, path, length: size, has }
             }
         };
         self.open = Some((open, entry));
@@ -262,7 +269,8 @@ impl<W: Write> Tree<W> {
     }
 
     fn described(&mut self, opened: &OwnedFd, path: PathBuf, entry: &Entry) -> Result<(), Fault> {
-        attributes::set(opened, entry, &path, false, &mut self.written.warnings)?;
+        attributes::set(opened, entry, Has::default(), &path, false, &mut self.written.warnings)?;
+        self.root.forget_parent(&path);
         self.times.insert(path, entry.times);
         Ok(())
     }
@@ -413,7 +421,7 @@ impl<W: Write> Content for Tree<W> {
         match &mut self.open {
             Some((Open::Small { file, path, .. }, _)) => Ok(file.write_all(bytes).doing("writing", path)?),
             Some((Open::Large { large, .. }, _)) => Ok(large.write(bytes)?),
-            Some((Open::Pieces { file, path, map, at, done }, _)) => {
+            Some((Open::Pieces { file, path, map, at, done, .. }, _)) => {
                 while let (false, Some(piece)) = (bytes.is_empty(), map.get(*at)) {
                     let left = usize::try_from(piece.length - *done).unwrap_or(usize::MAX);
                     let (now, rest) = bytes.split_at(left.min(bytes.len()));
@@ -433,15 +441,15 @@ impl<W: Write> Content for Tree<W> {
     fn end(&mut self) -> Result<(), Fault> {
         let Some((open, entry)) = self.open.take() else { return Ok(()) };
         match open {
-            Open::Small { file, path, length } => {
+            Open::Small { file, path, length, has } => {
                 if length > 0 {
                     self.recipe.file(&path, length).doing("writing the recipe of", &path)?;
                 }
-                attributes::set(&file, &entry, &path, true, &mut self.written.warnings)
+                attributes::set(&file, &entry, has, &path, true, &mut self.written.warnings)
             }
-            Open::Pieces { file, path, map, .. } => {
+            Open::Pieces { file, path, has, map, .. } => {
                 self.recipe.pieces(&path, &map).doing("writing the recipe of", &path)?;
-                attributes::set(&file, &entry, &path, true, &mut self.written.warnings)
+                attributes::set(&file, &entry, has, &path, true, &mut self.written.warnings)
             }
             Open::Large { large, path } => {
                 let Kind::File { size, .. } = entry.kind else { return Ok(()) };

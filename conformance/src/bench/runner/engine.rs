@@ -21,9 +21,10 @@ pub(super) struct Engine {
     program: PathBuf,
     /// Its configuration file, where it has one.
     settings: Option<PathBuf>,
-    /// What is said before each command.
+    /// What is said before each command, besides where images lie.
     globals: Vec<OsString>,
-    /// Where images lie.
+    /// Where images lie: the last of the folders in this one.
+    stores: PathBuf,
     store: PathBuf,
     /// How the process is called that stays beside each container.
     companion: &'static str,
@@ -32,10 +33,9 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn berth(stage: &Rc<Stage>, scratch: &Scratch) -> Result<Self> {
         let program = berth_program("BERTH_RUNNER_BIN", "berth-runner")?;
-        let (store, run) = (scratch.subfolder("berth-store")?, scratch.subfolder("berth-run")?);
-        let globals =
-            ["--root".into(), store.clone().into_os_string(), "--runroot".into(), run.into_os_string()];
-        Self::new(stage, SUBJECT, program, None, globals.to_vec(), store, "__supervise")
+        let (stores, run) = (scratch.subfolder("berth-stores")?, scratch.subfolder("berth-run")?);
+        let globals = vec!["--runroot".into(), run.into_os_string()];
+        Self::new(stage, SUBJECT, program, None, globals, stores, "__supervise")
     }
 
     /// Podman as it comes, with limits that a machine without `CAP_SYS_RESOURCE` can set.
@@ -44,14 +44,13 @@ impl Engine {
             "containers.conf",
             "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1000:1000\"]\n",
         )?;
-        let (store, run) = (scratch.subfolder("podman-store")?, scratch.subfolder("podman-run")?);
+        let (stores, run) = (scratch.subfolder("podman-stores")?, scratch.subfolder("podman-run")?);
         let run = run.file_name().map(|name| Path::new(SHORT).join(name)).unwrap_or(run);
         let words =
             ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"];
-        let globals =
-            ["--root".into(), store.clone().into_os_string(), "--runroot".into(), run.into_os_string()];
+        let globals = ["--runroot".into(), run.into_os_string()];
         let globals = globals.into_iter().chain(words.into_iter().map(OsString::from)).collect();
-        let mut podman = Self::new(stage, "podman", program, Some(settings), globals, store, "conmon")?;
+        let mut podman = Self::new(stage, "podman", program, Some(settings), globals, stores, "conmon")?;
         let runtime = podman.run(&["info", "--format", "{{.Host.OCIRuntime.Name}}"])?;
         podman.version = format!("{} with {}", podman.version, runtime.trim());
         Ok(podman)
@@ -63,25 +62,39 @@ impl Engine {
         program: PathBuf,
         settings: Option<PathBuf>,
         globals: Vec<OsString>,
-        store: PathBuf,
+        stores: PathBuf,
         companion: &'static str,
     ) -> Result<Self> {
         let version = Tool::at(&program).arg("--version").run()?.trim().to_owned();
         let stage = stage.clone();
-        Ok(Self { name, version, stage, program, settings, globals, store, companion })
+        let store = stores.clone();
+        let mut engine = Self { name, version, stage, program, settings, globals, stores, store, companion };
+        engine.forget()?;
+        Ok(engine)
     }
 
     /// Runs a command to its end; a status other than zero is an error.
     pub(super) fn run(&self, words: &[&str]) -> Result<String> {
-        let tool = self.stage.tool(&self.program).args(self.globals.clone()).args(words.iter().copied());
+        let root = ["--root".as_ref(), self.store.as_os_str()];
+        let tool = self.stage.tool(&self.program).args(root).args(self.globals.clone());
+        let tool = tool.args(words.iter().copied());
         match &self.settings {
             Some(settings) => tool.env("CONTAINERS_CONF", settings).run(),
             None => tool.run(),
         }
     }
 
-    /// Removes every image.
-    pub(super) fn forget(&self) -> Result<()> {
+    /// Goes on with an empty store, in a folder of its own. What the ones before hold stays until all is measured: ext4
+    /// without a journal does not give out again for minutes what was just deleted, and each new file of a folder nearby
+    /// looks at all of that first. Measured behind a removal, a pull's time is that of the removal.
+    pub(super) fn forget(&mut self) -> Result<()> {
+        let number = fs::read_dir(&self.stores).map_err(HarnessError::file(&self.stores))?.count();
+        self.store = self.stores.join(number.to_string());
+        fs::create_dir(&self.store).map_err(HarnessError::file(&self.store))
+    }
+
+    /// Removes every image of the last store.
+    pub(super) fn empty(&self) -> Result<()> {
         self.run(&["rmi", "--all", "--force"]).map(drop)
     }
 

@@ -59,22 +59,22 @@ pub(super) fn run(bench: &mut Bench, report: &mut Report) -> Result<()> {
             SUBJECT,
             floor,
         );
-        for engine in &engines {
+        for engine in &mut engines {
             cold(engine, &image("layers"), report)?;
         }
         for engine in &engines {
             warm(engine, &image("layers"), report)?;
         }
     }
-    for engine in &engines {
+    for engine in &mut engines {
         disk(engine, &image("first"), &image("second"), report)?;
-        engine.forget()?;
+        engine.empty()?;
     }
     bare(bench, &stage, &scratch, report)
 }
 
 /// From an empty store to the end of a container that does nothing.
-fn cold(engine: &Engine, image: &str, report: &mut Report) -> Result<()> {
+fn cold(engine: &mut Engine, image: &str, report: &mut Report) -> Result<()> {
     engine.forget()?;
     settle();
     let begun = Instant::now();
@@ -111,7 +111,7 @@ fn warm(engine: &Engine, image: &str, report: &mut Report) -> Result<()> {
 }
 
 /// A base that was built twice: no layer in common, nearly all content in common.
-fn disk(engine: &Engine, first: &str, second: &str, report: &mut Report) -> Result<()> {
+fn disk(engine: &mut Engine, first: &str, second: &str, report: &mut Report) -> Result<()> {
     let section = "runner: disk of two rebuilt bases";
     engine.forget()?;
     for (name, image) in [("the first", first), ("both", second)] {

@@ -148,7 +148,7 @@ async fn a_download_that_stalls_is_begun_again_where_it_stands() {
         Some(_) => ranged(&served, request),
     })
     .await;
-    let lab = Lab::tuned(Settings::default(), |tuning| tuning.idle = Duration::from_millis(50));
+    let lab = Lab::tuned(Settings::default(), |tuning| tuning.window = Duration::from_millis(50));
     assert_eq!(read(&lab.open(&server.host(), "app"), &descriptor(&content)).await.unwrap(), content);
     assert_eq!(server.seen().iter().map(from).collect::<Vec<_>>(), [None, Some(5000)]);
 }
@@ -270,9 +270,35 @@ async fn c13_a_download_that_trickles_is_begun_again_where_it_stands() {
         Some(_) => ranged(&served, request),
     })
     .await;
-    // A piece comes long before it counts as silent.
-    let lab = Lab::tuned(Settings::default(), |tuning| tuning.idle = Duration::from_millis(400));
+    let lab = Lab::tuned(Settings::default(), |tuning| tuning.window = Duration::from_millis(400));
     assert_eq!(read(&lab.open(&server.host(), "app"), &descriptor(&content)).await.unwrap(), content);
     let asked: Vec<Option<usize>> = server.seen().iter().map(from).collect();
     assert!(asked.len() == 2 && asked[1].is_some_and(|at| at > 0 && at < 400), "{asked:?}");
+}
+
+#[tokio::test]
+async fn c13_a_server_that_goes_on_trickling_is_told_by_its_rate_whatever_the_blobs_size() {
+    for size in [300, 10_000, 2_000_000] {
+        let content = layer(size);
+        let served = content.clone();
+        let server = Hostile::start(move |request| {
+            let at = from(request).unwrap_or(0);
+            let rest = (served.len() - at) as u64;
+            let reply = Reply::new(if at == 0 { 200 } else { 206 }, "");
+            reply
+                .with("Content-Range", format!("bytes {at}-{}/{}", served.len() - 1, served.len()))
+                .body(Body::Trickling(served[at..].to_vec(), rest))
+        })
+        .await;
+        let lab = Lab::tuned(Settings::default(), |tuning| tuning.window = Duration::from_millis(200));
+        let error = read(&lab.open(&server.host(), "app"), &descriptor(&content)).await.unwrap_err();
+        assert!(matches!(error.root(), Error::TooSlow { came: 1..=20, least: 1024, .. }), "{error:?}");
+        let said = error.to_string();
+        assert!(
+            said.contains(&server.host()) && said.contains("0.2 seconds") && said.contains("1024 a second"),
+            "{said}"
+        );
+        assert!(!berth_copier::copy::retry::may_pass(&error), "the whole is not begun again");
+        assert_eq!(server.seen().len(), 2, "once more where it stood, {size} bytes");
+    }
 }

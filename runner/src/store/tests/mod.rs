@@ -1,11 +1,13 @@
 //! Of the store as a whole. What writes owners and devices needs root.
 
+mod born;
 mod differential;
 mod hostile;
 mod kill;
 mod layers;
 mod mounts;
 mod named;
+mod passed;
 
 use std::path::PathBuf;
 

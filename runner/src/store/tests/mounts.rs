@@ -9,10 +9,10 @@ use crate::{
 };
 
 /// A mounted root that goes away.
-struct Mounted<'a> {
+pub(super) struct Mounted<'a> {
     shed: &'a Shed,
     desired: Desired,
-    root: PathBuf,
+    pub(super) root: PathBuf,
 }
 
 impl Drop for Mounted<'_> {
@@ -21,7 +21,7 @@ impl Drop for Mounted<'_> {
     }
 }
 
-fn container(shed: &Shed, image: &Image) -> Desired {
+pub(super) fn container(shed: &Shed, image: &Image) -> Desired {
     let mut desired = desired("web", 0xab);
     desired.rootfs = None;
     desired.image = Some(ImageUse {
@@ -33,12 +33,12 @@ fn container(shed: &Shed, image: &Image) -> Desired {
     desired
 }
 
-fn mounted<'a>(shed: &'a Shed, desired: &Desired) -> Mounted<'a> {
+pub(super) fn mounted<'a>(shed: &'a Shed, desired: &Desired) -> Mounted<'a> {
     let root = shed.store.mount_root(desired).unwrap();
     Mounted { shed, desired: desired.clone(), root }
 }
 
-fn layers(shed: &Shed) -> Image {
+pub(super) fn layers(shed: &Shed) -> Image {
     let base = Archive::new()
         .member(Member::new(b'5', "./").mode(0o711))
         .member(Member::new(b'5', "tmp").mode(0o1777))

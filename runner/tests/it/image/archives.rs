@@ -58,6 +58,45 @@ fn several_images_go_through_one_archive_and_share_their_layers() {
     assert_eq!(names, "localhost/one\nlocalhost/two");
 }
 
+/// Whether a process has a file of a folder open.
+fn writes_into(pid: u32, folder: &std::path::Path) -> bool {
+    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    open.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|file| file.starts_with(folder)))
+}
+
+#[test]
+fn f24_a_save_that_is_killed_leaves_nothing_and_what_had_the_name_as_it_was() {
+    let runner = Runner::new();
+    let noise: Vec<u8> =
+        (0..8_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    done(&runner, &["pull", "-q", &Layout::of(&[Layer::gzip(&tar(&[("large", &noise)]))]).name()]);
+    let scratch = Scratch::new("killed").unwrap();
+    let folder = scratch.subfolder("out").unwrap();
+    let path = folder.join("a.tar");
+    let mut killed = 0;
+    // One that was faster than the look at it says nothing.
+    for _ in 0..20 {
+        std::fs::write(&path, "before").unwrap();
+        let mut child = runner.command(&["save", "-q", "-o", path.to_str().unwrap(), NAME]).spawn().unwrap();
+        let ended = loop {
+            if writes_into(child.id(), &folder) {
+                break false;
+            }
+            if child.try_wait().unwrap().is_some() {
+                break true;
+            }
+        };
+        let _ended_already = child.kill();
+        child.wait().unwrap();
+        let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(names, [path.clone()]);
+        if !ended && std::fs::read(&path).unwrap() == b"before" {
+            killed += 1;
+        }
+    }
+    assert!(killed > 0, "none was killed in its middle");
+}
+
 #[test]
 fn loading_what_is_here_keeps_the_manifest_that_it_came_with() {
     let (runner, layout) = (Runner::new(), layout());
