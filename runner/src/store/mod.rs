@@ -22,6 +22,7 @@ mod lock;
 mod lower;
 mod read;
 mod root;
+mod shifted;
 mod size;
 mod staging;
 #[cfg(test)]

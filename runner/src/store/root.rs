@@ -58,6 +58,7 @@ impl Store {
         if is_mounted(&target)? {
             return Ok(target);
         }
+        self.make_copy(desired)?;
         let lower = self.lower_of(desired)?;
         let container = self.folders.container(&desired.id);
         let (upper, work) = (container.join("upper"), container.join("work"));
@@ -99,7 +100,7 @@ impl Store {
         Ok(())
     }
 
-    fn mount(
+    pub(super) fn mount(
         &self,
         lower: &Lower,
         (upper, work): (&Path, &Path),
@@ -128,7 +129,7 @@ impl Store {
         let record: Record = files::read_json(&self.record_file(&image.manifest))?.ok_or_else(|| {
             RunnerError::NotFound(format!("the image {} of container {} is gone", image.name, desired.name))
         })?;
-        Lower::open(self, &record.layers)
+        self.below(desired, Lower::open(self, &record.layers)?)
     }
 
     /// The namespace whose ids the files get, where it is not the runner's own.
@@ -159,7 +160,7 @@ impl Store {
 
 /// Makes the folder that is written, once. What the image's root and those folders are like that an upper layer only
 /// passes through, overlay would take from the wrong layer: they are put here as the right one has them.
-fn prepare_upper(lower: &Lower, upper: &Path) -> Result<()> {
+pub(super) fn prepare_upper(lower: &Lower, upper: &Path) -> Result<()> {
     if look(upper)?.is_some() {
         return Ok(());
     }
