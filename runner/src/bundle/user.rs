@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::inside::Inside;
-use crate::error::{Result, RunnerError};
+use crate::{
+    error::{Result, RunnerError},
+    rootless,
+};
 
 /// A user, found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +137,7 @@ pub(crate) fn among(
     for name in additional {
         identity.groups.push(find(name)?);
     }
-    if identity.uid != 0 {
+    if identity.uid != 0 && rootless::sets_groups() {
         // As login does. A group that only the first one is could be given up by way of a program with setgid, and
         // with it what that group is kept from (CVE-2022-2989).
         identity.groups.push(identity.gid);

@@ -242,6 +242,25 @@ fn host_config(desired: &Desired, ports: &Json) -> Json {
     })
 }
 
+/// The rest of it: as one the macro for JSON would be too long.
+fn more_of_host_config(desired: &Desired) -> Json {
+    let hosts = desired.network.hosts.iter().map(|(name, address)| match address {
+        Some(address) => format!("{name}:{address}"),
+        None => format!("{name}:host-gateway"),
+    });
+    let memory = desired.mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Tmpfs { .. }));
+    let memory: Map<String, Json> = memory
+        .map(|mount| (mount.destination.display().to_string(), Json::from(mount.options.join(","))))
+        .collect();
+    json!({
+        "Tmpfs": memory,
+        "ExtraHosts": hosts.collect::<Vec<_>>(),
+        "GroupAdd": desired.process.groups,
+        "CpuPeriod": desired.limits.cpu_period.unwrap_or_default(),
+        "CpuQuota": desired.limits.cpu_quota.unwrap_or_default(),
+    })
+}
+
 fn config(desired: &Desired) -> Json {
     let process = &desired.process;
     let mut config = json!({
@@ -257,6 +276,10 @@ fn config(desired: &Desired) -> Json {
         "Annotations": desired.annotations,
         "StopSignal": desired.stop_signal,
         "StopTimeout": desired.stop_timeout,
+        "Timeout": desired.timeout.unwrap_or_default(),
+        "AttachStdin": desired.attach.stdin,
+        "AttachStdout": desired.attach.stdout,
+        "AttachStderr": desired.attach.stderr,
         "CreateCommand": desired.create_command,
         "Umask": format!("{:04o}", process.umask.unwrap_or(0o022)),
         "SystemdMode": process.systemd,
@@ -373,6 +396,11 @@ pub(super) fn container(context: &Context, desired: &Desired, size: bool) -> Res
         "Config": config(desired),
         "HostConfig": host_config(desired, &ports),
     });
+    if let (Some(config), Json::Object(more)) =
+        (json["HostConfig"].as_object_mut(), more_of_host_config(desired))
+    {
+        config.extend(more);
+    }
     if let (Some(json), true) = (json.as_object_mut(), size) {
         json.insert("SizeRw".into(), Json::from(super::ps::changed(context, desired)));
     }

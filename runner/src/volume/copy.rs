@@ -113,7 +113,7 @@ impl Copy<'_> {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         // A container that has the volume already may have put a link on the way.
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let folder = openat2(self.top, folder, FOLDER, Mode::empty(), inside)?;
+        let Ok(folder) = openat2(self.top, folder, FOLDER, Mode::empty(), inside) else { return Ok(false) };
         match linkat(&folder, file, to, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT | Errno::MLINK) => Ok(false),
