@@ -32,6 +32,7 @@ mod image;
 mod init;
 mod network;
 mod oci;
+mod pairing;
 mod record;
 mod rootless;
 mod secret;

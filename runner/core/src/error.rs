@@ -50,6 +50,19 @@ pub enum RuntimeError {
         /// `ENOENT` where it is not there, `EACCES` where it is no program.
         source: io::Error,
     },
+    /// Its limit leaves no room for another process.
+    #[error(
+        "container {id} has {used} processes and threads, and {limit} is its limit: end some, or raise it \
+         (`update --pids-limit`)"
+    )]
+    Full {
+        /// Which container.
+        id: ContainerId,
+        /// How many it has.
+        used: u64,
+        /// How many it may have.
+        limit: u64,
+    },
     /// A hook ended badly.
     #[error("the {kind} hook {path} {outcome}")]
     Hook {

@@ -72,8 +72,14 @@ fn asked(device: &Device, nodes: &mut Vec<LinuxDevice>, rules: &mut Vec<LinuxDev
     Ok(())
 }
 
-/// Nodes to be made, and rules that let them be opened.
-pub(super) fn of(desired: &Desired) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>)> {
+/// Devices that have another place in the container than on the machine. In a user namespace no node can be made; the
+/// runtime binds what is at the same place, and these are for us to bind.
+pub(super) fn moved(desired: &Desired) -> impl Iterator<Item = &Device> {
+    desired.devices.iter().filter(|device| device.source != device.destination && !device.source.is_dir())
+}
+
+/// Nodes to be made (`made`: also those that are moved), and rules that let them be opened.
+pub(super) fn of(desired: &Desired, made: bool) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>)> {
     let (mut nodes, mut rules) = (Vec::new(), Vec::new());
     if desired.security.privileged {
         for entry in fs::read_dir("/dev").doing("reading", "/dev")? {
@@ -103,6 +109,10 @@ pub(super) fn of(desired: &Desired) -> Result<(Vec<LinuxDevice>, Vec<LinuxDevice
     nodes.reverse();
     nodes.retain(|node| seen.insert(node.path().clone()));
     nodes.reverse();
+    if !made {
+        let bound: Vec<&PathBuf> = moved(desired).map(|device| &device.destination).collect();
+        nodes.retain(|node| !bound.contains(&node.path()));
+    }
     Ok((nodes, rules))
 }
 
@@ -119,7 +129,9 @@ mod tests {
     fn a_device_is_made_and_may_be_opened_as_asked() {
         let mut container = desired("web", 1);
         container.devices = vec![device("/dev/null", "/dev/nothing")];
-        let (nodes, rules) = of(&container).unwrap();
+        let (nodes, rules) = of(&container, false).unwrap();
+        assert_eq!((nodes.len(), rules.len()), (0, 1), "it is bound, and may be opened");
+        let (nodes, rules) = of(&container, true).unwrap();
         assert_eq!((nodes.len(), nodes[0].major(), nodes[0].minor()), (1, 1, 3));
         assert_eq!(nodes[0].path(), Path::new("/dev/nothing"));
         assert_eq!(rules.len(), 1);
@@ -130,14 +142,14 @@ mod tests {
     fn what_is_no_device_is_refused() {
         let mut container = desired("web", 1);
         container.devices = vec![device("/etc/passwd", "/dev/x")];
-        assert!(matches!(of(&container), Err(RunnerError::Usage(_))));
+        assert!(matches!(of(&container, true), Err(RunnerError::Usage(_))));
     }
 
     #[test]
     fn a_privileged_container_has_the_machines_nodes_but_not_its_own_twice() {
         let mut container = desired("web", 1);
         container.security.privileged = true;
-        let (nodes, _) = of(&container).unwrap();
+        let (nodes, _) = of(&container, true).unwrap();
         assert!(nodes.iter().all(|node| OWN.iter().all(|own| node.path() != &Path::new("/dev").join(own))));
     }
 }

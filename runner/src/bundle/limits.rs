@@ -140,6 +140,14 @@ impl Starter {
     }
 }
 
+/// How many processes it may have; `None`: as many as there are numbers for.
+pub(super) fn pids(desired: &Desired, starter: Starter) -> Option<i64> {
+    match desired.limits.pids {
+        None => Some(PIDS).filter(|_| starter.counts_processes),
+        Some(limit) => Some(limit).filter(|limit| *limit > 0),
+    }
+}
+
 /// Limits of the control group. `devices` are rules besides the usual.
 pub(super) fn resources(
     desired: &Desired,
@@ -159,11 +167,7 @@ pub(super) fn resources(
     }
     resources.set_memory(memory(limits, starter.counts_swap)?);
     resources.set_cpu(cpu(limits)?);
-    let pids = match limits.pids {
-        None => Some(PIDS).filter(|_| starter.counts_processes),
-        Some(limit) => Some(limit).filter(|limit| *limit > 0),
-    };
-    if let Some(limit) = pids {
+    if let Some(limit) = pids(desired, starter) {
         let mut pids = LinuxPids::default();
         pids.set_limit(limit);
         resources.set_pids(Some(pids));

@@ -126,6 +126,11 @@ impl Build<'_> {
         self.maps.is_some() && !self.starter.rootless
     }
 
+    /// Whether it is in another user namespace than the machine's.
+    fn in_user_namespace(&self) -> bool {
+        self.starter.rootless || namespaces::has_user_namespace(self.desired)
+    }
+
     /// How ids of the mounted root become ids on disk. A folder of the machine as a root is as it is.
     fn disk_ids(&self) -> DiskIds {
         match &self.maps {
@@ -180,7 +185,7 @@ impl Build<'_> {
 
     fn linux(&self) -> Result<Linux> {
         let desired = self.desired;
-        let (nodes, rules) = devices::of(desired)?;
+        let (nodes, rules) = devices::of(desired, !self.in_user_namespace())?;
         let (masked, read_only) = paths::of(&desired.security);
         let mut linux = Linux::default();
         linux.set_namespaces(Some(namespaces::of(self.folders, desired)?));
@@ -275,6 +280,11 @@ pub(crate) fn build(folders: &Folders, desired: &Desired, root: &Path) -> Result
     spec.set_hooks(None);
     spec.set_annotations(Some(desired.annotations.clone().into_iter().collect()));
     Ok(spec)
+}
+
+/// How many processes a container may have, where it has such a limit.
+pub(crate) fn pids_limit(desired: &Desired) -> Option<i64> {
+    limits::pids(desired, Starter::this(rootless::is_inside()))
 }
 
 /// The limits of a container that runs, for a change of them: devices stay as they are.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Mount as Mounted;
 
 use super::{
-    Build, namespaces,
+    Build, devices, namespaces,
     own_files::{self, OwnFile},
     own_folder,
 };
@@ -49,7 +49,8 @@ fn usual(build: &Build<'_>) -> Vec<Mounted> {
     found.push(mounted("/dev/pts", "devpts", "devpts", &terminals));
     if desired.isolation.ipc == Namespace::Host {
         let options = ["rbind", "nosuid", "noexec", "nodev"];
-        found.extend(["/dev/shm", "/dev/mqueue"].map(|path| mounted(path, "bind", path, &options)));
+        let there = ["/dev/shm", "/dev/mqueue"].into_iter().filter(|path| Path::new(path).exists());
+        found.extend(there.map(|path| mounted(path, "bind", path, &options)));
     } else {
         let size = format!("size={}", desired.limits.shm_size);
         let options = ["nosuid", "noexec", "nodev", "mode=1777", &size];
@@ -240,6 +241,11 @@ pub(super) fn of(build: &Build<'_>) -> Result<Vec<Mounted>> {
                 && !(devices && mount.destination().starts_with("/dev"))
         });
         found.push(asked(build, wanted)?);
+    }
+    if build.in_user_namespace() {
+        found.extend(devices::moved(build.desired).map(|device| {
+            mounted(&device.destination, "bind", &device.source, &["bind", "rprivate", "nosuid", "noexec"])
+        }));
     }
     found.sort_by_key(|mount| depth(mount.destination()));
     Ok(found)

@@ -63,7 +63,8 @@ fn check_ids(build: &Build<'_>) -> Result<()> {
     let identity = &build.identity;
     let lacks = |what: &str, id: u32| {
         Err(RunnerError::Usage(format!(
-            "{what} {id} is outside the ids of the container's user namespace: give it more, as in --userns auto:size=200000"
+            "{what} {id} is outside the ids of the container's user namespace: give it more, as in --userns auto:size={}",
+            id.saturating_add(1)
         )))
     };
     if super::outside(uids, identity.uid).is_none() {

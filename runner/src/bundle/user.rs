@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::inside::Inside;
-use crate::error::{Result, RunnerError};
+use crate::{
+    error::{Result, RunnerError},
+    rootless,
+};
 
 /// A user, found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,9 +137,13 @@ pub(crate) fn among(
     for name in additional {
         identity.groups.push(find(name)?);
     }
+    if identity.uid != 0 && rootless::sets_groups() {
+        // As login does. A group that only the first one is could be given up by way of a program with setgid, and
+        // with it what that group is kept from (CVE-2022-2989).
+        identity.groups.push(identity.gid);
+    }
     identity.groups.sort_unstable();
     identity.groups.dedup();
-    // Its first group as a further one says nothing new, but login does so too: left as it is asked for.
     Ok(identity)
 }
 
@@ -168,18 +175,18 @@ mod tests {
         let table = [
             ("", identity(0, 0, &[], "/root")),
             ("0", identity(0, 0, &[], "/root")),
-            ("web", identity(33, 34, &[50], "/srv/web")),
-            ("33", identity(33, 34, &[50], "/srv/web")),
-            ("web:audio", identity(33, 60, &[], "/srv/web")),
-            ("web:7", identity(33, 7, &[], "/srv/web")),
-            ("1000", identity(1000, 0, &[], "/")),
-            ("1000:1000", identity(1000, 1000, &[], "/")),
+            ("web", identity(33, 34, &[34, 50], "/srv/web")),
+            ("33", identity(33, 34, &[34, 50], "/srv/web")),
+            ("web:audio", identity(33, 60, &[60], "/srv/web")),
+            ("web:7", identity(33, 7, &[7], "/srv/web")),
+            ("1000", identity(1000, 0, &[0], "/")),
+            ("1000:1000", identity(1000, 1000, &[1000], "/")),
         ];
         for (text, wanted) in table {
             assert_eq!(find(&inside, text, &[]).unwrap(), wanted, "{text}");
         }
         let more = find(&inside, "web", &["audio".into(), "50".into()]).unwrap();
-        assert_eq!(more.groups, [50, 60]);
+        assert_eq!(more.groups, [34, 50, 60]);
     }
 
     #[test]

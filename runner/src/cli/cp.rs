@@ -35,6 +35,10 @@ pub(crate) struct Arguments {
     /// Copy what a link leads to
     #[arg(long, short = 'L')]
     follow_link: bool,
+
+    /// Replace a folder by a file, or a file by a folder; without it that is an error
+    #[arg(long)]
+    overwrite: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -89,6 +93,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let packing =
         |path: &str| Wants::Pack { path: path.to_owned(), follow: arguments.follow_link, bare: false };
     let unpacking = |path: &str, target| Wants::Unpack { path: path.to_owned(), target, owners };
+    let target = if arguments.overwrite { Target::Replace } else { Target::Copy };
     let stop = Stop::collect()?;
     match (from, to) {
         (End::There(container, path), End::Stream) => {
@@ -108,16 +113,14 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
             let mut helper =
                 Helper::start(&context.folders, &container, &packing(&path), Stdio::null(), Stdio::piped())?;
             let done = match helper.output() {
-                Some(tar) => {
-                    unpack(&Place::open(Path::new("/"))?, &here, Target::Copy, owners, stop.checked(tar))
-                }
+                Some(tar) => unpack(&Place::open(Path::new("/"))?, &here, target, owners, stop.checked(tar)),
                 None => Ok(()),
             };
             // Why it sent no whole tar says more than that it did not.
             stop.or(helper.finish(&stop).and(done))?;
         }
         (End::Here(here), End::There(container, path)) => {
-            let wants = unpacking(&path, Target::Copy);
+            let wants = unpacking(&path, target);
             let mut helper =
                 Helper::start(&context.folders, &container, &wants, Stdio::piped(), Stdio::null())?;
             let done = match helper.input() {
@@ -137,13 +140,8 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
             let mut reader =
                 Helper::start(&context.folders, &one, &packing(&source), Stdio::null(), Stdio::piped())?;
             let pipe = reader.output().map_or_else(Stdio::null, Stdio::from);
-            let writer = Helper::start(
-                &context.folders,
-                &other,
-                &unpacking(&path, Target::Copy),
-                pipe,
-                Stdio::null(),
-            )?;
+            let writer =
+                Helper::start(&context.folders, &other, &unpacking(&path, target), pipe, Stdio::null())?;
             let written = writer.finish(&stop);
             stop.or(reader.finish(&stop).and(written))?;
         }

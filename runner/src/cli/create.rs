@@ -150,7 +150,16 @@ fn write(context: &Context, desired: &mut Desired, ids: &Ids) -> Result<()> {
         Ids::Fixed(_) => context.records.create(desired),
         Ids::Auto(size) => {
             let folder = context.folders.container(&desired.id);
-            Blocks::of_machine().take(*size, &folder, |map| {
+            let blocks = Blocks::of(&context.folders);
+            let named = || {
+                let text = |path: &str| context.store.text_of(desired, Path::new(path));
+                Ok([text("etc/passwd")?.unwrap_or_default(), text("etc/group")?.unwrap_or_default()])
+            };
+            let size = match size {
+                Some(size) => *size,
+                None => blocks.usual(named, &desired.process.user)?,
+            };
+            blocks.take(size, &folder, |map| {
                 desired.isolation.user = UserNamespace::Private { uids: vec![map], gids: vec![map] };
                 context.records.create(desired)
             })

@@ -4,7 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::{error::Result, folders::Folders, record::Records, rootless, store::Store};
+use crate::{
+    error::Result,
+    folders::Folders,
+    pairing,
+    record::{Records, files::private_folder},
+    rootless,
+    store::Store,
+};
 
 /// Options before the command.
 #[derive(Args, Clone, Debug)]
@@ -40,13 +47,35 @@ impl Globals {
         Folders::of(rootless::real_uid(), self.root.clone(), self.runroot.clone())
     }
 
-    /// Enters the user's namespace where there has to be one, and opens everything.
-    pub(crate) fn open(&self) -> Result<Context> {
-        let folders = self.folders()?;
+    /// The folders, where nothing of the user's namespace is needed.
+    pub(crate) fn paired(&self) -> Result<Folders> {
+        let mut folders = self.folders()?;
+        if self.runroot.is_none() {
+            pairing::follow(&mut folders)?;
+        }
+        private_folder(&folders.store)?;
+        pairing::keep(&folders)?;
+        Ok(folders)
+    }
+
+    /// Enters the user's namespace where there has to be one.
+    pub(crate) fn enter(&self) -> Result<Folders> {
+        let mut folders = self.folders()?;
+        if self.runroot.is_none() {
+            pairing::follow(&mut folders)?;
+        }
         rootless::enter(&folders)?;
+        Ok(folders)
+    }
+
+    /// The same, and opens everything.
+    pub(crate) fn open(&self) -> Result<Context> {
+        let folders = self.enter()?;
+        let store = Store::open(&folders)?;
+        pairing::keep(&folders)?;
         Ok(Context {
             records: Records::new(&folders),
-            store: Store::open(&folders)?,
+            store,
             folders,
             signature_policy: self.signature_policy.clone(),
         })

@@ -40,5 +40,9 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         .ok_or_else(|| RunnerError::Conflict(format!("container {} does not run", desired.name)))?;
     let patience = std::time::Duration::from_millis(health.timeout_ms);
     let answer = remote::done_within(&session, &Request::Check, patience)?;
-    Ok(answer.first().copied().unwrap_or(1))
+    let code = answer.first().copied().unwrap_or(1);
+    if code != 0 {
+        super::output::line("unhealthy")?;
+    }
+    Ok(code)
 }

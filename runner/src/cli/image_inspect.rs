@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use super::{Globals, output};
+use super::{
+    Context, Globals,
+    output::{self, Value},
+};
 use crate::{
     error::{Result, RunnerError},
     image::{self, tell},
@@ -28,13 +31,21 @@ pub(crate) struct Exists {
     image: String,
 }
 
+/// What an image is.
+///
+/// # Errors
+/// [`RunnerError::NotFound`].
+pub(super) fn found(context: &Context, text: &str) -> Result<Value> {
+    tell::inspected(&context.store, &image::here(&context.store, text)?)
+}
+
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
     let mut found = Vec::new();
     let mut missing = None;
     for text in &arguments.images {
-        match image::here(&context.store, text) {
-            Ok(image) => found.push(tell::inspected(&context.store, &image)?),
+        match self::found(&context, text) {
+            Ok(image) => found.push(image),
             Err(error @ RunnerError::NotFound(_)) => {
                 missing.get_or_insert(error);
             }

@@ -1,14 +1,15 @@
-//! `inspect` of containers, in podman's form.
+//! `inspect`, in podman's form.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    Context, Globals,
+    Context, Globals, image_inspect, network,
     output::{self, Value},
-    port, select,
+    port, select, volume,
 };
 use crate::{
+    bundle,
     error::{Result, RunnerError},
     network::Attachment,
     record::{Desired, Mount, MountKind, Namespace, RestartPolicy, UserNamespace, files},
@@ -22,50 +23,76 @@ use crate::{
 /// Its arguments.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Containers
-    #[arg(required_unless_present = "latest", value_name = "CONTAINER")]
-    containers: Vec<String>,
+    /// Containers, images, volumes or networks, by name or id
+    #[arg(required_unless_present = "latest", value_name = "NAME")]
+    names: Vec<String>,
 
     /// The container that was created last
-    #[arg(long, short, conflicts_with = "containers")]
+    #[arg(long, short, conflicts_with = "names")]
     latest: bool,
 
     /// `json`, or a Go template like '{{.State.Pid}}'
     #[arg(long, short, value_name = "TEMPLATE")]
     format: Option<String>,
 
-    /// What to look for: container or all
-    #[arg(long = "type", short = 't', default_value = "all")]
-    kind: String,
+    /// What the names are of
+    #[arg(long = "type", short = 't', value_enum, default_value_t = Kind::All)]
+    kind: Kind,
 
     /// Sizes of what they changed
     #[arg(long, short)]
     size: bool,
 }
 
-pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
-    if !matches!(arguments.kind.as_str(), "all" | "container") {
-        return Err(RunnerError::Usage(format!(
-            "--type {}: it is container or all; images are shown by `berth-runner image inspect`, volumes by \
-             `berth-runner volume inspect`",
-            arguments.kind
-        )));
+/// What a name may be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    All,
+    Container,
+    Image,
+    Volume,
+    Network,
+}
+
+impl Kind {
+    /// Where it is sought, in this order.
+    const EACH: [Self; 4] = [Self::Container, Self::Image, Self::Volume, Self::Network];
+
+    fn found(self, context: &Context, name: &str, size: bool) -> Result<Value> {
+        match self {
+            Self::Container => output::value(&container(context, &context.records.find(name)?, size)?),
+            Self::Image => image_inspect::found(context, name),
+            Self::Volume => volume::found(context, name),
+            Self::Network => network::found(&context.folders, name),
+            Self::All => {
+                for kind in Self::EACH {
+                    match kind.found(context, name, size) {
+                        // What is no name of one may be one of another.
+                        Err(RunnerError::NotFound(_) | RunnerError::Usage(_)) => {}
+                        answer => return answer,
+                    }
+                }
+                Err(RunnerError::NotFound(format!("no container, image, volume or network is called {name}")))
+            }
+        }
     }
+}
+
+pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
-    let selection = select::Selection {
-        containers: arguments.containers.clone(),
-        latest: arguments.latest,
-        ..Default::default()
-    };
+    let mut names = arguments.names.clone();
+    if arguments.latest {
+        let latest = select::Selection { latest: true, ..Default::default() };
+        names.push(latest.one(&context)?.id.to_string());
+    }
     let (mut found, mut code) = (Vec::new(), 0);
-    for meant in selection.meant(&context)? {
-        match meant.found.and_then(|desired| container(&context, &desired, arguments.size)) {
+    for name in names {
+        match arguments.kind.found(&context, &name, arguments.size) {
             Ok(value) => found.push(value),
             Err(error) => code = select::failed(&error, code),
         }
     }
-    let found: Result<Vec<Value>> = found.iter().map(output::value).collect();
-    output::inspect(arguments.format.as_deref(), &found?)?;
+    output::inspect(arguments.format.as_deref(), &found)?;
     Ok(code)
 }
 
@@ -207,11 +234,30 @@ fn host_config(desired: &Desired, ports: &Json) -> Json {
         "CpuShares": limits.cpu_shares.unwrap_or_default(),
         "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
         "CpusetMems": limits.cpuset_mems.clone().unwrap_or_default(),
-        "PidsLimit": limits.pids.unwrap_or_default(),
+        "PidsLimit": bundle::pids_limit(desired).unwrap_or_default(),
         "BlkioWeight": limits.blkio_weight.unwrap_or_default(),
         "CgroupParent": limits.cgroup_parent.clone().unwrap_or_default(),
         "Ulimits": ulimits,
         "Devices": devices,
+    })
+}
+
+/// The rest of it: as one the macro for JSON would be too long.
+fn more_of_host_config(desired: &Desired) -> Json {
+    let hosts = desired.network.hosts.iter().map(|(name, address)| match address {
+        Some(address) => format!("{name}:{address}"),
+        None => format!("{name}:host-gateway"),
+    });
+    let memory = desired.mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Tmpfs { .. }));
+    let memory: Map<String, Json> = memory
+        .map(|mount| (mount.destination.display().to_string(), Json::from(mount.options.join(","))))
+        .collect();
+    json!({
+        "Tmpfs": memory,
+        "ExtraHosts": hosts.collect::<Vec<_>>(),
+        "GroupAdd": desired.process.groups,
+        "CpuPeriod": desired.limits.cpu_period.unwrap_or_default(),
+        "CpuQuota": desired.limits.cpu_quota.unwrap_or_default(),
     })
 }
 
@@ -230,6 +276,10 @@ fn config(desired: &Desired) -> Json {
         "Annotations": desired.annotations,
         "StopSignal": desired.stop_signal,
         "StopTimeout": desired.stop_timeout,
+        "Timeout": desired.timeout.unwrap_or_default(),
+        "AttachStdin": desired.attach.stdin,
+        "AttachStdout": desired.attach.stdout,
+        "AttachStderr": desired.attach.stderr,
         "CreateCommand": desired.create_command,
         "Umask": format!("{:04o}", process.umask.unwrap_or(0o022)),
         "SystemdMode": process.systemd,
@@ -346,6 +396,11 @@ pub(super) fn container(context: &Context, desired: &Desired, size: bool) -> Res
         "Config": config(desired),
         "HostConfig": host_config(desired, &ports),
     });
+    if let (Some(config), Json::Object(more)) =
+        (json["HostConfig"].as_object_mut(), more_of_host_config(desired))
+    {
+        config.extend(more);
+    }
     if let (Some(json), true) = (json.as_object_mut(), size) {
         json.insert("SizeRw".into(), Json::from(super::ps::changed(context, desired)));
     }

@@ -1,29 +1,18 @@
 //! `logs`.
 
-use std::{
-    collections::VecDeque,
-    fs::File,
-    io::{BufRead, BufReader, BufWriter, Write},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
-    path::{Path, PathBuf},
-};
+mod follow;
+
+use std::io::{BufWriter, Write};
 
 use clap::Args;
+use follow::Log;
 use jiff::Timestamp;
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    fs::inotify,
-    io::Errno,
-};
 
 use super::{Context, Globals, events, select::Selection};
 use crate::{
     error::{Result, RunnerError, While},
     record::Desired,
-    supervisor::{clients::Request, live::snapshot, log, remote},
+    supervisor::log,
 };
 
 /// Its arguments.
@@ -33,7 +22,7 @@ pub(crate) struct Arguments {
     #[arg(required_unless_present = "latest", value_name = "CONTAINER")]
     containers: Vec<String>,
 
-    /// Go on with what is written, until the container ends
+    /// Go on with what is written, until the containers end
     #[arg(long, short)]
     follow: bool,
 
@@ -41,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(long, short, conflicts_with = "containers")]
     latest: bool,
 
-    /// Put the container's name before each line
+    /// Put the container's name before each line; of several containers it is the id otherwise
     #[arg(long, short)]
     names: bool,
 
@@ -94,7 +83,8 @@ struct Printer<'a> {
     /// Written as the log writes them, so that texts can be compared.
     since: Option<String>,
     until: Option<String>,
-    name: Option<&'a str>,
+    /// What stands before each line.
+    name: Option<String>,
     /// Whether a line was left open, of output and of errors.
     open: [bool; 2],
 }
@@ -118,7 +108,7 @@ impl Printer<'_> {
         let mut sink: Box<dyn Write + '_> = if line.error { Box::new(err) } else { Box::new(out) };
         let open = &mut self.open[usize::from(line.error)];
         if !*open {
-            if let Some(name) = self.name {
+            if let Some(name) = &self.name {
                 write!(sink, "{name} ")?;
             }
             if self.arguments.timestamps {
@@ -146,9 +136,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let (since, until) = (time(&arguments.since)?.map(stamp), time(&arguments.until)?.map(stamp));
     let meant = selection.meant(&context)?;
     let several = meant.len() > 1;
-    if several && arguments.follow {
-        return Err(RunnerError::Usage("--follow goes on with one container: name one".into()));
-    }
+    let mut logs = Vec::new();
     for meant in meant {
         let desired = meant.found?;
         if desired.log.none {
@@ -157,166 +145,52 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
                 desired.name
             )));
         }
-        let name = (arguments.names || several).then_some(desired.name.as_str());
+        let name = name(&desired, arguments.names, several);
         let printer =
             Printer { arguments, since: since.clone(), until: until.clone(), name, open: [false; 2] };
-        match follow(&context, &desired, printer) {
-            // `logs | head`: whoever reads has what they wanted.
-            Err(RunnerError::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {}
-            done => done?,
-        }
+        logs.push(Log::open(&context, desired, printer)?);
     }
-    Ok(0)
+    match show(&context, &mut logs, arguments.follow) {
+        // `logs | head`: whoever reads has what they wanted.
+        Err(RunnerError::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
+        done => done.map(|()| 0),
+    }
 }
 
-/// The files that are there, oldest first, opened: so a file that is turned over meanwhile is still read.
-fn files(folder: &Path) -> Result<Vec<(PathBuf, File)>> {
-    let mut found = Vec::new();
-    for age in 0.. {
-        let path = log::file(folder, age);
-        match File::open(&path) {
-            Ok(file) => found.push((path, file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-            Err(error) => return Err(error).doing("opening", &path),
-        }
+/// What stands before each line of a container.
+fn name(desired: &Desired, names: bool, several: bool) -> Option<String> {
+    match (names, several) {
+        (true, _) => Some(desired.name.clone()),
+        (false, true) => Some(desired.id.as_str().chars().take(12).collect()),
+        (false, false) => None,
     }
-    found.reverse();
-    // Two may be the same where one was turned over between.
-    found.dedup_by(|a, b| same(&a.1, &b.1));
-    Ok(found)
 }
 
-fn same(a: &File, b: &File) -> bool {
-    matches!((a.metadata(), b.metadata()), (Ok(a), Ok(b)) if a.ino() == b.ino())
-}
-
-fn follow(context: &Context, desired: &Desired, mut printer: Printer<'_>) -> Result<()> {
-    let folder = log::folder(&context.folders, &desired.id);
-    let queue = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
-        .doing("watching", &folder)?;
-    if printer.arguments.follow {
-        crate::record::files::private_folder(&folder)?;
-        let flags = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
-        inotify::add_watch(&queue, &folder, flags).doing("watching", &folder)?;
-    }
+/// What is there of each, one after another; then what comes, from whichever it comes.
+fn show(context: &Context, logs: &mut Vec<Log<'_>>, goes_on: bool) -> Result<()> {
     let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
     let (mut out, mut err) = (BufWriter::with_capacity(64 << 10, stdout.lock()), stderr.lock());
-    let mut lines = Vec::new();
-    let mut tail = VecDeque::new();
-    let most = usize::try_from(printer.arguments.tail).ok();
-    let mut current = None;
-    for (path, file) in files(&folder)? {
-        let mut reader = BufReader::with_capacity(64 << 10, file);
-        while read_line(&mut reader, &mut lines).doing("reading", &path)? {
-            let Some(line) = parse(&lines).filter(|line| printer.wanted(line)) else { continue };
-            match most {
-                None => printer.print(&line, &mut out, &mut err).doing("writing", "standard output")?,
-                Some(most) => {
-                    tail.push_back(lines.clone());
-                    while tail.len() > most {
-                        tail.pop_front();
-                    }
-                }
-            }
-        }
-        current = Some(reader);
+    for log in logs.iter_mut() {
+        log.print_so_far(&mut out, &mut err)?;
+        out.flush().doing("writing", "standard output")?;
     }
-    for kept in tail {
-        if let Some(line) = parse(&kept) {
-            printer.print(&line, &mut out, &mut err).doing("writing", "standard output")?;
-        }
-    }
-    out.flush().doing("writing", "standard output")?;
-    if !printer.arguments.follow {
+    if !goes_on {
         return Ok(());
     }
-    // A program that has ended may have left more in the pipe than its supervisor has written down by now.
-    let seen = snapshot(&context.records, desired)?;
-    let session = match seen.condition.is_up() || seen.supervisor.is_some() {
-        true => remote::reach(&context.records, desired)?,
-        false => None,
-    };
-    if let Some(session) = &session {
-        remote::ask(session, &Request::Wait)?;
+    for log in logs.iter_mut() {
+        log.listen(context)?;
     }
-    let mut ended = session.is_none();
     loop {
-        let more = read_on(&folder, &mut current, &mut lines, &mut printer, &mut out, &mut err)?;
-        out.flush().doing("writing", "standard output")?;
-        if more {
-            continue;
+        for log in logs.iter_mut() {
+            log.print_new(&mut out, &mut err)?;
         }
-        if ended {
+        out.flush().doing("writing", "standard output")?;
+        // Of one that has ended, all was printed by now.
+        logs.retain(|log| !log.has_ended());
+        if logs.is_empty() {
             return Ok(());
         }
-        ended = changed(&queue, session.as_ref())?;
-    }
-}
-
-/// Reads one whole line; what is written half stays for the next time.
-fn read_line(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    let length = reader.read_until(b'\n', line)?;
-    if length > 0 && !line.ends_with(b"\n") {
-        // Being written: read again from its beginning.
-        reader.seek_relative(-i64::try_from(length).unwrap_or(0))?;
-        return Ok(false);
-    }
-    Ok(length > 0)
-}
-
-/// Prints what is there; whether the file was turned over and there is another to read.
-fn read_on(
-    folder: &Path,
-    current: &mut Option<BufReader<File>>,
-    lines: &mut Vec<u8>,
-    printer: &mut Printer<'_>,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> Result<bool> {
-    if let Some(reader) = current {
-        while read_line(reader, lines).doing("reading the log in", folder)? {
-            if let Some(line) = parse(lines).filter(|line| printer.wanted(line)) {
-                printer.print(&line, out, err).doing("writing", "standard output")?;
-            }
-        }
-    }
-    // The one that follows the current one: it is newer by one than where the current one is now.
-    let there = files(folder)?;
-    let at =
-        current.as_ref().and_then(|reader| there.iter().position(|(_, file)| same(file, reader.get_ref())));
-    let next = at.map_or(0, |at| at + 1);
-    match there.into_iter().nth(next) {
-        Some((_, file)) => {
-            // Whatever was written to the old one between is read once more before it is left.
-            if let Some(reader) = current {
-                while read_line(reader, lines).doing("reading the log in", folder)? {
-                    if let Some(line) = parse(lines).filter(|line| printer.wanted(line)) {
-                        printer.print(&line, out, err).doing("writing", "standard output")?;
-                    }
-                }
-            }
-            *current = Some(BufReader::with_capacity(64 << 10, file));
-            Ok(true)
-        }
-        None => Ok(false),
-    }
-}
-
-/// Waits for more in the folder or the end of the container; whether that came.
-fn changed(queue: &OwnedFd, session: Option<&OwnedFd>) -> Result<bool> {
-    loop {
-        let mut fds = vec![PollFd::from_borrowed_fd(queue.as_fd(), PollFlags::IN)];
-        fds.extend(session.map(|session| PollFd::from_borrowed_fd(session.as_fd(), PollFlags::IN)));
-        match poll(&mut fds, None) {
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(error).doing("watching", "the log"),
-        }
-        let over = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
-        let mut space = [0; 4096];
-        while let Ok(1..) = rustix::io::read(queue, &mut space) {}
-        return Ok(over);
+        follow::wait(logs)?;
     }
 }
 

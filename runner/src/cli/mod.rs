@@ -78,6 +78,8 @@ use crate::error::Result;
     name = "berth-runner",
     version,
     subcommand_help_heading = "Commands",
+    // What is said twice is what was said last, as with podman and docker: an alias has flags of its own.
+    args_override_self = true,
     after_help = help::AFTER_SHORT,
     after_long_help = help::AFTER
 )]

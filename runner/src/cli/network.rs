@@ -5,6 +5,8 @@ mod show;
 
 use std::net::IpAddr;
 
+pub(super) use show::found;
+
 use clap::{Args, Subcommand};
 
 use super::{Globals, output};
@@ -90,7 +92,7 @@ struct Rm {
 }
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
-    let folders = globals.folders()?;
+    let folders = globals.paired()?;
     match &arguments.command {
         Command::Connect(connect) => self::connect(&folders, connect)?,
         Command::Create(arguments) => create::run(&folders, arguments)?,

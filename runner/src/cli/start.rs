@@ -1,5 +1,7 @@
 //! `start`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{Globals, select::Selection};
@@ -12,11 +14,28 @@ use crate::{
 /// Its arguments.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    selection: Selection,
+    /// Names or ids
+    #[arg(value_name = "CONTAINER")]
+    containers: Vec<String>,
+
+    /// All containers
+    #[arg(long)]
+    all: bool,
+
+    /// The container that was created last
+    #[arg(long, short)]
+    latest: bool,
+
+    /// Only those that match, like status=exited
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+
+    /// A file with the id of a container in it
+    #[arg(long, value_name = "FILE")]
+    cidfile: Vec<PathBuf>,
 
     /// Show output, and end as the container ends
-    #[arg(long)]
+    #[arg(long, short)]
     attach: bool,
 
     /// Send standard input too
@@ -32,14 +51,27 @@ pub(crate) struct Arguments {
     detach_keys: String,
 }
 
+impl Arguments {
+    /// As with other commands, but that `-a` is podman's and docker's `--attach` here.
+    fn selection(&self) -> Selection {
+        Selection {
+            containers: self.containers.clone(),
+            all: self.all,
+            latest: self.latest,
+            filter: self.filter.clone(),
+            cidfile: self.cidfile.clone(),
+        }
+    }
+}
+
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
+    let selection = arguments.selection();
     if !arguments.attach && !arguments.interactive {
-        return arguments
-            .selection
+        return selection
             .each(&context, false, |desired| supervisor::start_detached(&context.folders, desired));
     }
-    let desired = arguments.selection.one(&context)?;
+    let desired = selection.one(&context)?;
     let attach = Attach { input: arguments.interactive && desired.process.interactive, output: true };
     let options = AttachOptions {
         sig_proxy: arguments.sig_proxy,

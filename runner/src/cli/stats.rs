@@ -163,6 +163,8 @@ fn row(sample: &Sample, before: Option<&Sample>, whole: bool) -> Row {
         Field::new("NetIO", pair(sample.network.0, sample.network.1)),
         Field::new("BlockIO", pair(stats.read_bytes, stats.write_bytes)),
         Field::new("PIDS", text(stats.pids.to_string())),
+        // Docker's name for it.
+        Field::new("PIDs", text(stats.pids.to_string())),
         Field::new("CPUTime", text(output::took(cpu_time))),
         Field::new("AVGCPU", text(percent(average))),
     ]);

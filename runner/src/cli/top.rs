@@ -43,6 +43,9 @@ const COLUMNS: [(&str, &str); 16] = [
 
 const DEFAULT: [&str; 8] = ["user", "pid", "ppid", "pcpu", "etime", "tty", "time", "args"];
 
+/// As `ps aux` has them.
+const AUX: [&str; 9] = ["user", "pid", "pcpu", "vsz", "rss", "tty", "state", "time", "args"];
+
 /// Ticks in a second, which is 100 wherever Linux tells times in ticks.
 const TICKS: u64 = 100;
 
@@ -166,6 +169,23 @@ fn share(seconds: u64, of: f64) -> f64 {
     seconds as f64 * 100.0 / of.max(1.0)
 }
 
+/// The columns that are asked for: by name, as an option of `ps` (`-o pid,args`), or as whole forms of it.
+fn columns(words: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for word in words {
+        match word.as_str() {
+            "-e" | "-o" | "-eo" => {}
+            "-f" | "-ef" => found.extend(DEFAULT.map(str::to_owned)),
+            "aux" | "-aux" => found.extend(AUX.map(str::to_owned)),
+            names => {
+                let names = names.trim_start_matches("-eo").trim_start_matches("-o").split([',', ' ']);
+                found.extend(names.filter(|name| !name.is_empty()).map(str::to_lowercase));
+            }
+        }
+    }
+    if found.is_empty() { DEFAULT.map(str::to_owned).to_vec() } else { found }
+}
+
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
     let mut rest = arguments.arguments.clone();
@@ -174,13 +194,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
         (false, false) => vec![rest.remove(0)],
         (false, true) => return Err(RunnerError::Usage("top: name a container, or say --latest".into())),
     };
-    let columns: Vec<String> = rest
-        .iter()
-        .flat_map(|text| text.trim_start_matches("-eo").split([',', ' ']))
-        .filter(|name| !name.is_empty())
-        .map(str::to_lowercase)
-        .collect();
-    let columns = if columns.is_empty() { DEFAULT.map(str::to_owned).to_vec() } else { columns };
+    let columns = columns(&rest);
     let mut headings = Vec::new();
     for column in &columns {
         let known = COLUMNS.iter().find(|(name, _)| name == column).ok_or_else(|| {
@@ -244,6 +258,18 @@ fn aligned(table: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_named_or_said_as_ps_takes_them() {
+        let asked =
+            |words: &[&str]| columns(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        for words in [&["-o", "pid,args"][..], &["-eo", "pid,args"], &["-opid,args"], &["PID", "args"]] {
+            assert_eq!(asked(words), ["pid", "args"], "{words:?}");
+        }
+        assert_eq!(asked(&[]), DEFAULT);
+        assert_eq!(asked(&["-ef"]), DEFAULT);
+        assert_eq!(asked(&["aux"]), AUX);
+    }
 
     #[test]
     fn ids_are_the_containers_own() {

@@ -19,11 +19,10 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
-    let folders = globals.folders()?;
     if rustix::process::getuid().is_root() && !rootless::is_inside() {
         return Err(RunnerError::Usage("unshare is for ordinary users: root has every id already".into()));
     }
-    rootless::enter(&folders)?;
+    globals.enter()?;
     let shell = || std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
     let (program, words) = match arguments.command.split_first() {
         Some((program, words)) => (program.clone(), words),

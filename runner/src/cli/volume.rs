@@ -9,7 +9,10 @@ use std::{
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Globals, output};
+use super::{
+    Context, Globals,
+    output::{self, Value},
+};
 use crate::{
     error::{Result, RunnerError, While},
     record::parse,
@@ -163,6 +166,15 @@ pub(super) fn confirmed(what: &str) -> Result<bool> {
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// What a volume is.
+///
+/// # Errors
+/// [`RunnerError::NotFound`]; [`RunnerError::Usage`] for what is no name of one.
+pub(super) fn found(context: &Context, name: &str) -> Result<Value> {
+    let volumes = Volumes::new(&context.folders);
+    output::value(&shown(&volumes, volumes.inspect(name)?)?)
+}
+
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
     let context = globals.open()?;
     let volumes = Volumes::new(&context.folders);
@@ -183,7 +195,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<u8> {
             volumes.import(volume, io::BufReader::new(File::open(source).doing("opening", source)?))?;
         }
         Command::Inspect { format, volumes: names } => {
-            let one = |name: &String| output::value(&shown(&volumes, volumes.inspect(name)?)?);
+            let one = |name: &String| found(&context, name);
             let found = names.iter().map(one).collect::<Result<Vec<_>>>()?;
             output::inspect(format.as_deref(), &found)?;
         }

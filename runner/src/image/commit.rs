@@ -77,6 +77,13 @@ pub(crate) fn commit(
             container.name
         ))
     })?;
+    if context.store.is_shifted(container)? {
+        return Err(RunnerError::Unsupported(format!(
+            "container {0} has ids of its own (--userns auto), in which a layer's files would belong to nobody else: \
+             `berth-runner export {0} | berth-runner import - NAME` makes an image of all its files",
+            container.name
+        )));
+    }
     let _hold = context.store.hold()?;
     let base = context.store.find(of.manifest.as_str())?;
     let base = base.map_or_else(|| context.store.find(of.id.as_str()), |base| Ok(Some(base)))?;

@@ -154,8 +154,9 @@ fn settle(folders: &Folders, leases: &Leases, socket: &mut Socket, anew: bool) -
     let (used, unused): (Vec<Network>, Vec<Network>) =
         Networks::new(folders).all()?.into_iter().partition(|network| leases.uses(&network.name).is_some());
     let links = socket.links().doing("looking for", "bridges")?;
-    for bridge in unused.iter().map(|network| &network.interface) {
-        if links.iter().any(|link| link.name == *bridge) {
+    for network in unused {
+        if links.iter().any(|link| wire::is_bridge_of(&network, link)) {
+            let bridge = &network.interface;
             socket.remove(bridge).doing("removing bridge", bridge)?;
         }
     }
@@ -402,7 +403,9 @@ pub(crate) fn remove(folders: &Folders, name: &str, force: bool) -> Result<Strin
         )));
     }
     let mut socket = route()?;
-    socket.remove(&network.interface).doing("removing bridge", &network.interface)?;
+    if socket.links().doing("looking for", "bridges")?.iter().any(|link| wire::is_bridge_of(&network, link)) {
+        socket.remove(&network.interface).doing("removing bridge", &network.interface)?;
+    }
     Networks::new(folders).remove(&network)?;
     settle(folders, &leases, &mut socket, false)?;
     Ok(network.name)

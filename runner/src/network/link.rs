@@ -42,6 +42,8 @@ pub(crate) struct Found {
     pub(crate) up: bool,
     /// The number of the bridge that it hangs on.
     pub(crate) bridge: Option<u32>,
+    /// Its hardware address, where it has one.
+    pub(crate) mac: Option<[u8; 6]>,
 }
 
 /// A pair of interfaces to be made: one end here on a bridge, the other in a container.
@@ -106,7 +108,8 @@ impl Socket {
         Ok(self.links()?.into_iter().find(|link| link.name == name).map(|link| link.index))
     }
 
-    /// Makes a bridge, not switched on yet, and answers with its number; one of that name is taken as it is.
+    /// Makes a bridge, not switched on yet, and answers with its number; one of that name is taken as it is, so whose it
+    /// is has to be known.
     pub(crate) fn bridge(&mut self, name: &str, mac: [u8; 6], mtu: Option<u32>) -> io::Result<u32> {
         let mut message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_header(0, 0, 0));
         message.text(3, name).put(1, &mac);
@@ -258,9 +261,11 @@ fn found(body: &[u8]) -> Found {
         loopback: u32_at(body, 8) & LOOPBACK != 0,
         up: u32_at(body, 8) & UP != 0,
         bridge: None,
+        mac: None,
     };
     for (kind, value) in attributes(body.get(16..).unwrap_or_default()) {
         match kind {
+            1 => link.mac = value.try_into().ok(),
             3 => link.name = String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),
             10 => link.bridge = Some(u32_at(value, 0)),
             _ => {}

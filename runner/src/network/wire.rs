@@ -5,10 +5,10 @@ use std::{fs::File, io, os::fd::BorrowedFd, path::Path};
 use rustix::io::Errno;
 
 use super::{
-    definition::Network,
+    definition::{Network, Range},
     forwarding,
     lease::{Held, parse_mac},
-    link::{Pair, socket_in},
+    link::{Found, Pair, socket_in},
     netlink::Socket,
     pool,
 };
@@ -23,14 +23,19 @@ pub(crate) fn namespace(pid: i32) -> Result<File> {
 /// Makes the bridge of a network where it is not there, with the machine's addresses; answers with its number.
 pub(crate) fn bridge(socket: &mut Socket, network: &Network) -> Result<u32> {
     let name = &network.interface;
-    let there =
-        socket.links().doing("looking for interface", name)?.into_iter().find(|link| link.name == *name);
-    if let Some(link) = there.filter(|link| link.up) {
-        return Ok(link.index);
+    let links = socket.links().doing("looking for interface", name)?;
+    match links.iter().find(|link| link.name == *name) {
+        Some(link) if !is_bridge_of(network, link) => {
+            return Err(RunnerError::Conflict(format!(
+                "interface {name} of network {0} is somebody else's by now: remove that one, or make the network anew \
+                 (`berth-runner network rm {0}`)",
+                network.name
+            )));
+        }
+        Some(link) if link.up => return Ok(link.index),
+        Some(_) | None => check_addresses(socket, network, &links)?,
     }
-    let [a, b, c, d, e, ..] = pool::hash(network.id.as_bytes()).to_be_bytes();
-    let index =
-        socket.bridge(name, [0x02, a, b, c, d, e], network.options.mtu).doing("making bridge", name)?;
+    let index = socket.bridge(name, mac(network), network.options.mtu).doing("making bridge", name)?;
     for range in &network.ranges {
         if range.gateway.is_ipv6() {
             let conf = Path::new("/proc/sys/net/ipv6/conf").join(name);
@@ -46,6 +51,41 @@ pub(crate) fn bridge(socket: &mut Socket, network: &Network) -> Result<u32> {
     // Last: a bridge that is up is one that is whole, whatever died meanwhile.
     socket.up(index).doing("switching on bridge", name)?;
     Ok(index)
+}
+
+/// The hardware address of a network's bridge: it follows from the network's id, which no other has, so that a bridge
+/// is known by it.
+fn mac(network: &Network) -> [u8; 6] {
+    let [a, b, c, d, e, ..] = pool::hash(network.id.as_bytes()).to_be_bytes();
+    [0x02, a, b, c, d, e]
+}
+
+/// Whether a link is this network's bridge, and not another's of the same name: another runner's on this machine, or
+/// one that a person made.
+pub(super) fn is_bridge_of(network: &Network, link: &Found) -> bool {
+    link.name == network.interface && link.mac == Some(mac(network))
+}
+
+/// Addresses that were free when the network was made may be another's by now: the kernel would take both, and lose
+/// packets of one.
+fn check_addresses(socket: &mut Socket, network: &Network, links: &[Found]) -> Result<()> {
+    let name = &network.interface;
+    let taken = socket.addresses().doing("reading addresses beside", name)?;
+    for (index, address) in taken {
+        let overlaps = |range: &&Range| {
+            // What leads to a larger range leaves these addresses to who says them more exactly.
+            range.subnet.overlaps(address) && address.prefix >= range.subnet.prefix
+        };
+        let other = links.iter().find(|link| link.index == index && link.name != *name);
+        if let (Some(range), Some(other)) = (network.ranges.iter().find(overlaps), other) {
+            return Err(RunnerError::Conflict(format!(
+                "addresses of network {0} ({1}) are those of interface {2} ({address}) by now: take that one away, or \
+                 make the network anew (`berth-runner network rm {0}`)",
+                network.name, range.subnet, other.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Switches on the loopback of a namespace.

@@ -211,7 +211,7 @@ impl Records {
         let gone = [Gone::rename(&self.folders.running(id))?, Gone::rename(&folder)?];
         let name = before.as_ref().map(|desired| desired.name.clone());
         if let Some(UserNamespace::Private { uids, .. }) = before.map(|desired| desired.isolation.user) {
-            Blocks::of_machine().give_back(&uids, &folder);
+            Blocks::of(&self.folders).give_back(&uids, &folder);
         }
         if let Some(name) = name {
             let file = self.names().join(name);

@@ -71,6 +71,12 @@ pub(crate) fn counts() -> (u32, u32) {
     (count("/proc/self/uid_map"), count("/proc/self/gid_map"))
 }
 
+/// Whether processes here may have further groups: in the namespace of a user without subordinate ids the kernel lets
+/// nobody say which.
+pub(crate) fn sets_groups() -> bool {
+    fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim() != "deny")
+}
+
 /// Whether groups follow each other on the machine as they do in this namespace: what lies between two of them here
 /// lies between them there.
 pub(crate) fn gids_rise() -> bool {

@@ -24,6 +24,7 @@ mod lower;
 mod passed;
 mod read;
 mod root;
+mod shifted;
 mod size;
 mod staging;
 #[cfg(test)]

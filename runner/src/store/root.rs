@@ -58,6 +58,7 @@ impl Store {
         if is_mounted(&target)? {
             return Ok(target);
         }
+        self.make_copy(desired)?;
         let lower = self.lower_of(desired)?;
         let container = self.folders.container(&desired.id);
         let (upper, work) = (container.join("upper"), container.join("work"));
@@ -100,7 +101,7 @@ impl Store {
         Ok(())
     }
 
-    fn mount(
+    pub(super) fn mount(
         &self,
         lower: &Lower,
         passed: &Passed,
@@ -134,7 +135,7 @@ impl Store {
         let record: Record = files::read_json(&self.record_file(&image.manifest))?.ok_or_else(|| {
             RunnerError::NotFound(format!("the image {} of container {} is gone", image.name, desired.name))
         })?;
-        Lower::open(self, &record.layers)
+        self.below(desired, Lower::open(self, &record.layers)?)
     }
 
     /// The namespace whose ids the files get, where it is not the runner's own.
@@ -165,7 +166,7 @@ impl Store {
 
 /// Makes the folder that is written, once. What the image's root is like, overlay would take from the wrong layer: it is
 /// put here as the right one has it.
-fn prepare_upper(lower: &Lower, upper: &Path, passed: &Passed) -> Result<()> {
+pub(super) fn prepare_upper(lower: &Lower, upper: &Path, passed: &Passed) -> Result<()> {
     if look(upper)?.is_some() {
         return Ok(());
     }

@@ -187,6 +187,31 @@ fn cut_off(folders: &Folders, id: &ContainerId, exit: Option<&Exit>) -> Result<O
     }))
 }
 
+/// Whether any container runs under a folder, or has a supervisor.
+///
+/// # Errors
+/// Where a note cannot be read.
+pub(crate) fn something_runs(folders: &Folders) -> Result<bool> {
+    let containers = folders.run.join("containers");
+    let entries = match fs::read_dir(&containers) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error).doing("reading", &containers),
+    };
+    for entry in entries {
+        let name = entry.doing("reading", &containers)?.file_name();
+        // What is being taken away has another name.
+        let Ok(id) = name.to_string_lossy().parse::<ContainerId>() else { continue };
+        let live = Live::read(folders, &id)?;
+        if live.as_ref().map(Live::process).transpose()?.flatten().is_some()
+            || claim::supervisor(folders, &id)?.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What a container is.
 ///
 /// # Errors

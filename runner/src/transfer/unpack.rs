@@ -22,13 +22,18 @@ use super::{
     attributes,
     place::{Named, Place, file, folder_below, names},
 };
-use crate::error::{Result, RunnerError, While};
+use crate::{
+    error::{Result, RunnerError, While},
+    record::remove_tree,
+};
 
 /// What becomes of the tar's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// The tar's first entry is put where the path says, by the rules of `docker cp`.
     Copy,
+    /// The same, and a folder may become something else, or something else a folder.
+    Replace,
     /// Everything goes into the folder, as it is named in the tar.
     Into,
 }
@@ -48,12 +53,13 @@ impl Target {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Copy => "copy",
+            Self::Replace => "replace",
             Self::Into => "into",
         }
     }
 
     pub(super) fn of(word: &str) -> Option<Self> {
-        [Self::Copy, Self::Into].into_iter().find(|target| target.word() == word)
+        [Self::Copy, Self::Replace, Self::Into].into_iter().find(|target| target.word() == word)
     }
 }
 
@@ -76,6 +82,8 @@ struct Landing {
     /// What is done to each entry's path.
     names: Names,
     owners: Owners,
+    /// A folder that is in the way of something else goes.
+    replaces: bool,
 }
 
 /// What becomes of an entry's path.
@@ -138,7 +146,8 @@ impl Landing {
     ) -> Result<Self> {
         let named = Named::of(text);
         let existing = place.at(&named.path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let into = |folder, names| Self { folder, names, owners };
+        let replaces = target == Target::Replace;
+        let into = |folder, names| Self { folder, names, owners, replaces };
         if target == Target::Into {
             let folder = existing.ok_or_else(|| {
                 RunnerError::NotFound(format!("{text}: no such folder, and a tar goes into one"))
@@ -152,8 +161,10 @@ impl Landing {
         }
         // Something else than a folder is there, or nothing.
         let there = place.at(&named.path, OFlags::PATH)?.is_some();
-        if there && is_folder {
-            return Err(RunnerError::Usage(format!("{text} is a file, and a folder cannot become one")));
+        if there && is_folder && !replaces {
+            return Err(RunnerError::Usage(format!(
+                "{text} is a file, and a folder cannot become one: --overwrite replaces it"
+            )));
         }
         if named.folder && (there || !is_folder) {
             return Err(RunnerError::NotFound(format!("{text}: no such folder")));
@@ -201,8 +212,13 @@ impl Landing {
                 if is_folder {
                     return Ok(true);
                 }
+                if self.replaces {
+                    // Named by the descriptor of its folder, which is held: no link on the way.
+                    let tree = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd())).join(name);
+                    return remove_tree(&tree).doing("removing", &path).map(|()| false);
+                }
                 Err(RunnerError::Conflict(format!(
-                    "{} is a folder, and a file should become it",
+                    "{} is a folder, and a file should become it: --overwrite replaces it",
                     path.display()
                 )))
             }
@@ -331,6 +347,13 @@ mod tests {
         unpack(&place(to), target, Target::Copy, Owners::Caller, tar.as_slice())
     }
 
+    /// Copies so that a folder may become something else, and the other way round.
+    fn replaced(from: &Path, source: &str, to: &Path, target: &str) -> Result<()> {
+        let mut tar = Vec::new();
+        pack(&place(from), source, false, Packed::Named, &mut tar)?;
+        unpack(&place(to), target, Target::Replace, Owners::Caller, tar.as_slice())
+    }
+
     fn tree() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("src/sub")).unwrap();
@@ -370,6 +393,26 @@ mod tests {
         assert!(root.join("other/two").exists());
         let error = copied(from.path(), "/src", root, "/new/file").unwrap_err();
         assert!(matches!(error, RunnerError::Usage(_)), "{error}");
+    }
+
+    #[test]
+    fn a_folder_becomes_a_file_and_a_file_a_folder_where_that_is_asked_for() {
+        let (from, to) = (tree(), tempfile::tempdir().unwrap());
+        let root = to.path();
+        std::fs::create_dir_all(root.join("dir/file/deep")).unwrap();
+        std::fs::write(root.join("dir/file/deep/old"), "old").unwrap();
+        std::fs::write(root.join("name"), "old").unwrap();
+        let error = copied(from.path(), "/src/file", root, "/dir").unwrap_err();
+        assert!(error.to_string().contains("--overwrite"), "{error}");
+        let error = copied(from.path(), "/src", root, "/name").unwrap_err();
+        assert!(error.to_string().contains("--overwrite"), "{error}");
+        assert!(root.join("dir/file/deep/old").exists(), "what is refused removes nothing");
+        replaced(from.path(), "/src/file", root, "/dir").unwrap();
+        assert_eq!(std::fs::read_to_string(root.join("dir/file")).unwrap(), "one");
+        replaced(from.path(), "/src", root, "/name").unwrap();
+        assert_eq!(std::fs::read_to_string(root.join("name/sub/two")).unwrap(), "two");
+        replaced(from.path(), "/src/.", root, "/name/file").unwrap();
+        assert_eq!(std::fs::read_to_string(root.join("name/file/sub/two")).unwrap(), "two");
     }
 
     #[test]

@@ -1,18 +1,23 @@
-//! From a mounted image into a volume. The image may be hostile: each name is opened in its folder and never followed.
+//! From a mounted image into a volume, or into a root with other owners. The image may be hostile: each name is opened in
+//! its folder and never followed.
 
 use std::{
+    collections::HashMap,
     ffi::CStr,
     io,
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
 };
 
 use berth_runtime::copy_without_holes;
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod,
-        fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, mkdirat, mknodat, openat, readlinkat,
-        statat, symlinkat,
+        AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+        fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat,
+        openat2, readlinkat, statat, symlinkat,
     },
     io::Errno,
 };
@@ -82,6 +87,41 @@ fn attributes(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// A copy on its way.
+struct Copy<'a> {
+    ids: &'a DiskIds,
+    /// The folder that becomes the copy.
+    top: &'a OwnedFd,
+    /// Files that have several names, by their number, with the name below the top that came first.
+    links: HashMap<(u64, u64), PathBuf>,
+}
+
+impl Copy<'_> {
+    /// Gives a file that is copied already one more name; `false` where it was not, or its first name is gone.
+    fn link(&mut self, to: &OwnedFd, name: &CStr, below: &Path, about: &Stat) -> io::Result<bool> {
+        if about.st_nlink < 2 {
+            return Ok(false);
+        }
+        let first = match self.links.entry((about.st_dev, about.st_ino)) {
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(below.to_owned());
+                return Ok(false);
+            }
+            std::collections::hash_map::Entry::Occupied(first) => first.into_mut(),
+        };
+        let (Some(folder), Some(file)) = (first.parent(), first.file_name()) else { return Ok(false) };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        // A container that has the volume already may have put a link on the way.
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let Ok(folder) = openat2(self.top, folder, FOLDER, Mode::empty(), inside) else { return Ok(false) };
+        match linkat(&folder, file, to, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT | Errno::MLINK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 fn file(from: &OwnedFd, to: &OwnedFd, name: &CStr, about: &Stat, ids: &DiskIds) -> io::Result<()> {
     let source = openat(
         from,
@@ -98,8 +138,15 @@ fn file(from: &OwnedFd, to: &OwnedFd, name: &CStr, about: &Stat, ids: &DiskIds) 
 }
 
 /// One entry; what is there already stays, and devices and sockets are not copied.
-fn entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, ids: &DiskIds) -> io::Result<Option<(OwnedFd, OwnedFd)>> {
+fn entry(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    name: &CStr,
+    below: &Path,
+    copy: &mut Copy<'_>,
+) -> io::Result<Option<(OwnedFd, OwnedFd)>> {
     let about = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let ids = copy.ids;
     let owner = || {
         let (uid, gid) = (on_disk(&ids.uids, about.st_uid), on_disk(&ids.gids, about.st_gid));
         rustix::fs::chownat(
@@ -121,7 +168,11 @@ fn entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, ids: &DiskIds) -> io::Result
                 openat(to, name, FOLDER, Mode::empty())?,
             )));
         }
-        FileType::RegularFile => file(from, to, name, &about, ids)?,
+        FileType::RegularFile => {
+            if !copy.link(to, name, below, &about)? {
+                file(from, to, name, &about, ids)?;
+            }
+        }
         FileType::Symlink => {
             symlinkat(readlinkat(from, name, Vec::new())?, to, name)?;
             owner()?;
@@ -145,17 +196,34 @@ pub(super) fn fill(inside: &Inside, at: &Path, data: &Path, ids: &DiskIds) -> Re
     if !is_empty {
         return Ok(());
     }
-    folder(&source, &target, at, ids, DEEPEST)
+    let mut copy = Copy { ids, top: &target, links: HashMap::new() };
+    folder((&source, &target), at, Path::new(""), &mut copy, DEEPEST)
+}
+
+/// Copies a whole root into an empty folder, with other owners.
+///
+/// # Errors
+/// Where something cannot be read or written.
+pub(crate) fn whole(root: &Path, into: &Path, ids: &DiskIds) -> Result<()> {
+    let (source, target) = (inside::folder(root)?, inside::folder(into)?);
+    let mut copy = Copy { ids, top: &target, links: HashMap::new() };
+    folder((&source, &target), Path::new("/"), Path::new(""), &mut copy, DEEPEST)
 }
 
 /// How many folders may lie in each other: each costs descriptors while it is copied.
 const DEEPEST: u32 = 200;
 
 /// Copies what is in a folder, then gives it its owner and times, which change while something is made in it.
-fn folder(source: &OwnedFd, target: &OwnedFd, at: &Path, ids: &DiskIds, deepest: u32) -> Result<()> {
+fn folder(
+    (source, target): (&OwnedFd, &OwnedFd),
+    at: &Path,
+    below: &Path,
+    copy: &mut Copy<'_>,
+    deepest: u32,
+) -> Result<()> {
     if deepest == 0 {
         return Err(RunnerError::Content(format!(
-            "{}: more than {DEEPEST} folders in each other are not copied into a volume: mount it with :nocopy",
+            "{}: more than {DEEPEST} folders in each other are not copied: mount a volume with :nocopy",
             at.display()
         )));
     }
@@ -165,16 +233,17 @@ fn folder(source: &OwnedFd, target: &OwnedFd, at: &Path, ids: &DiskIds, deepest:
         if name == c"." || name == c".." {
             continue;
         }
-        let below = at.join(name.to_string_lossy().as_ref());
-        match entry(source, target, name, ids) {
+        let own = std::ffi::OsStr::from_bytes(name.to_bytes());
+        let (shown, below) = (at.join(own), below.join(own));
+        match entry(source, target, name, &below, copy) {
             Ok(None) => {}
-            Ok(Some((source, target))) => folder(&source, &target, &below, ids, deepest - 1)?,
+            Ok(Some((source, target))) => folder((&source, &target), &shown, &below, copy, deepest - 1)?,
             // From a start that was cut short.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).doing("copying into the volume", below),
+            Err(error) => return Err(error).doing("copying", shown),
         }
     }
-    attributes(source, target).doing("copying into the volume", at)?;
+    attributes(source, target).doing("copying", at)?;
     let about = fstat(source).doing("asking", at)?;
-    give(&about, target, ids).doing("copying into the volume", at)
+    give(&about, target, copy.ids).doing("copying", at)
 }

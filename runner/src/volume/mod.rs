@@ -18,7 +18,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-pub(crate) use copy::DiskIds;
+pub(crate) use copy::{DiskIds, whole};
 
 use crate::{
     bundle::inside::Inside,

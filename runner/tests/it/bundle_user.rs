@@ -191,9 +191,6 @@ fn a_user_runs_containers_as_nobody_but_that_user() {
     ]);
     let owner = |name: &str| std::os::unix::fs::MetadataExt::uid(&fs::metadata(shared.join(name)).unwrap());
     assert_eq!([owner("root"), owner("kept"), owner("other")], [USER.1, USER.1, 1_000_000_032]);
-    let refused = home.run(&["run", "--rm", "--userns", "auto", "test:latest", "true"]);
-    assert_eq!(refused.status.code(), Some(125));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("keep-id"), "{refused:?}");
 }
 
 #[test]
@@ -246,4 +243,92 @@ fn a_program_that_is_inside_already_stays_there() {
     assert!(String::from_utf8_lossy(&inside.stdout).contains("user:["), "{inside:?}");
     let map = home.ok(&["unshare", program.to_str().unwrap(), "unshare", "cat", "/proc/self/uid_map"]);
     assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "5", "1", "1", "1000000000", "65536"]);
+}
+
+#[test]
+fn each_container_of_a_user_has_ids_of_its_own_where_that_is_asked_for() {
+    let Some(home) = Home::with(|root| {
+        fs::write(root.join("srv/web"), "web's").unwrap();
+        chown(root.join("srv/web"), Some(33), Some(34)).unwrap();
+        fs::hard_link(root.join("srv/web"), root.join("srv/again")).unwrap();
+        fs::write(root.join("srv/roots"), "root's").unwrap();
+        fs::set_permissions(root.join("srv/roots"), fs::Permissions::from_mode(0o600)).unwrap();
+    }) else {
+        return;
+    };
+    let _ids = SubordinateIds::new();
+    home.import();
+    let run = |name: &str, userns: &str, program: &[&str]| {
+        let flags = ["run", "-d", "--network", "none", "--name", name, "--userns", userns, "test:latest"];
+        home.ok(&[&flags[..], program].concat());
+    };
+    let map = |name: &str| {
+        let text = home.ok(&["exec", name, "cat", "/proc/self/uid_map"]);
+        let numbers: Vec<u32> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
+        assert_eq!((numbers[0], numbers.len()), (0, 3), "{text}");
+        numbers[1]..numbers[1] + numbers[2]
+    };
+    for (name, userns) in [("one", "auto"), ("two", "auto:size=2000"), ("three", "auto")] {
+        run(name, userns, &["sleep", "1000"]);
+    }
+    let ranges = ["one", "two", "three"].map(map);
+    assert_eq!(
+        ranges.clone().map(|range| range.len()),
+        [1024, 2000, 1024],
+        "as many as its image has names for"
+    );
+    for (at, range) in ranges.iter().enumerate() {
+        assert!(!range.contains(&0), "the user is none of them");
+        assert!(
+            ranges[..at].iter().all(|other| range.end <= other.start || other.end <= range.start),
+            "{ranges:?}"
+        );
+    }
+    // Files belong to whom the image says, and root may do what root does.
+    let script = "cd /srv; cat roots; stat -c %u:%g:%h web; echo more >>web; cat again; touch new; \
+                  busybox chown web:logs new; stat -c %u:%g new; stat -c %u:%g /etc/hosts";
+    assert_eq!(home.ok(&["exec", "one", "sh", "-c", script]), "root's33:34:2\nweb's33:50\n0:0\n");
+    let changes = home.ok(&["diff", "one"]);
+    let changes: Vec<&str> = changes.lines().filter(|line| line.contains("/srv")).collect();
+    assert_eq!(changes, ["C /srv", "A /srv/new", "C /srv/web"]);
+    assert_eq!(home.ok(&["exec", "two", "cat", "/srv/again"]), "web's", "another's copy is another");
+    // Into it and out of it, running or not, and over a new start.
+    home.ok(&["cp", "one:/srv/roots", "back"]);
+    assert_eq!(fs::read_to_string(home.path("home/back")).unwrap(), "root's");
+    home.ok(&["restart", "-t", "0", "one"]);
+    assert_eq!(home.ok(&["exec", "one", "stat", "-c", "%u:%g", "/srv/new"]), "33:50\n");
+    home.ok(&["stop", "-t", "0", "one"]);
+    home.ok(&["cp", "one:/srv/web", "back"]);
+    assert_eq!(fs::read_to_string(home.path("home/back")).unwrap(), "web'smore\n");
+    let refused = home.run(&["commit", "one", "made"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("export one"), "{refused:?}");
+
+    // A range that has no room is named, with the way out.
+    let create = ["create", "--userns", "auto:size=64000", "test:latest", "true"];
+    let refused = home.run(&create);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(125), "{told}");
+    assert!(told.contains("65536 subordinate ids") && told.contains("auto:size="), "{told}");
+    home.ok(&["rm", "--force", "--time", "0", "one", "two", "three"]);
+    home.ok(&create);
+    home.ok(&["rm", "--all"]);
+    assert_eq!(
+        fs::read_dir(home.path("home/.local/share/berth-runner/containers"))
+            .unwrap()
+            .filter(|entry| { entry.as_ref().unwrap().file_name().len() >= 64 })
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_user_without_subordinate_ids_gets_no_container_with_ids_of_its_own() {
+    let Some(home) = Home::new() else { return };
+    let ids = SubordinateIds::new();
+    ids.take_away();
+    home.import();
+    let refused = home.run(&["run", "--rm", "--network", "none", "--userns", "auto", "test:latest", "true"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(125), "{told}");
+    assert!(told.contains("of the 0 subordinate ids") && told.contains("usermod"), "{told}");
 }

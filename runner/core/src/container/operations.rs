@@ -118,7 +118,7 @@ impl Container {
         let spec = folder.read_spec()?;
         let seccomp =
             spec.as_ref().and_then(|spec| spec.linux().as_ref()).and_then(|linux| linux.seccomp().as_ref());
-        Further {
+        let further = Further {
             process: exec.process,
             init: &init,
             cgroup,
@@ -127,8 +127,16 @@ impl Container {
             stdio: &exec.stdio,
             preserve_fds: exec.preserve_fds,
             own: &[folder.handle()],
-        }
-        .make()
+        };
+        further.make().map_err(|error| self.full(cgroup).filter(|_| is_again(&error)).unwrap_or(error))
+    }
+
+    /// What keeps a further process out, where that is the limit of processes. One that joins the container takes two
+    /// places for a moment: its own, and that of the one that makes it.
+    fn full(&self, cgroup: &Cgroup) -> Option<RuntimeError> {
+        let stats = cgroup.stats().ok()?;
+        let limit = stats.pids_limit.filter(|limit| stats.pids + 1 >= *limit)?;
+        Some(RuntimeError::Full { id: self.id.clone(), used: stats.pids, limit })
     }
 
     pub(super) fn freeze(&self, frozen: bool) -> Result<(), RuntimeError> {
@@ -155,4 +163,10 @@ impl Container {
             (_, Some(cgroup)) => cgroup.update(resources),
         }
     }
+}
+
+/// The kernel's answer to whoever may have no more processes.
+fn is_again(error: &RuntimeError) -> bool {
+    let again = Some(rustix::io::Errno::AGAIN.raw_os_error());
+    matches!(error, RuntimeError::Step { source, .. } if source.raw_os_error() == again)
 }

@@ -90,6 +90,7 @@ impl From<&RuntimeError> for Fault {
             other @ (RuntimeError::NotFound(_)
             | RuntimeError::Exists(_)
             | RuntimeError::State { .. }
+            | RuntimeError::Full { .. }
             | RuntimeError::Specs(_)) => {
                 Self::Step { step: "starting".into(), errno: None, text: short(&other.to_string()) }
             }

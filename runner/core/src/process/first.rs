@@ -177,6 +177,9 @@ impl First<'_> {
             }
             Err(error) => {
                 drop(here);
+                if is_silent(&error) {
+                    children.wait_for_one();
+                }
                 let ended = children.end();
                 Err(self.explain(error, ended))
             }
@@ -243,11 +246,7 @@ impl First<'_> {
 
     /// A process that was killed could say nothing; what is known is said for it.
     fn explain(&self, error: RuntimeError, ended: Option<i32>) -> RuntimeError {
-        use std::io::ErrorKind::{BrokenPipe, NotFound, UnexpectedEof};
-        let (RuntimeError::Step { source, .. }, Some(signal)) = (&error, ended) else { return error };
-        if !matches!(source.kind(), UnexpectedEof | BrokenPipe | NotFound) {
-            return error;
-        }
+        let Some(signal) = ended.filter(|_| is_silent(&error)) else { return error };
         match self.cgroup.stats() {
             Ok(Stats { memory_limit_bytes: Some(limit), oom_kills, .. }) if oom_kills > 0 => RuntimeError::Unsupported {
                 what: format!("a memory limit of {limit} bytes"),
@@ -268,7 +267,29 @@ struct Children {
     init: Option<Child>,
 }
 
+/// Whether this is what is left to say where the other side is gone.
+fn is_silent(error: &RuntimeError) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, NotFound, UnexpectedEof};
+    let RuntimeError::Step { source, .. } = error else { return false };
+    matches!(source.kind(), UnexpectedEof | BrokenPipe | NotFound)
+}
+
 impl Children {
+    /// A process that is being killed closes its files a moment before it has ended. Waits for that, for a second at
+    /// most: one that lives on is ended by us, and did not die of anything.
+    fn wait_for_one(&self) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds: Vec<PollFd<'_>> = self
+            .init
+            .iter()
+            .chain([&self.asked])
+            .map(|child| PollFd::from_borrowed_fd(child.pidfd.as_fd(), PollFlags::IN))
+            .collect();
+        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        // Where it cannot be asked, the next step asks again.
+        let _ready = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&second)));
+    }
+
     /// Ends both; the signal that had ended one of them already.
     fn end(&self) -> Option<i32> {
         let mut ended = None;

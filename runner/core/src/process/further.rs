@@ -257,7 +257,8 @@ impl Joining<'_> {
         sys::descriptors::close_in_child_but(self.first_free, &[self.channel.as_fd()])
             .during(|| "closing what the process does not need".into())?;
         let sets = identity::sets(self.process)?;
-        let program = settle(self.process, &sets)?;
+        // A folder that is missing is a word mistyped: a further process leaves nothing in the container by itself.
+        let program = settle(self.process, &sets, false)?;
         identity::end_with_parent(false)?;
         finish(self.process, &sets, self.filter, self.first_free)?;
         program.exec()

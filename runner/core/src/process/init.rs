@@ -116,7 +116,7 @@ impl Init<'_> {
         sys::descriptors::close_in_child_but(self.first_free, &[self.channel.as_fd(), self.listener.as_fd()])
             .during(|| "closing what the container's process does not need".into())?;
         let sets = identity::sets(self.process)?;
-        let program = settle(self.process, &sets)?;
+        let program = settle(self.process, &sets, true)?;
         // From here on the end of the channel alone tells that the parent is gone.
         identity::end_with_parent(!self.detached)?;
         self.channel.send(&Message::Ready, None)?;
@@ -196,7 +196,11 @@ pub(super) fn new_keyring() -> Result<(), RuntimeError> {
 }
 
 /// In the container's root, still privileged: becomes the user in the working directory and finds the program.
-pub(super) fn settle(process: &Process, sets: &crate::capability::Sets) -> Result<Program, RuntimeError> {
+pub(super) fn settle(
+    process: &Process,
+    sets: &crate::capability::Sets,
+    make_folder: bool,
+) -> Result<Program, RuntimeError> {
     limits::set_scheduling(process)?;
     if let Some(label) = process.selinux_label() {
         label::selinux(label)?;
@@ -205,7 +209,7 @@ pub(super) fn settle(process: &Process, sets: &crate::capability::Sets) -> Resul
         label::apparmor(profile)?;
     }
     terminal::own_pipes(process.user().uid())?;
-    let entered = program::enter_as_root(process.cwd())?;
+    let entered = program::enter_as_root(process.cwd(), make_folder)?;
     identity::assume(process, sets)?;
     program::enter_as_user(process.cwd(), entered)?;
     Program::find(process)

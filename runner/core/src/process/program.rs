@@ -133,10 +133,10 @@ fn home_in(passwd: &[u8], uid: u32) -> Option<String> {
     })
 }
 
-/// Makes the working directory, where it is missing, and goes there while this process is still privileged. A user's
-/// own folder on a network filesystem may refuse root (`false`): [`enter_as_user`] tries again.
-pub(super) fn enter_as_root(cwd: &Path) -> Result<bool, RuntimeError> {
-    match fs::create_dir_all(cwd) {
+/// Goes to the working directory while this process is still privileged; `make`: where it is missing it is made. A
+/// user's own folder on a network filesystem may refuse root (`false`): [`enter_as_user`] tries again.
+pub(super) fn enter_as_root(cwd: &Path, make: bool) -> Result<bool, RuntimeError> {
+    match if make { fs::create_dir_all(cwd) } else { Ok(()) } {
         Ok(()) => {}
         // On a read-only root a missing folder stays missing, and the next step names it.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}

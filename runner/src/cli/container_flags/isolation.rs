@@ -120,15 +120,9 @@ fn user(text: &str, surroundings: &Surroundings<'_>) -> Parsed<UserChoice> {
         "host" => Ok(UserChoice::Host),
         "" | "private" => Ok(UserChoice::Usual),
         "auto" => {
-            if surroundings.rootless {
-                return Err(
-                    "auto needs id-mapped mounts, which the kernel lets only root make: keep-id or host"
-                        .into(),
-                );
-            }
             let found = numbers(rest, &["size"])?;
-            let size = value(&found, "size").unwrap_or(crate::bundle::ids::BLOCK);
-            if size == 0 { Err("size=0 has no ids".into()) } else { Ok(UserChoice::Auto(size)) }
+            let size = value(&found, "size");
+            if size == Some(0) { Err("size=0 has no ids".into()) } else { Ok(UserChoice::Auto(size)) }
         }
         "keep-id" | "nomap" if !surroundings.rootless => {
             Err(format!("{mode} is for ordinary users: root has auto and host"))

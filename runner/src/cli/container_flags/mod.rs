@@ -149,8 +149,8 @@ enum UserChoice {
     #[default]
     Usual,
     Host,
-    /// Its own range, of so many ids.
-    Auto(u32),
+    /// Its own range, of so many ids where that is said.
+    Auto(Option<u32>),
     KeepId {
         uid: Option<u32>,
         gid: Option<u32>,

@@ -20,6 +20,12 @@ pub(crate) struct ProcessFlags {
     /// Read variables from a file, a line each
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub(crate) env_file: Vec<String>,
+    /// Set every variable as it is here
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "false", hide_default_value = true, hide_possible_values = true)]
+    pub(crate) env_host: bool,
+    /// Set http_proxy, https_proxy, ftp_proxy and no_proxy as they are here, unless the image says others
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch, value_name = "BOOL", action = ArgAction::Set, default_value = "true", hide_possible_values = true)]
+    pub(crate) http_proxy: bool,
     /// Directory in which the program begins
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workdir: Option<String>,
@@ -87,6 +93,23 @@ fn pair_or_own(text: &str) -> Parsed<Vec<String>> {
     Ok(own.filter(|(name, _)| wanted(name)).map(|(name, value)| format!("{name}={value}")).collect())
 }
 
+/// Where the way out is, for programs that look for it in variables.
+const PROXIES: [&str; 8] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "NO_PROXY",
+];
+
+/// `NAME=value`, as it is set here.
+fn own(name: &str) -> Option<String> {
+    env::var(name).ok().map(|value| format!("{name}={value}"))
+}
+
 /// Later variables replace earlier ones of the same name, at the earlier one's place.
 pub(super) fn merge_env(into: &mut Vec<String>, more: impl IntoIterator<Item = String>) {
     for variable in more {
@@ -118,6 +141,12 @@ fn hostname(text: &str) -> Parsed<String> {
 impl ProcessFlags {
     pub(super) fn apply(&self, desired: &mut Desired, choices: &mut Choices, faults: &mut Faults) {
         let wants = &mut desired.process;
+        if self.http_proxy {
+            wants.env = PROXIES.into_iter().filter_map(own).collect();
+        }
+        if self.env_host {
+            merge_env(&mut choices.env, pair_or_own("*").unwrap_or_default());
+        }
         for path in &self.env_file {
             merge_env(&mut choices.env, faults.take("--env-file", env_file(path)).unwrap_or_default());
         }

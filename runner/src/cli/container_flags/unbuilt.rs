@@ -39,7 +39,7 @@ const VALUED: [&str; 32] = [
 ];
 
 /// Those without.
-const SWITCHES: [&str; 5] = ["env-host", "http-proxy", "passwd", "rmi", "unsetenv-all"];
+const SWITCHES: [&str; 3] = ["passwd", "rmi", "unsetenv-all"];
 
 /// Names of those that were said.
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Surroundings, UserChoice};
 use crate::{
-    bundle::{can_be_id_mapped, id_mapped_roots, ids::BLOCK},
+    bundle::{can_be_id_mapped, id_mapped_roots},
     error::{Result, RunnerError},
     record::{Desired, IdMap, MountKind, Namespace, NetworkMode, UserNamespace},
     rootless,
@@ -15,8 +15,8 @@ use crate::{
 pub(crate) enum Ids {
     /// This namespace.
     Fixed(UserNamespace),
-    /// A range of so many ids, taken when the container is written down.
-    Auto(u32),
+    /// A range of so many ids, where that is said, taken when the container is written down.
+    Auto(Option<u32>),
 }
 
 /// Why a container cannot have ids of its own.
@@ -25,6 +25,10 @@ fn obstacle(desired: &Desired, surroundings: &Surroundings<'_>) -> Result<Option
     let place = if store.exists() { store } else { PathBuf::from("/") };
     if desired.rootfs.is_some() {
         return Ok(Some("files of --rootfs keep the machine's ids".into()));
+    }
+    if surroundings.rootless {
+        // Its root is a copy with other owners; files of the machine are nobody's there.
+        return Ok(None);
     }
     if !id_mapped_roots() {
         return Ok(Some("this kernel is older than 5.19".into()));
@@ -105,7 +109,7 @@ fn usual(desired: &Desired, surroundings: &Surroundings<'_>, warnings: &mut Vec<
         return Ok(Ids::Fixed(UserNamespace::Host));
     }
     match obstacle(desired, surroundings)? {
-        None => Ok(Ids::Auto(BLOCK)),
+        None => Ok(Ids::Auto(None)),
         Some(why) => {
             warnings.push(format!("{why}: the container's root has the id of the machine's (--userns host says the same without this word)"));
             Ok(Ids::Fixed(UserNamespace::Host))

@@ -48,28 +48,32 @@ pub(super) fn list(folders: &Folders, listing: &Listing) -> Result<()> {
     output::list(listing, COLUMNS, &rows)
 }
 
+/// What a network is.
+///
+/// # Errors
+/// [`crate::error::RunnerError::NotFound`].
+pub(in crate::cli) fn found(folders: &Folders, name: &str) -> Result<Value> {
+    let network = Networks::new(folders).find(name)?;
+    let users = network::users(folders, &network.name)?;
+    let containers: Vec<_> = users
+        .iter()
+        .map(|(id, name, link)| {
+            let addresses = link.addresses.iter().map(|(address, prefix)| format!("{address}/{prefix}"));
+            let value = Value::fields([
+                Field::new("Name", Value::text(name)),
+                Field::new("Interface", Value::text(&link.interface)),
+                Field::new("Addresses", Value::texts(addresses)),
+                Field::new("MacAddress", Value::text(&link.mac)),
+            ]);
+            (id.as_str().to_owned(), value)
+        })
+        .collect();
+    Ok(shown(&network, &containers))
+}
+
 pub(super) fn inspect(folders: &Folders, arguments: &Inspect) -> Result<()> {
-    let networks = Networks::new(folders);
-    let mut found = Vec::new();
-    for name in &arguments.networks {
-        let network = networks.find(name)?;
-        let users = network::users(folders, &network.name)?;
-        let containers: Vec<_> = users
-            .iter()
-            .map(|(id, name, link)| {
-                let addresses = link.addresses.iter().map(|(address, prefix)| format!("{address}/{prefix}"));
-                let value = Value::fields([
-                    Field::new("Name", Value::text(name)),
-                    Field::new("Interface", Value::text(&link.interface)),
-                    Field::new("Addresses", Value::texts(addresses)),
-                    Field::new("MacAddress", Value::text(&link.mac)),
-                ]);
-                (id.as_str().to_owned(), value)
-            })
-            .collect();
-        found.push(shown(&network, &containers));
-    }
-    output::inspect(arguments.format.as_deref(), &found)
+    let found: Result<Vec<_>> = arguments.networks.iter().map(|name| found(folders, name)).collect();
+    output::inspect(arguments.format.as_deref(), &found?)
 }
 
 /// A network with podman's words.

@@ -1,6 +1,7 @@
 //! Containers and their supervisors: the verbs, and what kills do.
 
 mod kills;
+mod pairing;
 mod verbs;
 
 use std::{

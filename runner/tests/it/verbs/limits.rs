@@ -1,6 +1,6 @@
 //! `update`.
 
-use crate::supervisor::machine;
+use crate::supervisor::{Machine, machine, until};
 
 /// Memory, processes and processors, as the container sees them in either version of control groups.
 const SEEN: &str = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max 2>/dev/null; \
@@ -55,4 +55,23 @@ fn another_policy_holds_for_the_run_that_goes_on() {
     assert_eq!(machine.run(&["update", "--restart", "sometimes", "web"]).status.code(), Some(2));
     machine.ok(&["rm", "web"]);
     machine.is_empty();
+}
+
+#[test]
+fn who_may_have_no_more_processes_hears_of_the_limit_and_how_to_raise_it() {
+    let Some(machine) = machine() else { return };
+    machine.background("web", &["--pids-limit", "2"], &["sh", "-c", "sleep 1000 & sleep 1000"]);
+    until("both run", || machine.inspect("web", ".State.Status") == "running" && full(&machine));
+    let refused = machine.run(&["exec", "web", "true"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(125), "{told}");
+    assert!(told.contains("and 2 is its limit") && told.contains("update --pids-limit"), "{told}");
+    machine.ok(&["update", "--pids-limit", "5", "web"]);
+    machine.ok(&["exec", "web", "true"]);
+    machine.ok(&["rm", "--force", "-t", "0", "web"]);
+    machine.is_empty();
+}
+
+fn full(machine: &Machine) -> bool {
+    machine.ok(&["stats", "--no-stream", "--format", "{{.PIDs}}", "web"]) == "2"
 }

@@ -71,3 +71,32 @@ fn who_follows_from_the_last_lines_on_misses_none_while_files_are_turned_over() 
     machine.ok(&["rm", "talk"]);
     machine.is_empty();
 }
+
+#[test]
+fn several_are_followed_at_once_and_each_line_says_whose_it_is() {
+    let Some(machine) = machine() else { return };
+    let go = |name: &str| format!("/tmp/go-{name}");
+    for name in ["one", "two"] {
+        let wait = format!("while ! [ -e {} ]; do busybox usleep 10000; done", go(name));
+        machine.background(name, &[], &["sh", "-c", &format!("echo first; {wait}; echo last")]);
+    }
+    machine.background("over", &[], &["echo", "gone"]);
+    machine.until("over", ".State.Status", "exited");
+    until("both began", || ["one", "two"].iter().all(|name| machine.ok(&["logs", name]) == "first"));
+    let mut following = Going::start(&machine, &["logs", "--follow", "--names", "one", "two", "over"]);
+    let mut begun = [following.line(), following.line(), following.line()];
+    begun.sort();
+    assert_eq!(begun, ["one first", "over gone", "two first"]);
+    // In another order than they were named in: who follows waits for all at once.
+    for name in ["two", "one"] {
+        machine.ok(&["exec", name, "touch", &go(name)]);
+        assert_eq!(following.line(), format!("{name} last"));
+        machine.ok(&["wait", name]);
+    }
+    assert_eq!((following.line(), following.code()), (String::new(), Some(0)), "it ends with the last one");
+    let id = |name: &str| machine.inspect(name, ".Id")[..12].to_owned();
+    let wanted = format!("{0} first\n{0} last\n{1} gone", id("one"), id("over"));
+    assert_eq!(machine.ok(&["logs", "one", "over"]), wanted);
+    machine.ok(&["rm", "one", "two", "over"]);
+    machine.is_empty();
+}

@@ -2,6 +2,7 @@
 
 mod attach;
 mod copying;
+mod expected;
 mod limits;
 mod list;
 mod logs;
