@@ -76,7 +76,7 @@ impl<'a> Restore<'a> {
         Lease { now: self.clock.now(), length: self.lease }
     }
 
-    /// Whether a blob was linked so lately that collection leaves it alone for half of a lease at least.
+    /// Whether a blob was linked so lately that collection leaves it alone for a quarter of a lease at least.
     #[must_use]
     pub fn is_linked(&self, repo: &RepoName, digest: &Digest) -> bool {
         let link = (repo.clone(), digest.clone());
@@ -95,7 +95,8 @@ impl<'a> Restore<'a> {
     /// Notes that a blob was linked just before, with `lease`.
     fn note(&self, repo: &RepoName, digest: &Digest, lease: Lease) {
         let link = (repo.clone(), digest.clone());
-        let until = lease.now + lease.length / 2;
+        // A lease that has half of its time left is not renewed: a quarter leaves another for what follows.
+        let until = lease.now + lease.length / 4;
         self.linked.lock().unwrap_or_else(PoisonError::into_inner).insert(link, until);
     }
 
