@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     case::{Stop, Verdict, ensure, fail},
+    harness::fair,
     http::Cx,
     suite::{
         manifests::sized,
@@ -87,7 +88,7 @@ async fn endless(cx: &Cx) -> Result<String, Stop> {
         }
         String::from_utf8_lossy(&said).into_owned()
     };
-    let (sent, said) = tokio::join!(write, timeout(Duration::from_secs(20), read));
+    let (sent, said) = tokio::join!(write, timeout(Duration::from_secs(60), read));
     match said {
         Ok(said) if !said.is_empty() => Ok(said),
         Ok(_) => fail(format!("the connection was closed without an answer after {sent} bytes")),
@@ -117,5 +118,5 @@ pub(super) async fn bystander(cx: Arc<Cx>) -> Verdict {
     };
     let (_, p99) = tokio::join!(attacks, client);
     let p99 = p99?;
-    ensure(p99.as_millis() < 1000, || format!("p99 is {p99:?}"))
+    ensure(p99 < fair(Duration::from_secs(1)), || format!("p99 is {p99:?}"))
 }

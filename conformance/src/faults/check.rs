@@ -1,5 +1,7 @@
 //! The replay: after recovery, everything that the journal knows of is asked for again.
 
+use std::time::{Duration, Instant};
+
 use berth_oci::Algorithm;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
@@ -12,6 +14,9 @@ use crate::data::digest_of;
 
 /// Requests at a time.
 const AT_ONCE: usize = 8;
+/// For so long it is asked again.
+const LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What may be expected of the recovery.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +82,29 @@ fn content(what: &str, entry: &Entry, status: u16, body: &[u8]) -> Option<String
     }
 }
 
-/// A body cut short is a finding like any other: the registry may not promise bytes that it does not have.
+/// Asks until the answer is another than 503. That is no promise broken: whoever asks again is served, and on a machine
+/// with much else to do bucket and database may be late. What stays so is a finding like any other.
+async fn settled<T>(mut ask: impl AsyncFnMut() -> Result<(u16, T)>) -> Result<(u16, T)> {
+    let begun = Instant::now();
+    loop {
+        let answer = ask().await?;
+        if answer.0 != 503 || begun.elapsed() > LIMIT {
+            return Ok(answer);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 async fn fetch(client: &Client, path: &str) -> Result<(u16, Vec<u8>)> {
+    settled(async || once(client, path).await).await
+}
+
+async fn head(client: &Client, path: &str) -> Result<u16> {
+    Ok(settled(async || Ok((client.head(path).await?, ()))).await?.0)
+}
+
+/// A body cut short is a finding like any other: the registry may not promise bytes that it does not have.
+async fn once(client: &Client, path: &str) -> Result<(u16, Vec<u8>)> {
     match client.get(path).await {
         Ok((status, body)) => Ok((status, body.into())),
         Err(super::FaultError::Request(error)) if error.is_body() || error.is_decode() => Ok((0, Vec::new())),
@@ -98,7 +124,7 @@ async fn manifest(client: &Client, entry: &Entry) -> Result<Vec<String>> {
     let mut found: Vec<_> = content("manifest", entry, status, &body).into_iter().collect();
     if status == 200 && found.is_empty() {
         for child in children(&body) {
-            let status = client.head(&format!("/v2/{}/blobs/{child}", entry.repo)).await?;
+            let status = head(client, &format!("/v2/{}/blobs/{child}", entry.repo)).await?;
             if status != 200 {
                 found.push(format!("I3: {path} is there and its child {child} is {status}"));
             }
@@ -133,7 +159,7 @@ async fn tag(client: &Client, entry: &TagEntry) -> Result<Vec<String>> {
 }
 
 async fn session(client: &Client, entry: &SessionEntry) -> Result<Vec<String>> {
-    let (status, offset) = client.session(&entry.location).await?;
+    let (status, offset) = settled(async || client.session(&entry.location).await).await?;
     let kept = status == 204 && offset >= entry.offset;
     let says =
         || format!("session {} had {} bytes, and is {status} with {offset}", entry.location, entry.offset);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     data::Blob,
-    harness::{Durability, Hop, OutsideStack, Postgres, Replicas},
+    harness::{Durability, Hop, OutsideStack, Postgres, Replicas, fair},
 };
 
 /// Pushers at a time.
@@ -89,7 +89,7 @@ impl Scene {
         for answer in self.runtime.block_on(join_all(asked)) {
             let (what, asked) = answer?;
             slowest = slowest.max(asked.took);
-            if asked.status != 503 || !asked.retry_after || asked.took > ANSWERED {
+            if asked.status != 503 || !asked.retry_after || asked.took > fair(ANSWERED) {
                 found.push(format!("{what}: {asked:?}"));
             }
         }
@@ -101,7 +101,7 @@ impl Scene {
     fn well(&self, when: &str) -> Result<()> {
         for url in self.replicas.urls() {
             let client = Client::new(&url)?;
-            let well = self.runtime.block_on(comes_true(WELL, async || {
+            let well = self.runtime.block_on(comes_true(fair(WELL), async || {
                 let ready = client.get("/readyz").await?.0 == 200;
                 Ok(ready && client.get(&format!("/v2/{REPO}/manifests/latest")).await?.0 == 200)
             }))?;

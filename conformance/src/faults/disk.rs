@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     data::Blob,
-    harness::{Berth, HarnessError, Scratch, Stack, Tool},
+    harness::{Berth, HarnessError, Scratch, Stack, Tool, fair},
 };
 
 const MIB: usize = 1 << 20;
@@ -144,14 +144,14 @@ pub fn data_disk_full(cycles: usize) -> Result<String> {
         fs::write(&ballast, vec![1; BALLAST])?;
         slowest = slowest.max(runtime.block_on(async {
             fill(&client, &mut held, Way::ALL[cycle % Way::ALL.len()], &when).await?;
-            if !comes_true(RED, async || Ok(client.get("/readyz").await?.0 == 503)).await? {
+            if !comes_true(fair(RED), async || Ok(client.get("/readyz").await?.0 == 503)).await? {
                 return Err(FaultError::broken(&when, "there is no space, and /readyz is not red"));
             }
             pulls_go_on(&client, &held, &when).await?;
             fs::remove_file(&ballast)?;
             let begun = std::time::Instant::now();
             let blob = random_blob(MIB);
-            let well = comes_true(FREED, async || {
+            let well = comes_true(fair(FREED), async || {
                 let pushed = client.push(REPO, &blob, Way::PostPut, || Ok(())).await?;
                 Ok(pushed.is_acknowledged() && client.get("/readyz").await?.0 == 200)
             });

@@ -14,7 +14,7 @@ use crate::harness::{Berth, Signal, Stack};
 
 const SIZE: usize = 3 << 20;
 const DRAIN: &str = "\"300ms\"";
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// F21: `TERM` while a PATCH is under way that will not end; so many rounds. The request is cut when the drain is over,
 /// the process ends with status 0, and after the restart the session says how far it is and is continued from there to

@@ -17,6 +17,7 @@ mod drain;
 mod error;
 mod journal;
 mod kill;
+mod leases;
 mod power;
 mod pusher;
 mod race;
@@ -33,15 +34,14 @@ pub use cell::Cell;
 pub use check::{Expect, check};
 pub use client::{Asked, Client, Pushed, Way};
 pub use clocks::clocks_apart;
-pub use collection::{
-    delete_in_mid_pull, head_then_manifest, kill_in_mid_collection, push_beside_collection,
-};
+pub use collection::{delete_in_mid_pull, kill_in_mid_collection, push_beside_collection};
 pub use database::{database_frozen, database_restarts};
 pub use disk::{catalog_disk_full, data_disk_full, failing_syncs};
 pub use drain::uploads_resume;
 pub use error::{FaultError, Result};
 pub use journal::{History, Journal, Sight};
 pub use kill::{kill_at_each_call, kill_in_mid_push};
+pub use leases::head_then_manifest;
 pub use power::{Database, PowerOptions, power_loss};
 pub use pusher::{Pusher, Taste};
 pub use race::one_blob_by_many;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     data::{Blob, digest_of},
-    harness::{Berth, Durability, OutsideStack, Postgres, Stack, Wire},
+    harness::{Berth, Durability, OutsideStack, Postgres, Stack, Wire, fair},
 };
 
 const REPO: &str = "faults/replies";
@@ -117,7 +117,7 @@ impl Story {
         self.wire.open();
         self.is(when, what, status, &[if closed { 503 } else { first }])?;
         if closed {
-            let ready = comes_true(WELL, async || Ok(self.client.get("/readyz").await?.0 == 200));
+            let ready = comes_true(fair(WELL), async || Ok(self.client.get("/readyz").await?.0 == 200));
             if !ready.await? {
                 return Err(FaultError::broken(when, format!("not ready {WELL:?} after {what}")));
             }

@@ -22,7 +22,7 @@ const WORKERS: usize = 6;
 /// As docker does: so many tries of a step, with a pause that grows.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 /// Images that each round waits for, so that each has something going on.
 const AT_LEAST: usize = 12;
 

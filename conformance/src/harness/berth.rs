@@ -15,7 +15,8 @@ use super::{
 };
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
-const KILL_LIMIT: Duration = Duration::from_secs(10);
+const KILL_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What to start, and how.
 #[derive(Debug, Clone)]
@@ -217,7 +218,7 @@ impl Berth {
     pub fn stop(&mut self) {
         if self.daemon.as_mut().is_some_and(|daemon| daemon.ended().is_none()) {
             self.signal(Signal::TERM);
-            until(KILL_LIMIT, || self.daemon.as_mut().and_then(Daemon::ended));
+            until(STOP_LIMIT, || self.daemon.as_mut().and_then(Daemon::ended));
         }
         self.daemon = None;
     }

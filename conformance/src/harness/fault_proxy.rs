@@ -1,7 +1,7 @@
 //! A proxy between a registry and its S3 server that does to requests and answers what networks and servers do.
 //!
-//! It reads a request whole, hands it on over a connection of its own, reads the answer whole, and passes on what the
-//! fault of the moment leaves of it. It also lists multipart uploads (ListMultipartUploads), which `s3s-fs` does not do, from what
+//! It reads a request whole, hands it on over a connection of its own, and passes the answer on as it comes, or reads it
+//! whole and passes on what the fault of the moment leaves of it. It also lists multipart uploads (ListMultipartUploads), which `s3s-fs` does not do, from what
 //! that server keeps of them in its folder.
 
 use std::fmt::{self, Write as _};
@@ -334,6 +334,10 @@ fn exchange(mut client: TcpStream, state: &State) -> io::Result<()> {
     let mut server = TcpStream::connect(("127.0.0.1", state.upstream))?;
     server.write_all(head.replacen("\r\n", "\r\nconnection: close\r\n", 1).as_bytes())?;
     server.write_all(&body)?;
+    if fault == Fault::None {
+        // As it comes: a registry that waits for the first byte must not wait for the last one here.
+        return io::copy(&mut server, &mut client).map(drop);
+    }
     let mut answer = Vec::new();
     server.read_to_end(&mut answer)?;
     let start = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |end| end + 4);

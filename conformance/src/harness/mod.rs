@@ -42,7 +42,7 @@ pub use nginx::Nginx;
 pub use peer::DockerRegistry;
 pub use port::free_port;
 pub use postgres::{Durability, Postgres};
-pub use probe::{get_status, until};
+pub use probe::{fair, get_status, until};
 pub use process::{Daemon, DaemonSpec, Signal};
 pub use proxy::{CountingProxy, Counts};
 pub use replicas::Replicas;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Daemon, DaemonSpec, ProcessStats, Result, Scratch, find_tool, free_port, get_status};
 
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// One worker that serves a folder with sendfile.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Daemon, DaemonSpec, ProcessStats, Result, Scratch, Signal, find_tool, free_port, get_status};
 
 const READY_LIMIT: Duration = Duration::from_secs(120);
-const KILL_LIMIT: Duration = Duration::from_secs(10);
+const KILL_LIMIT: Duration = Duration::from_secs(60);
 
 /// Distribution, as Debian packages it (`docker-registry`), on a folder.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Daemon, DaemonSpec, Result, Scratch, Shared, find_tool, free_port, get_status};
 
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// `s3s-fs`: buckets are the folders of its root.
 #[derive(Debug)]

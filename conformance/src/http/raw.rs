@@ -12,7 +12,7 @@ use super::cx::{Cx, shown_body};
 use crate::case::{Stop, fail};
 
 /// For how long a raw request waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of an answer that are read at most.
 const MOST: usize = 1 << 20;
 

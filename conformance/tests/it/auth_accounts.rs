@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth_conformance::harness::{Berth, Tool, require, until};
+use berth_conformance::harness::{Berth, Tool, fair, require, until};
 use reqwest::Method;
 
 use super::auth_guarded::{Asker, Guarded, ROBOT, command};
@@ -65,7 +65,7 @@ fn r27_r28_an_unknown_name_is_answered_as_a_wrong_password_until_there_were_too_
     assert!(throttled.len() > 60 && throttled.iter().all(|guess| guess.status == 429), "{}", throttled.len());
     assert!(first.text.contains("TOOMANYREQUESTS"), "{}", first.text);
     assert!((1..=60).contains(&first.header("retry-after").parse::<u64>().unwrap()));
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert!(slowest < fair(Duration::from_secs(1)), "{slowest:?}");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn r34_no_secret_is_in_a_log_or_in_the_configuration_that_is_printed() {
     assert_eq!(g.ask(Method::POST, "/api/v1/users", g.alice(), &bad).status, 400);
 
     let logs = || g.berth.logs();
-    let last = until(Duration::from_secs(20), || logs().contains("POST /api/v1/users: 400").then_some(()));
+    let last = until(Duration::from_secs(60), || logs().contains("POST /api/v1/users: 400").then_some(()));
     assert!(last.is_some(), "{}", logs());
     let printed = g.run(&["config", "print"]);
     let audited = g.run(&["audit"]);
@@ -244,6 +244,6 @@ fn a_password_file_of_htpasswd_is_read_again_when_it_changes() {
     let status = |name, password| asker.ask(Method::GET, "/v2/", Some((name, password)), "").status;
     assert_eq!(status("frank", "allmine"), 200);
     fs::write(&file, htpasswd("-nbB", "grace", "hers too")).unwrap();
-    assert!(until(Duration::from_secs(20), || (status("grace", "hers too") == 200).then_some(())).is_some());
-    assert!(until(Duration::from_secs(20), || (status("frank", "allmine") == 401).then_some(())).is_some());
+    assert!(until(Duration::from_secs(60), || (status("grace", "hers too") == 200).then_some(())).is_some());
+    assert!(until(Duration::from_secs(60), || (status("frank", "allmine") == 401).then_some(())).is_some());
 }

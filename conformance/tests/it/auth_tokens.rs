@@ -162,12 +162,12 @@ fn r25_a_token_reaches_as_far_as_its_scope_and_says_what_is_lacking() {
 #[test]
 fn r26_whoever_is_shut_out_is_denied_when_their_token_ends() {
     let bench =
-        Bench::new(|builder| builder.set("auth.tokens.life", "\"3s\"").set("auth.tokens.leeway", "\"0s\""));
+        Bench::new(|builder| builder.set("auth.tokens.life", "\"8s\"").set("auth.tokens.leeway", "\"0s\""));
     let offline = bench.alice("&scope=repository:team/app:pull&offline_token=true&client_id=test");
     let (token, refresh) = (token(&offline), offline.body["refresh_token"].as_str().unwrap().to_owned());
     assert_eq!(bench.with(&token, "/v2/team/app/tags/list").status, 404);
     std::fs::write(bench.users.join("htpasswd"), BOB).unwrap();
-    let gone = until(Duration::from_secs(20), || {
+    let gone = until(Duration::from_secs(60), || {
         (bench.with(&token, "/v2/team/app/tags/list").status == 401).then_some(())
     });
     assert!(gone.is_some());

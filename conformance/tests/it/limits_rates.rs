@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "the steps of a test panic as the test itself does")]
 
+use std::time::Instant;
+
 use berth_conformance::faults::Client;
 use berth_conformance::harness::Berth;
+use futures_util::future::join_all;
 use reqwest::{Method, Response};
 use serde_json::Value;
 
@@ -50,15 +53,10 @@ async fn limits_a_pull_past_the_rate_is_429_with_the_time_to_wait() {
     let asker = Asker::new(&berth);
     assert_eq!(asker.put("latest", 0).await.status(), 201);
     let latest = "/v2/team/app/manifests/latest";
+    // All at once, so that no slow machine makes it a trickle.
     let flood = async |address: &str| {
-        let mut refused = None;
-        for _ in 0..20 {
-            let answer = asker.get(latest, address).await;
-            if answer.status() == 429 {
-                refused = Some(answer);
-            }
-        }
-        refused
+        let answers = join_all((0..40).map(|_| asker.get(latest, address))).await;
+        answers.into_iter().find(|answer| answer.status() == 429)
     };
     let refused = flood("192.0.2.1").await.expect("a flood is refused");
     assert_eq!(refused.headers()["retry-after"], "1");
@@ -69,12 +67,12 @@ async fn limits_a_pull_past_the_rate_is_429_with_the_time_to_wait() {
     assert!(body["errors"][0]["message"].as_str().unwrap().contains("limits.rate"), "{body}");
     assert_eq!(asker.get(latest, "192.0.2.2").await.status(), 200, "another address");
     assert!(flood("2001:db8::1").await.is_some());
-    // One /64, whichever of its addresses.
-    let mut last = 0;
-    for n in 2..40 {
-        last = asker.get(latest, &format!("2001:db8::{n:x}")).await.status().as_u16();
-    }
-    assert_eq!(last, 429);
+    // One /64, whichever of its addresses: as many as one address may, and one more a second.
+    let begun = Instant::now();
+    let addresses: Vec<_> = (0..40).map(|n| format!("2001:db8::{:x}", n + 2)).collect();
+    let answers = join_all(addresses.iter().map(|address| asker.get(latest, address))).await;
+    let served = answers.iter().filter(|answer| answer.status() == 200).count();
+    assert!(served < 40 && served as u64 <= 4 + begun.elapsed().as_secs(), "{served} of 40");
     assert_eq!(asker.get(latest, "2001:db8:0:1::1").await.status(), 200);
     for path in ["/livez", "/readyz", "/metrics", "/v2/", "/v2/team/app/tags/list"] {
         for _ in 0..20 {
@@ -92,11 +90,10 @@ async fn limits_pushes_have_a_rate_of_their_own() {
         .start()
         .unwrap();
     let asker = Asker::new(&berth);
-    let mut statuses = Vec::new();
-    for n in 0..10 {
-        statuses.push(asker.put("latest", n).await.status().as_u16());
-    }
-    assert!(statuses.starts_with(&[201, 201]) && statuses.contains(&429), "{statuses:?}");
+    let answers = join_all((0..40).map(|n| asker.put("latest", n))).await;
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status().as_u16()).collect();
+    let taken = statuses.iter().filter(|status| **status == 201).count();
+    assert!(taken >= 2 && statuses.contains(&429), "{statuses:?}");
     for _ in 0..20 {
         assert_eq!(asker.get("/v2/team/app/manifests/latest", "192.0.2.9").await.status(), 200);
     }

@@ -142,7 +142,7 @@ fn lost_and_recovered(stack: Stack) {
     // What is there is not overwritten.
     berth.stop();
     let again = command(&berth, &["recover"]);
-    assert_eq!(again.status.code(), Some(2), "{}", again.stderr);
+    assert_eq!(again.status.code(), Some(1), "{}", again.stderr);
     assert!(again.stderr.contains("not empty"), "{}", again.stderr);
 }
 

@@ -123,7 +123,7 @@ fn f20_the_scrub_finds_a_flipped_byte_by_itself() {
     flip(&object_of(&berth, layer));
     let digest = digest_of(layer);
     let gone = || (remote.blob_status("rot", digest.as_str()).unwrap() == 404).then_some(());
-    until(Duration::from_secs(30), gone).unwrap();
+    until(Duration::from_secs(120), gone).unwrap();
     assert_eq!(remote.blob_status("rot", digest_of(b"layer of two").as_str()).unwrap(), 200);
     assert!(berth.logs().contains(&format!("Blob {digest} is damaged")), "{}", berth.logs());
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 const REPO: &str = "replicas/it";
 /// A claim whose holder died runs out sooner.
-const CLAIM: Duration = Duration::from_secs(25);
+const CLAIM: Duration = Duration::from_secs(60);
 
 fn blob(length: usize) -> Blob {
     Blob::random(Algorithm::Sha256, length)

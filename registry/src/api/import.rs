@@ -9,7 +9,6 @@ use super::{Administrator, Error, Input, Result, lines};
 use crate::{
     app::Services,
     auth::Subject,
-    catalog::Lease,
     upkeep::import::{Import, Tree},
 };
 
@@ -56,10 +55,10 @@ pub(super) async fn import(
             return Err(Error::Invalid("either folder or bucket says where to import from".to_owned()));
         }
     };
-    let lease = Lease { now: services.clock.now(), length: services.blobs.settings().lease };
     Ok(lines::answer(|teller| async move {
-        let Services { catalog, store, manifests, records, .. } = services;
-        let import = Import { catalog, store, manifests, records, lease, verify: wanted.verify };
+        let lease = services.blobs.settings().lease;
+        let Services { catalog, store, manifests, records, clock, .. } = services;
+        let import = Import { catalog, store, manifests, records, clock, lease, verify: wanted.verify };
         import.run(&tree, &teller).await
     }))
 }

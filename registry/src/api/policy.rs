@@ -176,6 +176,10 @@ async fn explain(
 
 /// Somebody as they would come: with the groups that the catalog knows of, an administrator where they are one.
 async fn described(services: &Services, subject: &str, groups: Option<&str>) -> Result<Principal> {
+    // Nobody has such a name, and the answer repeats it.
+    if [Some(subject), groups].into_iter().flatten().any(|text| text.chars().any(char::is_control)) {
+        return Err(Error::Invalid("subject and groups: names have no control characters".to_owned()));
+    }
     let subject = if subject.contains(':') || subject == "anonymous" || subject == "local" {
         subject.to_owned()
     } else {

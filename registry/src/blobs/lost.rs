@@ -10,7 +10,7 @@ use berth_oci::RepoName;
 use prometheus_client::metrics::counter::Counter;
 use tracing::{error, warn};
 
-use super::{BlobError, Blobs};
+use super::{BlobError, Blobs, Inner};
 use crate::{
     catalog::{BlobRow, ObjectKey},
     storage::StorageError,
@@ -47,13 +47,22 @@ impl Blobs {
     }
 
     async fn is_whole(&self, blob: &BlobRow) -> Result<bool, StorageError> {
-        Ok(self.inner.store.size(&blob.key).await? == Some(blob.size))
+        let Inner { store, seen, clock, .. } = &*self.inner;
+        if store.is_far() && seen.has(blob, clock.now()) {
+            return Ok(true);
+        }
+        let is_whole = store.size(&blob.key).await? == Some(blob.size);
+        if is_whole && store.is_far() {
+            seen.note(blob, clock.now());
+        }
+        Ok(is_whole)
     }
 
     /// Counts a request for a blob that is lost. It stays in service: what is merely not there may be a disk that is not
     /// mounted. Each object is told of once, however many ask for it.
     pub(super) fn tell_lost(&self, blob: &BlobRow, why: &str) -> BlobError {
         let BlobRow { digest, key, .. } = blob;
+        self.inner.seen.forget(key);
         self.inner.lost.requests.inc();
         let mut told = self.inner.lost.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < TOLD && told.insert(key.clone()) {

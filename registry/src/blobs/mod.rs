@@ -26,6 +26,7 @@ mod intake;
 mod lost;
 mod outgoing;
 mod seal;
+mod seen;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -112,6 +113,7 @@ struct Inner {
     // Answers that were broken off since storage sent other bytes.
     wrong: Counter,
     lost: lost::Lost,
+    seen: seen::Seen,
 }
 
 impl Blobs {
@@ -134,6 +136,7 @@ impl Blobs {
             budget: Budget::new(WAITING),
             wrong: Counter::default(),
             lost: lost::Lost::default(),
+            seen: seen::Seen::default(),
         };
         Self { inner: Arc::new(inner) }
     }

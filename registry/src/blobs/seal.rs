@@ -71,6 +71,8 @@ impl Blobs {
             Ok(Ok(committed)) => {
                 if committed.blob.key != blob.key {
                     self.delete_orphan(&blob.key).await;
+                } else if self.inner.store.is_far() {
+                    self.inner.seen.note(&committed.blob, self.inner.clock.now());
                 }
                 Ok(committed.blob)
             }

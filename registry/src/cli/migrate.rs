@@ -70,7 +70,6 @@ pub fn run(args: &Migrate) -> ExitCode {
         }
         Err(error @ TransferError::InUse) => fail(&error, 75),
         Err(error @ TransferError::Open(OpenError::Address(_))) => fail(&error, 78),
-        Err(error @ TransferError::NotEmpty(_)) => fail(&error, 2),
         Err(error) => fail(&error, 1),
     }
 }

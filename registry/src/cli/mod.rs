@@ -48,7 +48,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-const STATUS: &str = "Exit status: 0 done, 1 failed or not there, 2 wrong usage, 75 the data directory is in use by another \
+const STATUS: &str = "Exit status: 0 done, 1 failed, refused or not there, 2 wrong usage, 75 the data directory is in use by another \
                       process, 78 the configuration has faults.";
 
 /// What to do.

@@ -54,7 +54,6 @@ where
         services.close().await;
         match outcome {
             Ok(status) => status,
-            Err(error @ UpkeepError::Refused(_)) => fail(&error, 2),
             Err(error) => fail(&error, 1),
         }
     })

@@ -9,10 +9,7 @@ use super::{
     Source,
     offline::{offline, say},
 };
-use crate::{
-    catalog::Lease,
-    upkeep::recover::{Recovered, Recovery},
-};
+use crate::upkeep::recover::{Recovered, Recovery};
 
 /// Options of `recover`.
 #[derive(Args, Clone, Debug, Default)]
@@ -34,12 +31,12 @@ pub fn run(args: &Recover) -> ExitCode {
     let (merge, json) = (args.merge, args.json);
     let show = move |line: &Value| if json { Some(line.to_string()) } else { in_words(line) };
     offline(args.source.clone(), show, async move |services, teller| {
-        let lease = Lease { now: services.clock.now(), length: services.blobs.settings().lease };
         let recovery = Recovery {
             catalog: &*services.catalog,
             store: services.store.clone(),
             manifests: &services.manifests,
-            lease,
+            clock: &*services.clock,
+            lease: services.blobs.settings().lease,
         };
         let recovered = recovery.run(merge, &teller).await?;
         drop(teller);

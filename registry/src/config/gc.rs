@@ -67,8 +67,8 @@ impl Section for Gc {
         );
         keys.key(
             "grace",
-            "How old an object in storage is that belongs to no blob, left by a crash, before it goes. What is pushed is\n\
-             never without a session or a blob; what is imported is for a moment: \"0s\" is for when nobody imports.",
+            "How old an object in storage is that belongs to no blob, left by a crash, before it goes. What is pushed or\n\
+             imported is never without a session or a blob, so that \"0s\" is safe too.",
             &mut self.grace,
         );
         keys.key(

@@ -166,6 +166,11 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug + 'static {
         None
     }
 
+    /// Whether each look at an object is a way over a network and back.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     /// Answers when storage can be written to; for readiness.
     async fn ping(&self) -> Result<()>;
 }

@@ -324,6 +324,10 @@ impl BlobStore for ObjectBackend {
         Some(Arc::new(Self { prefix: root.trim_matches('/').into(), ..self.clone() }))
     }
 
+    fn is_far(&self) -> bool {
+        true
+    }
+
     async fn ping(&self) -> Result<()> {
         self.put(&Key::Probe.object(), Bytes::from_static(b"probe")).await
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use berth_oci::{Digest, RepoName, Tag};
@@ -15,8 +16,8 @@ use super::{
     restore::{Candidate, Outcome, Restore},
 };
 use crate::{
-    catalog::{BlobRow, Catalog, Lease, ManifestRecord, ObjectKey, Record},
-    clock::Timestamp,
+    catalog::{BlobRow, Catalog, ManifestRecord, ObjectKey, Record},
+    clock::{Clock, Timestamp},
     manifests::Manifests,
     records,
     storage::{BlobStore, blob_digest, is_foreign, read_whole},
@@ -51,8 +52,10 @@ pub struct Recovery<'a> {
     pub store: Arc<dyn BlobStore>,
     /// The rules of manifests.
     pub manifests: &'a Manifests,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
     /// For how long collection leaves alone what comes back.
-    pub lease: Lease,
+    pub lease: Duration,
 }
 
 /// Objects by name, and where storage's names tell it, by what is in them.
@@ -92,7 +95,7 @@ impl Recovery<'_> {
         teller.tell(&json!({ "progress": "objects", "count": objects.sizes.len() })).await;
         let tags = self.tags(&mut recovered, teller).await?;
         let tags = Mutex::new(tags);
-        let restore = Restore::new(self.catalog, self.manifests, self.lease);
+        let restore = Restore::new(self.catalog, self.manifests, self.clock, self.lease);
         let keys: Vec<ObjectKey> =
             self.store.list("manifests").map_ok(|listed| listed.key).try_collect().await?;
         teller.tell(&json!({ "progress": "manifests", "count": keys.len() })).await;
@@ -242,6 +245,9 @@ impl Recovery<'_> {
             Err(error) => return Ok(End::Lost(error.to_string())),
         }
         for blob in &blobs {
+            if restore.is_linked(&candidate.repo, &blob.digest) {
+                continue;
+            }
             let found = match objects.of(blob) {
                 None if is_foreign(&blob.key) && self.store.size(&blob.key).await? == Some(blob.size) => {
                     Some(blob.clone())
@@ -250,7 +256,7 @@ impl Recovery<'_> {
             };
             if let Some(found) = found {
                 // Nobody keeps quotas here, since no server runs.
-                restore.blob(&candidate.repo, &found).await?;
+                drop(restore.blob(&candidate.repo, &found, None).await?);
             }
         }
         let as_it_is = pass != Pass::Whole;

@@ -82,3 +82,26 @@ async fn what_storage_lost_is_told_apart_from_what_was_deleted() {
     fixture.blobs.delete(&repo("a"), &digest).await.unwrap();
     assert!(fixture.blobs.open(&repo("a"), &blob, 0..5).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_bucket_is_asked_about_an_object_once_in_a_while_and_a_folder_each_time() {
+    for (on_disk, looks) in [(true, 20), (false, 2)] {
+        let fixture = Fixture::with(Settings::default(), on_disk).await;
+        let digest = sha256(b"hello");
+        fixture.blobs.monolithic(repo("a"), digest.clone(), None, body(b"hello")).await.unwrap();
+        fixture.clock.pass(Duration::from_secs(60));
+        let blob = fixture.blobs.stat(&repo("a"), &digest).await.unwrap().unwrap();
+        fixture.faults.looks.store(0, Ordering::SeqCst);
+        for _ in 0..20 {
+            assert!(fixture.blobs.is_there(&repo("a"), &blob).await.unwrap());
+            fixture.clock.pass(Duration::from_secs(2));
+        }
+        assert_eq!(fixture.faults.looks.load(Ordering::SeqCst), looks);
+        // Lost behind our back: whoever reads finds out, and then whoever asks.
+        fixture.store.delete(&blob.key).await.unwrap();
+        let lost = fixture.blobs.open(&repo("a"), &blob, 0..5).await.err();
+        assert!(matches!(lost, Some(BlobError::Lost(_))), "{lost:?}");
+        let lost = fixture.blobs.is_there(&repo("a"), &blob).await.err();
+        assert!(matches!(lost, Some(BlobError::Lost(_))), "{lost:?}");
+    }
+}

@@ -7,7 +7,7 @@ mod sessions;
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -50,6 +50,8 @@ struct Faults {
     hold: AtomicBool,
     made: tokio::sync::Notify,
     go_on: tokio::sync::Notify,
+    // Looks at objects.
+    looks: AtomicUsize,
     // Objects made and not deleted.
     objects: Mutex<Vec<ObjectKey>>,
 }
@@ -105,7 +107,12 @@ impl BlobStore for Faulty {
         self.inner.list(below)
     }
 
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
+
     async fn size(&self, key: &ObjectKey) -> StoreResult<Option<u64>> {
+        self.faults.looks.fetch_add(1, Ordering::SeqCst);
         self.inner.size(key).await
     }
 

@@ -82,6 +82,9 @@ const ANYTHING: &str = "SELECT \
      THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END";
 const TAG_TIME: &str = "SELECT t.updated_at, m.digest FROM tags t JOIN manifests m ON m.id = t.manifest \
      WHERE t.repo_id = (SELECT id FROM repositories WHERE name = $1) AND t.name = $2";
+/// As if it had lost its last tag at `$3`: collection lets a manifest without one stay for a while after that.
+const NOTE_ARRIVAL: &str = "INSERT INTO tag_losses (manifest, at) SELECT m.id, $3 FROM manifests m \
+     WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $2 ON CONFLICT DO NOTHING";
 const MANIFEST_TIME: &str = "SELECT m.pushed_at FROM manifests m \
      WHERE m.repo_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $2";
 
@@ -332,7 +335,12 @@ pub(crate) async fn restore(
     };
     // What was there once comes back whatever the limits of its namespace are.
     let put = manifests::put(db, &restored.manifest, pushed_at, lease, None).await?;
-    if matches!(put, ManifestPut::Stored { .. }) {
+    if let ManifestPut::Stored { created, .. } = put {
+        if created && set.is_empty() {
+            // It was pushed long ago, and is here only now: what is to refer to it may be on its way.
+            let row = [repo.into(), (&restored.manifest.digest).into(), lease.now.into()];
+            db.execute(NOTE_ARRIVAL, &row).await?;
+        }
         for (tag, since) in set {
             manifests::set_tag(db, repo, &restored.manifest.digest, tag, since).await?;
         }

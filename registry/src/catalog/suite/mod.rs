@@ -331,6 +331,7 @@ contract! {
         everything_is_walked_once
         references_that_lead_nowhere_are_found
         f13_what_is_restored_has_its_times_and_takes_no_newer_tag
+        what_is_restored_without_a_tag_stays_as_long_as_what_lost_its_tag
         a_damaged_body_is_mended
         a_damaged_body_is_never_served
         progress_is_kept

@@ -189,6 +189,21 @@ pub(super) async fn f13_what_is_restored_has_its_times_and_takes_no_newer_tag(f:
     assert_eq!(f.resolve("a", "moved").await, Some(digest(3)));
 }
 
+pub(super) async fn what_is_restored_without_a_tag_stays_as_long_as_what_lost_its_tag(f: &Fixture) {
+    let restored = Restored { manifest: manifest("a", 1, &[]), pushed_at: NOW - HOUR * 9, tags: Vec::new() };
+    f.catalog.restore(&restored, LEASE).await.unwrap();
+    let found = async |after: Duration| {
+        let now = NOW + after;
+        let horizon = Horizon { now, untagged: Some(now - HOUR), released: now, deleted: now };
+        f.catalog.collectable_manifests(-1, 100, horizon).await.unwrap().found.len()
+    };
+    assert_eq!(found(HOUR).await, 0, "the index that names it is perhaps restored next");
+    assert_eq!(found(HOUR + Duration::from_micros(1)).await, 1);
+    // What was there already had its time.
+    f.catalog.restore(&restored, Lease { now: NOW + HOUR, ..LEASE }).await.unwrap();
+    assert_eq!(found(HOUR + Duration::from_micros(1)).await, 1);
+}
+
 pub(super) async fn a_damaged_body_is_mended(f: &Fixture) {
     let row = manifest("a", 1, &["v1"]);
     f.push(row.clone()).await;

@@ -2,8 +2,8 @@
 //!
 //! Two things are learned that hyper keeps to itself: when the first byte of a head arrived, for
 //! the head's time-out, and whether a head carried both Content-Length and Transfer-Encoding
-//! (RFC 9112, section 6.1: an attempt at request smuggling). hyper drops the length silently; we
-//! answer 400. Nothing else is decided here about what is a valid request: where this parser cannot
+//! (RFC 9112, section 6.1: an attempt at request smuggling) or lines that end with LF alone. hyper
+//! drops such a length silently and takes such lines; we answer 400. Nothing else is decided here about what is a valid request: where this parser cannot
 //! follow it goes blind. hyper may still follow, so a request whose head was not seen is refused:
 //! whoever blinds this parser must not get past it.
 
@@ -15,12 +15,16 @@ pub(super) struct Head {
     /// There is a Content-Length.
     sized: bool,
     chunked: bool,
+    /// A line ended with LF alone. hyper takes that for an end (RFC 9112, section 2.2, lets it); a proxy before us may
+    /// not, and has then seen one header where we see two.
+    bare: bool,
 }
 
 impl Head {
-    /// Both Content-Length and Transfer-Encoding, or a Content-Length that readers may differ about.
+    /// Both Content-Length and Transfer-Encoding, a Content-Length that readers may differ about, or lines that they may
+    /// part differently.
     pub(super) fn is_ambiguous(self) -> bool {
-        self.sized && (self.chunked || self.length.is_none())
+        self.bare || self.sized && (self.chunked || self.length.is_none())
     }
 }
 
@@ -50,6 +54,8 @@ pub(super) struct Framing {
     line: Vec<u8>,
     /// A line holds at most what a chunk's size or a header's start needs; this says that it held more.
     cut: bool,
+    /// The last byte of the line so far, cut or not.
+    last: u8,
     head: Head,
 }
 
@@ -90,7 +96,7 @@ impl Framing {
                         bytes = rest;
                         self.end_line(&mut complete);
                         self.line.clear();
-                        self.cut = false;
+                        (self.cut, self.last) = (false, 0);
                     } else {
                         if self.state == State::Between && !matches!(self.line[..], [] | [b'\r']) {
                             self.state = State::FirstLine;
@@ -109,6 +115,7 @@ impl Framing {
         let room = LINE - self.line.len();
         self.line.extend_from_slice(&part[..part.len().min(room)]);
         self.cut |= part.len() > room;
+        self.last = part.last().copied().unwrap_or(self.last);
         end.map(|end| &bytes[end + 1..])
     }
 
@@ -120,11 +127,12 @@ impl Framing {
         match self.state {
             State::Between if line.is_empty() => {}
             State::Between | State::FirstLine => {
-                self.head = Head::default();
+                self.head = Head { bare: self.last != b'\r', ..Head::default() };
                 // The preface of HTTP/2 looks like the first line of a head.
                 self.state = if line.starts_with(b"PRI * HTTP/2") { State::Blind } else { State::Head };
             }
             State::Head if line.is_empty() => {
+                self.head.bare |= self.last != b'\r';
                 complete(self.head);
                 self.state = match self.head {
                     Head { chunked: true, .. } => State::ChunkSize,
@@ -133,15 +141,18 @@ impl Framing {
                     Head { length: Some(length), .. } => State::Body(length),
                 };
             }
-            State::Head => match header(line, self.cut) {
-                Some(Header::Length(length)) => {
-                    let first = !self.head.sized;
-                    self.head.length = length.filter(|_| first || self.head.length == length);
-                    self.head.sized = true;
+            State::Head => {
+                match header(line, self.cut) {
+                    Some(Header::Length(length)) => {
+                        let first = !self.head.sized;
+                        self.head.length = length.filter(|_| first || self.head.length == length);
+                        self.head.sized = true;
+                    }
+                    Some(Header::Encoding) => self.head.chunked = true,
+                    None => {}
                 }
-                Some(Header::Encoding) => self.head.chunked = true,
-                None => {}
-            },
+                self.head.bare |= self.last != b'\r';
+            }
             State::ChunkSize => {
                 let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
                 self.state =
@@ -222,6 +233,23 @@ mod tests {
             }
         }
         let (heads, _) = heads(&[b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"]);
+        assert!(!heads[0].is_ambiguous());
+    }
+
+    #[test]
+    fn r31_a_line_that_ends_with_lf_alone_is_ambiguous_wherever_it_stands() {
+        let long = format!("X: {}", "a".repeat(200));
+        let lines = ["POST / HTTP/1.1", "X: a", "Content-Length: 5", long.as_str(), ""];
+        for bare in 0..lines.len() {
+            let end = |at: usize| if at == bare { "\n" } else { "\r\n" };
+            let request: String =
+                lines.iter().enumerate().map(|(at, line)| format!("{line}{}", end(at))).collect();
+            for cut in 0..request.len() {
+                let (heads, _) = heads(&[&request.as_bytes()[..cut], &request.as_bytes()[cut..]]);
+                assert!(heads[0].is_ambiguous(), "{request:?} cut at {cut}");
+            }
+        }
+        let (heads, _) = heads(&[lines.map(|line| format!("{line}\r\n")).concat().as_bytes()]);
         assert!(!heads[0].is_ambiguous());
     }
 

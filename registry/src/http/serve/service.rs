@@ -75,8 +75,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         if !windowed && head.is_none_or(Head::is_ambiguous) {
             active.answered();
             return Box::pin(async move {
-                tracing::debug!("A request whose length is ambiguous is refused");
-                let why = "Content-Length and Transfer-Encoding leave the length ambiguous\n";
+                tracing::debug!("A request whose end is ambiguous is refused");
+                let why = "Content-Length, Transfer-Encoding or a line that ends with LF alone leave open where the request ends\n";
                 Ok(bad_request(why).map(|body| ResponseBody::new(body, active, false)))
             });
         }

@@ -8,6 +8,7 @@ use futures_util::TryStreamExt;
 use super::{Kind, Look, PAGE};
 use crate::{
     catalog::{ObjectKey, StoredBlob},
+    storage::Key,
     upkeep::UpkeepError,
 };
 
@@ -108,6 +109,11 @@ impl Look<'_> {
             }
         }
         for (key, size) in old {
+            // What a session brings is nobody's only until its row is there, however short the grace is.
+            let session = Key::upload_of(&key).map(|id| id.to_string()).unwrap_or_default();
+            if self.check.catalog.orphans(&[(key.clone(), session)]).await?.is_empty() {
+                continue;
+            }
             let repaired = self.plan.repair;
             if repaired {
                 self.check.store.delete(&key).await?;

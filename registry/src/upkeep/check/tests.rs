@@ -7,9 +7,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    catalog::{Lease, ManifestPut, NewManifest, ObjectKey, SqliteCatalog, SqliteOptions},
+    catalog::{
+        Lease, ManifestPut, NewManifest, ObjectKey, SqliteCatalog, SqliteOptions, UploadId, UploadProgress,
+        UploadRow,
+    },
     clock::SystemClock,
-    storage::memory,
+    storage::{Key, memory},
 };
 
 async fn catalog(data: &TempDir) -> Arc<dyn Catalog> {
@@ -76,4 +79,26 @@ async fn a_repair_with_another_catalog_than_storages_deletes_nothing() {
     let summary = check(&ours, &store).run(repair, &teller).await.unwrap();
     assert_eq!((summary.problems, summary.repaired), (2, 2));
     assert_eq!(objects(&store).await.len(), there.len() - 2);
+}
+
+#[tokio::test]
+async fn an_object_that_a_session_brings_is_nobodys_only_when_the_session_is_over() {
+    let (data, store) = (TempDir::new().unwrap(), Arc::new(memory()));
+    let (ours, store): (_, Arc<dyn BlobStore>) = (catalog(&data).await, store);
+    let repair = Plan { read: None, repair: true, grace: Duration::ZERO };
+    let (teller, mut told) = Teller::new();
+    tokio::spawn(async move { while told.recv().await.is_some() {} });
+    let (id, now) = (UploadId(uuid::Uuid::new_v4()), SystemClock.now());
+    let (hash, staging, expires_at) = (Vec::new(), Vec::new(), now + Duration::from_secs(60));
+    let progress = UploadProgress { offset: 0, hash, staging, expires_at };
+    let repo: berth_oci::RepoName = "a/b".parse().unwrap();
+    let session = UploadRow { id, repo: repo.clone(), principal: String::new(), created_at: now, progress };
+    ours.create_upload(&session).await.unwrap();
+    store.put(&Key::Object(id).object(), Bytes::from_static(b"on its way")).await.unwrap();
+    assert_eq!(check(&ours, &store).run(repair, &teller).await.unwrap().problems, 0);
+    assert_eq!(objects(&store).await.len(), 1);
+    ours.delete_upload(&repo, id).await.unwrap();
+    let summary = check(&ours, &store).run(repair, &teller).await.unwrap();
+    assert_eq!((summary.problems, summary.repaired), (1, 1));
+    assert_eq!(objects(&store).await.len(), 0);
 }

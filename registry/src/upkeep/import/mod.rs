@@ -5,30 +5,29 @@
 //! registry can delete its own without touching the other's; a bucket's are served where they are,
 //! and never deleted. Where both take pushes of one tag, the later one wins.
 
+mod blobs;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use berth_oci::{Digest, ManifestReference, RepoName, Tag};
 use serde::Serialize;
 use serde_json::json;
-use uuid::Uuid;
 
 use self::tree::Repository;
 pub use self::tree::Tree;
 use super::{
     Teller, UpkeepError,
-    read::{Pace, State, state},
     restore::{Candidate, Outcome, Restore},
 };
 use crate::{
-    catalog::{BlobRow, Catalog, Lease, Refusal, UploadId},
-    clock::Timestamp,
+    catalog::Catalog,
+    clock::{Clock, Timestamp},
     manifests::Manifests,
     records::Records,
-    storage::{Adopted, BlobStore},
+    storage::BlobStore,
 };
 
 /// What was taken over.
@@ -65,8 +64,10 @@ pub struct Import {
     pub manifests: Manifests,
     /// What then writes the records.
     pub records: Records,
-    /// For how long collection leaves alone what was taken over.
-    pub lease: Lease,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// For how long collection leaves alone what was taken over and no manifest names yet.
+    pub lease: Duration,
     /// Whether every blob is read first.
     pub verify: bool,
 }
@@ -94,7 +95,7 @@ impl Import {
         }
         teller.tell(&json!({ "progress": "repositories", "count": repositories.len() })).await;
         for (name, repository) in repositories {
-            let restore = Restore::new(&*self.catalog, &self.manifests, self.lease);
+            let restore = Restore::new(&*self.catalog, &self.manifests, &*self.clock, self.lease);
             self.repository(tree, &restore, &name, repository, &mut imported, teller).await?;
             imported.repositories += 1;
             teller.tell(&json!({ "imported": name })).await;
@@ -150,62 +151,6 @@ impl Import {
         Ok(())
     }
 
-    /// Links a blob into the repository; from here where it is here already. Why not, if it may not.
-    async fn blob(
-        &self,
-        tree: &Tree,
-        restore: &Restore<'_>,
-        name: &RepoName,
-        digest: &Digest,
-        imported: &mut Imported,
-        teller: &Teller,
-    ) -> Result<Option<Refusal>, UpkeepError> {
-        if let Some(known) = self.catalog.stored_blob(digest).await?
-            && known.quarantined_at.is_none()
-        {
-            return Ok(restore.blob(name, &known.row).await?);
-        }
-        // Links outlive what they point at: a garbage collection leaves them.
-        let Some(size) = tree.size(digest).await? else { return Ok(None) };
-        if self.verify && !self.is_whole(tree, digest, size).await? {
-            imported.skipped += 1;
-            let why = "its bytes are not those of its digest";
-            teller.tell(&json!({ "skipped": digest, "why": why })).await;
-            return Ok(None);
-        }
-        let key = match (tree.key(digest), tree.file(digest)) {
-            (Some(key), _) => {
-                imported.in_place += 1;
-                key
-            }
-            (None, Some(file)) => {
-                // A name that was never used, as every object's: of one that was used before, collection
-                // may just be deleting the object.
-                let (key, how) = self.store.adopt(digest, UploadId(Uuid::new_v4()), &file).await?;
-                match how {
-                    Adopted::Linked => imported.in_place += 1,
-                    Adopted::Copied => imported.copied += 1,
-                }
-                key
-            }
-            (None, None) => return Ok(None),
-        };
-        Ok(restore.blob(name, &BlobRow { digest: digest.clone(), size, key }).await?)
-    }
-
-    async fn is_whole(&self, tree: &Tree, digest: &Digest, size: u64) -> Result<bool, UpkeepError> {
-        let mut pace = Pace::new(None);
-        let state = match (tree.opened(), tree.key(digest), tree.file(digest)) {
-            (Some(_), Some(key), _) => {
-                let row = BlobRow { digest: digest.clone(), size, key };
-                state(&*self.store, &row, &mut pace).await?
-            }
-            (_, _, Some(file)) => super::read::file_state(&file, digest, size, &mut pace).await?,
-            _ => State::Gone,
-        };
-        Ok(state == State::Whole)
-    }
-
     #[expect(clippy::too_many_arguments, reason = "one step of one function, which has all of these")]
     async fn round(
         &self,
@@ -243,6 +188,12 @@ impl Import {
                 body,
                 tags: manifest.tags.clone(),
             };
+            // What was linked long ago collection may have taken since, for no manifest named it.
+            for digest in restore.blobs_of(&candidate) {
+                if restore.is_due(name, &digest) {
+                    drop(self.blob(tree, restore, name, &digest, imported, teller).await?);
+                }
+            }
             match restore.manifest(&candidate, as_it_is).await? {
                 Outcome::Lacking(_) if !as_it_is => waiting.push(manifest),
                 Outcome::Refused(why) => {

@@ -39,6 +39,8 @@ async fn r31_content_length_beside_transfer_encoding_is_400_and_nothing_behind_i
         "Content-Length: 30\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 30",
         "transfer-encoding: chunked\r\nX: y\r\nCONTENT-LENGTH:30",
+        // A proxy that takes LF for a part of the value has seen no length.
+        "X: y\nContent-Length: 5",
     ] {
         // Whichever of the two counts, a smuggled request follows. Before it, honest ones on the same connection.
         let sent = format!(
