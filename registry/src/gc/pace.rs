@@ -134,7 +134,10 @@ impl Pace {
         let done = work.await;
         let after = self.catalog.foreground();
         // Without what it waited for its turn, where the catalog knows that.
-        let took = Duration::from_micros(after.behind.saturating_sub(before.behind)).min(begun.elapsed());
+        let took = match after.behind.saturating_sub(before.behind) {
+            0 => begun.elapsed(),
+            worked => Duration::from_micros(worked).min(begun.elapsed()),
+        };
         self.size(rows, took);
         if self.since.0.elapsed() >= WINDOW {
             self.judge();

@@ -110,7 +110,8 @@ impl Collection for SqliteCatalog {
     }
 
     async fn expire_deleted(&self, horizon: Horizon, limit: u32) -> Result<u64> {
-        let expire = repeatable(move |db| Box::pin(ops::expire(db, horizon, limit)));
+        let load = Arc::clone(&self.writer.load);
+        let expire = again!(|db| with load => load.behind(ops::expire(db, horizon, limit)));
         self.write_behind(Durability::Process, expire).await
     }
 
@@ -126,8 +127,8 @@ impl Collection for SqliteCatalog {
     async fn retire_tags(&self, repo: &RepoName, tags: &[TagAge], burial: Burial) -> Result<Vec<Tag>> {
         let names: Vec<_> = tags.iter().map(|age| age.tag.clone()).collect();
         let writing = self.cache.writing(repo, None, &names);
-        let (repo, tags) = (repo.clone(), tags.to_vec());
-        let retire = again!(|db| with repo, tags => ops::retire(db, &repo, &tags, burial));
+        let (repo, tags, load) = (repo.clone(), tags.to_vec(), Arc::clone(&self.writer.load));
+        let retire = again!(|db| with repo, tags, load => load.behind(ops::retire(db, &repo, &tags, burial)));
         self.writer.submit_behind(Durability::Full, retire, move |_| drop(writing)).await
     }
 
