@@ -201,10 +201,15 @@ pub trait Collection: Send + Sync {
 
     /// Takes away the links of these blobs that no manifest of their repository needs, and the rows of
     /// those that have none left and that nothing deleted needs. Their objects are written down as
-    /// doomed in the same transaction: from then on no push can come to refer to one.
+    /// doomed in the same transaction: from then on no push can come to refer to one. May be undone by a
+    /// power failure until [`Self::endure`] has answered, and no object may be deleted before.
     async fn sweep_blobs(&self, digests: &[Digest], horizon: Horizon) -> Result<SweptBlobs>;
 
-    /// Objects that are still to be deleted.
+    /// Answers when everything that was answered before, to this process and to those before it, survives
+    /// a power failure.
+    async fn endure(&self) -> Result<()>;
+
+    /// Objects that are still to be deleted. As after [`Self::sweep_blobs`], not before [`Self::endure`].
     async fn doomed_objects(&self, limit: u32) -> Result<Vec<DoomedObject>>;
 
     /// These objects are gone from storage.

@@ -34,13 +34,8 @@ impl Load {
     pub(super) async fn behind<T>(&self, write: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let answer = write.await;
-        self.held_up(begun.elapsed());
+        self.behind.fetch_add(micros(begun.elapsed()), Relaxed);
         answer
-    }
-
-    /// Counts time that a write took which nobody waits for.
-    pub(super) fn held_up(&self, time: Duration) {
-        self.behind.fetch_add(micros(time), Relaxed);
     }
 
     /// What was counted.

@@ -14,8 +14,8 @@ use crate::{
     storage::BlobStore,
 };
 
-/// So many are gathered before they go.
-const TOGETHER: usize = 256;
+/// So many are gathered before they go: each time costs a few turns at the catalog.
+const TOGETHER: usize = 512;
 /// Deletions of objects under way at a time.
 const AT_ONCE: usize = 8;
 
@@ -94,11 +94,15 @@ impl Aside {
 }
 
 /// Deletes objects that no row names, then forgets them. One that cannot be deleted stays written down.
+/// That no row names them has to survive a power failure first, also where a process that died found it out.
 async fn delete(
     catalog: &dyn Catalog,
     store: &dyn BlobStore,
     doomed: &[DoomedObject],
 ) -> Result<Gone, GcError> {
+    if !doomed.is_empty() {
+        catalog.endure().await?;
+    }
     let deletions = doomed.chunks(doomed.len().div_ceil(AT_ONCE).max(1)).map(async |some| {
         let keys: Vec<_> = some.iter().map(|object| object.key.clone()).collect();
         some.iter().zip(store.delete_many(&keys).await).collect::<Vec<_>>()

@@ -6,10 +6,10 @@
 //! it. What was uploaded, mounted, asked for or referred to has a lease, which its users renew before
 //! they look; nothing goes before its lease is over.
 //!
-//! The order of each removal is: the row, durably, with the object written down as doomed in the same
-//! transaction; the object; the note. Objects go beside the next rows (`aside`). From the first step on no push can come to refer to the object,
-//! since object keys are unique to an upload and the same content comes back under another. A crash
-//! leaves a note, with which the next run begins.
+//! The order of each removal is: the row, with the object written down as doomed in the same transaction; the
+//! object, once that survives a power failure; the note. Objects go beside the next rows (`aside`). From the first
+//! step on no push can come to refer to the object, since object keys are unique to an upload and the same content
+//! comes back under another. A crash leaves a note, with which the next run begins.
 
 use std::{sync::Arc, time::Duration};
 

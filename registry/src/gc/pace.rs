@@ -9,32 +9,37 @@ use std::{
 };
 
 use tokio::time::sleep;
+use tracing::debug;
 
 use crate::catalog::{Catalog, Foreground};
 
 /// Rows that one transaction may take.
-const ROWS: RangeInclusive<f64> = 16.0..=600.0;
+const ROWS: RangeInclusive<f64> = 16.0..=1000.0;
 /// A transaction that others wait behind takes no longer than about this...
 const LONGEST: Duration = Duration::from_millis(8);
 /// ...and one that nobody waits behind, since somebody may come.
 const LONGEST_ALONE: Duration = Duration::from_millis(25);
 /// How often, and for how long, collection holds still to see how others fare without it.
-const LISTEN_EVERY: Duration = Duration::from_secs(3);
-const LISTEN: Duration = Duration::from_millis(150);
+const LISTEN_EVERY: Duration = Duration::from_secs(5);
+const LISTEN: Duration = Duration::from_millis(250);
 /// What was under way when it began to hold still has ended after this.
 const SETTLE: Duration = Duration::from_millis(20);
 /// Over so long it is seen how others fare beside it.
-const WINDOW: Duration = Duration::from_millis(400);
+const WINDOW: Duration = Duration::from_millis(500);
 /// Writes may take so many times as long as without collection, and this much longer in any case: what is
 /// two times of very little is not worth waiting for.
 const TOLERATED: f64 = 2.0;
 const TOLERATED_MICROS: f64 = 2000.0;
 /// Of the writes that others come to without collection, so many are to be left.
 const LEFT: f64 = 0.95;
-/// How much the newest look without collection counts.
+/// How much the newest look counts, without collection and beside it: in so short a time a few writes more or less
+/// are chance.
 const NEWEST: f64 = 0.4;
-/// Rest after a transaction, in times of its own length.
-const RESTS: RangeInclusive<f64> = 0.1..=4.0;
+/// Rest after a transaction, in times of its own length. The shortest is none.
+const RESTS: RangeInclusive<f64> = 0.05..=4.0;
+/// How much longer it gets where others suffer, and how much shorter where they do not.
+const LONGER: f64 = 1.4;
+const SHORTER: f64 = 0.75;
 
 /// How others fare.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,14 +82,16 @@ pub(super) struct Pace {
     /// How others fare while collection holds still; none while nobody writes.
     calm: Option<Fare>,
     listened: Option<Instant>,
-    /// Since when it is seen how they fare beside it, and what they had come to.
+    /// How they fare beside it.
+    beside: Option<Fare>,
+    /// Since when that is seen, and what they had come to.
     since: (Instant, Foreground),
 }
 
 impl Pace {
     pub(super) fn new(catalog: Arc<dyn Catalog>) -> Self {
         let since = (Instant::now(), catalog.foreground());
-        Self { catalog, rows: 100.0, rest: 1.0, calm: None, listened: None, since }
+        Self { catalog, rows: 100.0, rest: 0.5, calm: None, listened: None, beside: None, since }
     }
 
     /// Rows for the next transaction.
@@ -127,12 +134,15 @@ impl Pace {
         let done = work.await;
         let after = self.catalog.foreground();
         // Without what it waited for its turn, where the catalog knows that.
-        let took = Duration::from_micros(after.behind.saturating_sub(before.behind)).min(begun.elapsed());
+        let took = match after.behind.saturating_sub(before.behind) {
+            0 => begun.elapsed(),
+            worked => Duration::from_micros(worked).min(begun.elapsed()),
+        };
         self.size(rows, took);
         if self.since.0.elapsed() >= WINDOW {
             self.judge();
         }
-        if self.calm.is_some() || after.writes != before.writes {
+        if (self.calm.is_some() || after.writes != before.writes) && self.rest > *RESTS.start() {
             sleep(took.mul_f64(self.rest)).await;
         }
         done
@@ -152,14 +162,20 @@ impl Pace {
 
     /// Whether to rest longer or shorter from now on.
     fn judge(&mut self) {
-        let suffers = match (self.heard(), self.calm) {
+        let heard = self.heard();
+        self.beside = match (self.beside, heard) {
+            (Some(beside), Some(newest)) => Some(beside.towards(newest)),
+            (_, newest) => newest,
+        };
+        let suffers = match (self.beside, self.calm) {
             (Some(fare), Some(calm)) => fare.suffers(calm),
             // That nobody comes to anything is no proof that nobody wants to; the next listening tells.
             (None, Some(_)) => true,
             (_, None) => false,
         };
-        let factor = if suffers { 1.5 } else { 0.85 };
+        let factor = if suffers { LONGER } else { SHORTER };
         self.rest = (self.rest * factor).clamp(*RESTS.start(), *RESTS.end());
+        debug!(calm = ?self.calm, beside = ?self.beside, rest = self.rest, rows = self.rows, "The pace of collection");
     }
 
     /// Runs something that only reads: nobody waits for it, but processors are shared.

@@ -15,6 +15,8 @@ use crate::{
 
 /// Rows of a table that are looked at together.
 const WINDOW: u32 = 2000;
+/// Blobs that are looked at together: what is found in one look goes in transactions that are as long as they may be.
+const BLOBS: u32 = 8000;
 /// Manifests that are gathered at most before any of them goes. Sixteen bytes each.
 const GATHERED: usize = 200_000;
 /// Doomed objects that are taken up together.
@@ -184,7 +186,7 @@ impl<'r> Run<'r> {
     async fn blobs(&mut self) -> Result<(), GcError> {
         let catalog = self.collector.catalog.clone();
         let collector = self.collector;
-        let look = async |after: String| catalog.collectable_blobs(&after, WINDOW, collector.horizon()).await;
+        let look = async |after: String| catalog.collectable_blobs(&after, BLOBS, collector.horizon()).await;
         let mut found = look(String::new()).await?;
         while !self.over() {
             let Some(next) = found.next else { return self.sweep(&found.found).await };

@@ -1,4 +1,5 @@
 mod model;
+mod power;
 mod strangers;
 
 use std::{

@@ -45,7 +45,7 @@ use crate::{
 /// Records take turns by the hash of their name. Collection takes some dozens at a time, and pushes should rarely
 /// meet it.
 const TURNS: usize = 4096;
-/// Records of removed manifests that go together.
+/// Records of removed manifests whose turns are taken together.
 const REMOVED: usize = 64;
 /// Notes that are taken out together: pushes wait for the transaction.
 const TAKEN: usize = 200;
@@ -142,18 +142,23 @@ impl Records {
     /// # Errors
     /// When catalog or storage fails. The catalog's notes stay, and [`Self::catch_up`] goes on.
     pub async fn settle_removed(&self, removed: &[RemovedManifest]) -> Result<(), RecordError> {
+        let mut gone = HashMap::new();
         for some in removed.chunks(REMOVED) {
-            let overtaken = self.settle_removed_together(some).await?;
-            self.settle(overtaken).await?;
+            gone.extend(self.take_away(some).await?);
         }
-        Ok(())
+        // All notes at once: each time costs a turn at the catalog.
+        let sequences: Vec<_> = gone.keys().copied().collect();
+        if !sequences.is_empty() {
+            for taken in self.inner.catalog.recorded(&sequences).await? {
+                gone.remove(&taken);
+            }
+        }
+        // What changed meanwhile.
+        self.settle(gone.into_values()).await
     }
 
-    /// Those that changed meanwhile are given back, to be settled when no turn is held.
-    async fn settle_removed_together(
-        &self,
-        removed: &[RemovedManifest],
-    ) -> Result<Vec<RecordName>, RecordError> {
+    /// Takes away those records that are to go; their names by the numbers of their notes.
+    async fn take_away(&self, removed: &[RemovedManifest]) -> Result<HashMap<i64, RecordName>, RecordError> {
         let inner = &*self.inner;
         let named = |gone: &RemovedManifest| RecordName::Manifest(gone.repo.clone(), gone.digest.clone());
         let mut turns: Vec<_> = removed.iter().map(|gone| self.turn(&named(gone))).collect();
@@ -171,12 +176,7 @@ impl Records {
         let keys: Vec<_> = gone.values().map(|name| key(name).object()).collect();
         let outcomes = inner.store.delete_many(&keys).await;
         outcomes.into_iter().collect::<Result<Vec<()>, _>>()?;
-        drop(held);
-        let sequences: Vec<_> = gone.keys().copied().collect();
-        for taken in inner.catalog.recorded(&sequences).await? {
-            gone.remove(&taken);
-        }
-        Ok(gone.into_values().collect())
+        Ok(gone)
     }
 
     fn told(&self) -> MutexGuard<'_, HashMap<RecordName, i64>> {

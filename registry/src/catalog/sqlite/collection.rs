@@ -55,8 +55,8 @@ impl Collection for SqliteCatalog {
         horizon: Horizon,
         most: u32,
     ) -> Result<Vec<RemovedManifest>> {
-        let (ids, cache) = (ids.to_vec(), Arc::clone(&self.cache));
-        let collect = again!(|db| with ids => ops::collect(db, &ids, horizon, most));
+        let (ids, cache, load) = (ids.to_vec(), Arc::clone(&self.cache), Arc::clone(&self.writer.load));
+        let collect = again!(|db| with ids, load => load.behind(ops::collect(db, &ids, horizon, most)));
         let after = move |removed: Option<&Vec<RemovedManifest>>| {
             forget(&cache, removed.map_or(&[], |removed| removed));
         };
@@ -64,8 +64,8 @@ impl Collection for SqliteCatalog {
     }
 
     async fn collect_released(&self, after: ManifestId, horizon: Horizon, most: u32) -> Result<Released> {
-        let cache = Arc::clone(&self.cache);
-        let collect = repeatable(move |db| Box::pin(ops::collect_released(db, after, horizon, most)));
+        let (cache, load) = (Arc::clone(&self.cache), Arc::clone(&self.writer.load));
+        let collect = again!(|db| with load => load.behind(ops::collect_released(db, after, horizon, most)));
         let after = move |released: Option<&Released>| {
             forget(&cache, released.map_or(&[], |released| &released.removed));
         };
@@ -86,10 +86,14 @@ impl Collection for SqliteCatalog {
     }
 
     async fn sweep_blobs(&self, digests: &[Digest], horizon: Horizon) -> Result<SweptBlobs> {
-        let digests = digests.to_vec();
-        // Durable before the objects go: a row must never come back to one that is gone.
-        self.write_behind(Durability::Full, again!(|db| with digests => ops::sweep(db, &digests, horizon)))
-            .await
+        let (digests, load) = (digests.to_vec(), Arc::clone(&self.writer.load));
+        let sweep = again!(|db| with digests, load => load.behind(ops::sweep(db, &digests, horizon)));
+        // As durable as it must be before the objects go: see `endure`.
+        self.write_behind(Durability::Process, sweep).await
+    }
+
+    async fn endure(&self) -> Result<()> {
+        self.writer.endure(repeatable(|db| Box::pin(ops::mark(db)))).await
     }
 
     async fn doomed_objects(&self, limit: u32) -> Result<Vec<DoomedObject>> {
@@ -106,7 +110,8 @@ impl Collection for SqliteCatalog {
     }
 
     async fn expire_deleted(&self, horizon: Horizon, limit: u32) -> Result<u64> {
-        let expire = repeatable(move |db| Box::pin(ops::expire(db, horizon, limit)));
+        let load = Arc::clone(&self.writer.load);
+        let expire = again!(|db| with load => load.behind(ops::expire(db, horizon, limit)));
         self.write_behind(Durability::Process, expire).await
     }
 
@@ -122,8 +127,8 @@ impl Collection for SqliteCatalog {
     async fn retire_tags(&self, repo: &RepoName, tags: &[TagAge], burial: Burial) -> Result<Vec<Tag>> {
         let names: Vec<_> = tags.iter().map(|age| age.tag.clone()).collect();
         let writing = self.cache.writing(repo, None, &names);
-        let (repo, tags) = (repo.clone(), tags.to_vec());
-        let retire = again!(|db| with repo, tags => ops::retire(db, &repo, &tags, burial));
+        let (repo, tags, load) = (repo.clone(), tags.to_vec(), Arc::clone(&self.writer.load));
+        let retire = again!(|db| with repo, tags, load => load.behind(ops::retire(db, &repo, &tags, burial)));
         self.writer.submit_behind(Durability::Full, retire, move |_| drop(writing)).await
     }
 

@@ -19,6 +19,9 @@ use crate::catalog::{
 const LONG: i64 = 4000;
 /// As few as this are copied while writes wait.
 const SHORT: i64 = 500;
+/// From so many on, what nobody waits for comes after the copy that is under way: what a copy leaves is what came
+/// meanwhile, and has to become little.
+const FULL: i64 = 8000;
 /// Of so many pages no log is longer, where no reader keeps it: writes then wait for the copy.
 const LONGEST: i64 = 16_000;
 
@@ -28,16 +31,22 @@ enum Copying {
     Idle(Option<SqliteConnection>),
     /// A copy is under way.
     UnderWay(JoinHandle<Result<SqliteConnection>>),
+    /// A copy came to its end.
+    Ended(Result<SqliteConnection>),
 }
 
 /// The log of one database.
 pub(super) struct Log {
     options: SqliteConnectOptions,
     copying: Copying,
+    /// What the last look saw.
+    seen: Length,
+    /// Whether the last copy came no further, since a reader needs what is there.
+    is_kept: bool,
 }
 
 /// Pages in the log, and how many of them are in the database too.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Length {
     pages: i64,
     copied: i64,
@@ -51,7 +60,22 @@ impl Length {
 
 impl Log {
     pub(super) fn new(options: SqliteConnectOptions) -> Self {
-        Self { options, copying: Copying::Idle(None) }
+        Self { options, copying: Copying::Idle(None), seen: Length::default(), is_kept: false }
+    }
+
+    /// Whether what nobody waits for is to come after the copy that is under way. Not where a reader keeps the log
+    /// long, since no copy makes it shorter then.
+    pub(super) fn is_full(&self) -> bool {
+        !matches!(self.copying, Copying::Idle(_)) && self.seen.pages >= FULL && !self.is_kept
+    }
+
+    /// Waits until no copy is under way. Nothing is lost when it is dropped.
+    pub(super) async fn copied(&mut self) {
+        if let Copying::UnderWay(copy) = &mut self.copying {
+            let copied = copy.await;
+            let copied = copied.map_err(|error| CatalogError::Unavailable(error.into()));
+            self.copying = Copying::Ended(copied.and_then(|copied| copied));
+        }
     }
 
     /// Looks how long the log is, and sees to it that it gets no longer. Called between transactions with
@@ -64,17 +88,23 @@ impl Log {
             Ok(length) => length,
             Err(error) => {
                 warn!("The catalog's log cannot be looked at: {error}");
+                self.seen = Length::default();
                 return Ok(());
             }
         };
+        let before = mem::replace(&mut self.seen, length);
         let was_copied = match &self.copying {
             Copying::Idle(_) => false,
             Copying::UnderWay(copy) if !copy.is_finished() && length.pages < LONGEST => return Ok(()),
-            Copying::UnderWay(_) => true,
+            Copying::UnderWay(_) | Copying::Ended(_) => true,
         };
         self.settle().await?;
         // What was copied meanwhile is not in the first look.
         let length = if was_copied { self::length(writer).await? } else { length };
+        if was_copied {
+            self.is_kept = length.copied <= before.copied && length.pages >= before.pages;
+        }
+        self.seen = length;
         if length.pages >= LONGEST || (was_copied && length.rest() <= SHORT) {
             checkpoint(writer, "PRAGMA wal_checkpoint(PASSIVE)").await?;
         } else if was_copied || length.rest() > LONG {
@@ -101,12 +131,11 @@ impl Log {
     /// # Errors
     /// When it failed.
     pub(super) async fn settle(&mut self) -> Result<()> {
-        if let Copying::UnderWay(copy) = &mut self.copying {
-            let copied = copy.await;
-            self.copying = Copying::Idle(None);
-            let db = copied.map_err(|error| CatalogError::Unavailable(error.into()))??;
-            self.copying = Copying::Idle(Some(db));
-        }
+        self.copied().await;
+        self.copying = match mem::replace(&mut self.copying, Copying::Idle(None)) {
+            Copying::Ended(copied) => Copying::Idle(Some(copied?)),
+            other => other,
+        };
         Ok(())
     }
 

@@ -6,17 +6,18 @@
 //! each is run alone, so that no write suffers from another's failure. When the commit itself
 //! fails, all of it fails, and none is tried again: what a failed fsync has lost stays lost.
 //!
-//! What nobody waits for (`submit_behind`) has a turn when nobody else waits, each write in a transaction by
-//! itself, and a turn now and then where somebody always does (`queue`).
+//! What nobody waits for (`submit_behind`) has a turn when nobody else waits, and a turn now and then where
+//! somebody always does (`queue`); not while the log is long and being copied (`log`), so that those who wait are
+//! not the ones who wait for that.
 //!
 //! Batches that hold only [`Durability::Process`] writes commit without an fsync
 //! (`synchronous=NORMAL`): the next durable commit fsyncs them as well, since they are earlier in
-//! the same log. They survive the death of the process; power may fail before.
+//! the same log. They survive the death of the process; power may fail before. Whoever must know that they
+//! survive that as well asks for it (`endure`).
 
 use std::{
     fs::File,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
 };
 
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -117,7 +118,6 @@ impl Writer {
         let owner = Owner {
             log: Log::new(options.clone()),
             options,
-            load: load.clone(),
             connection: Some(connection),
             durability: Durability::Full,
             suspect: false,
@@ -160,6 +160,18 @@ impl Writer {
         answer.await.map_err(|_| closed())?
     }
 
+    /// Answers when all that was answered before survives a power failure. `mark` is a write that changes a page
+    /// whenever it is run: a transaction that changes nothing would not be fsynced. It shares its transaction with
+    /// writes that somebody waits for, where there are some.
+    pub(super) async fn endure<R>(&self, mark: R) -> Result<()>
+    where
+        R: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<()>> + Send + 'static,
+    {
+        let (job, answer) = job(Durability::Full, mark, |_| ());
+        self.ways()?.ahead.send(job).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
     fn ways(&self) -> Result<Ways<Box<dyn Job>>> {
         lock(&self.queue).clone().ok_or_else(closed)
     }
@@ -190,7 +202,6 @@ enum Failure {
 struct Owner {
     options: SqliteConnectOptions,
     log: Log,
-    load: Arc<Load>,
     /// Empty after a failure that leaves its state in doubt.
     connection: Option<SqliteConnection>,
     /// What the connection's `synchronous` is set for.
@@ -206,18 +217,18 @@ impl Owner {
     async fn serve(mut self, mut waiting: Waiting<Box<dyn Job>>) {
         let mut jobs = Vec::new();
         loop {
-            match waiting.next(&mut jobs).await {
-                Next::Ahead => {
-                    self.unlooked += jobs.len();
-                    self.write(&mut jobs).await;
-                }
-                Next::Behind => {
-                    self.unlooked += LOOK_EVERY;
-                    let begun = Instant::now();
-                    self.write(&mut jobs).await;
-                    self.load.held_up(begun.elapsed());
-                }
+            let next = if self.log.is_full() {
+                self.while_copied(&mut waiting, &mut jobs).await
+            } else {
+                waiting.next(&mut jobs).await
+            };
+            match next {
+                Next::Ahead => self.unlooked += jobs.len(),
+                Next::Behind => self.unlooked += LOOK_EVERY,
                 Next::Closed => break,
+            }
+            if !jobs.is_empty() {
+                self.write(&mut jobs).await;
             }
             if self.unlooked >= LOOK_EVERY {
                 self.unlooked = 0;
@@ -227,6 +238,22 @@ impl Owner {
         if let Some(db) = self.connection {
             self.log.finish(db).await;
         }
+    }
+
+    /// What somebody waits for goes next, or nothing once the log was copied.
+    async fn while_copied(
+        &mut self,
+        waiting: &mut Waiting<Box<dyn Job>>,
+        jobs: &mut Vec<Box<dyn Job>>,
+    ) -> Next {
+        tokio::select! {
+            biased;
+            came = waiting.next_ahead(jobs) => if came { return Next::Ahead },
+            () = self.log.copied() => {}
+        }
+        self.log.copied().await;
+        self.unlooked = LOOK_EVERY;
+        Next::Ahead
     }
 
     async fn write(&mut self, jobs: &mut Vec<Box<dyn Job>>) {

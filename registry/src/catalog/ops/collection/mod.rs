@@ -58,6 +58,11 @@ pub(crate) async fn save_report(db: &mut impl Statements, report: &str) -> Resul
     db.execute(statements::SAVE_REPORT, &[report.into()]).await.map(drop)
 }
 
+/// Changes a page, whenever it is run.
+pub(crate) async fn mark(db: &mut impl Statements) -> Result<()> {
+    db.execute(statements::MARK, &[]).await.map(drop)
+}
+
 /// See [`crate::catalog::Collection::last_report`].
 pub(crate) async fn last_report(db: &mut impl Statements) -> Result<Option<String>> {
     db.row(statements::LAST_REPORT, &[]).await?.map(|row| row.text(0)).transpose()

@@ -64,6 +64,10 @@ pub(crate) const SAVE_REPORT: &str = "INSERT INTO collection_runs (id, report) V
      ON CONFLICT (id) DO UPDATE SET report = excluded.report";
 pub(crate) const LAST_REPORT: &str = "SELECT report FROM collection_runs WHERE id = 1";
 
+/// Counts, since what is set to what it was is not written.
+pub(crate) const MARK: &str = "INSERT INTO progress (task, state) VALUES ('collection', '1') ON CONFLICT (task) \
+     DO UPDATE SET state = CAST(CAST(progress.state AS BIGINT) + 1 AS TEXT)";
+
 /// Numbered pages of repositories.
 pub(crate) const REPOSITORY_STRETCH: &str = "SELECT CAST(COALESCE(MAX(w.id), -1) AS BIGINT) FROM \
      (SELECT id FROM repositories WHERE id > $1 ORDER BY id LIMIT $2) AS w";

@@ -12,6 +12,7 @@ use crate::catalog::{
     Catalog, CatalogError, Claim, UploadProgress, UploadRow, WriterId, database::Statements, ops, sql, suite,
 };
 
+mod behind;
 mod plans;
 
 async fn open(data: &Path) -> SqliteCatalog {
