@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Hold, Store,
     key::{FACTS, KEPT, OBJECTS, RECIPE, TREE},
-    staging::{self, Busy, Staged, Staging},
+    staging::{Busy, Staged, Staging},
 };
 use crate::{
     error::{Result, RunnerError, While},
@@ -109,7 +109,6 @@ impl LayerWriter {
         let name =
             expected.map_or_else(|| format!("new-{:032x}", rand::random::<u128>()), |d| d.hex().to_owned());
         files::private_folder(&store.folders.layers())?;
-        staging::spread(&store.folders.layers())?;
         let staging = match Staging::claim(store.staging(&name), layer.as_deref())? {
             Staged::Present => return Ok(Claim::Present),
             Staged::Busy(busy) => return Ok(Claim::Busy(busy)),

@@ -7,14 +7,14 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FlockOperation, IFlags, RenameFlags, flock, ioctl_getflags, ioctl_setflags, renameat_with},
+    fs::{FlockOperation, flock},
     io::Errno,
 };
 
-use super::{key::STAGING, lock};
+use super::lock;
 use crate::{
     error::{Result, While},
-    record::remove_tree,
+    record::{files, remove_tree},
 };
 
 /// What another process fills.
@@ -71,9 +71,7 @@ impl Staging {
             if there() {
                 return Ok(Staged::Present);
             }
-            if !path.exists() && !make(&path)? {
-                continue;
-            }
+            files::private_folder(&path)?;
             let folder = match File::open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened.doing("opening", &path)?,
@@ -108,38 +106,4 @@ impl Staging {
         }
         Ok(())
     }
-}
-
-/// Makes a staging folder, unless another was faster; `false` where it has to be tried again. It is made under a name of
-/// chance: by that ext4 chooses where on the disk the layer goes ([`spread`]), and the same name after a removal would
-/// lead to the same place.
-fn make(path: &Path) -> Result<bool> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let new =
-        tempfile::Builder::new().prefix(STAGING).tempdir_in(folder).doing("making a folder in", folder)?;
-    match renameat_with(CWD, new.path(), CWD, path, RenameFlags::NOREPLACE) {
-        Ok(()) => {
-            // It has another name now.
-            let _path = new.keep();
-            Ok(true)
-        }
-        Err(Errno::EXIST) => Ok(true),
-        // Somebody sweeps.
-        Err(Errno::NOENT) => Ok(false),
-        Err(error) => Err(error).doing("making", path),
-    }
-}
-
-/// Says of the folder of layers that what is in it has nothing to do with each other, as of a folder of homes
-/// (`chattr +T`). ext4 then puts each layer where there is most room: several are unpacked with less waiting for each
-/// other, and away from where one was just removed. Without a journal it does not give out a removed inode again for
-/// minutes, and looks at each of them for every new file.
-pub(super) fn spread(layers: &Path) -> Result<()> {
-    let folder = File::open(layers).doing("opening", layers)?;
-    // Advice alone: file systems that know no such flag go without.
-    let Ok(flags) = ioctl_getflags(&folder) else { return Ok(()) };
-    if !flags.contains(IFlags::TOPDIR) {
-        let _taken = ioctl_setflags(&folder, flags | IFlags::TOPDIR);
-    }
-    Ok(())
 }
