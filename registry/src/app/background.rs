@@ -270,7 +270,7 @@ mod tests {
                 leads.0.lock().unwrap().as_ref().unwrap().lost.cancel();
                 let lost = std::time::Instant::now();
                 comes_true(|| leading() == 0).await;
-                assert!(lost.elapsed() < Lead::STOP * 2, "{:?}", lost.elapsed());
+                assert!(lost.elapsed() < Lead::STOP * 30, "{:?}", lost.elapsed());
                 assert_eq!(Arc::strong_count(&running), idle, "a round goes on without its lead");
                 // And it is this replica's turn again when nobody else has it.
                 comes_true(|| leading() == 1).await;
