@@ -69,6 +69,9 @@ impl Aside {
         let (objects, removed) = (mem::take(&mut self.objects), mem::take(&mut self.removed));
         let (catalog, store, records) = (self.catalog.clone(), self.store.clone(), self.records.clone());
         self.under_way = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            // What goes from storage cannot come back: that nothing names it has to survive a power failure first, also
+            // where a process that died found it out.
+            catalog.endure().await?;
             records.settle_removed(&removed).await?;
             delete(&*catalog, &*store, &objects).await
         })));
@@ -94,15 +97,11 @@ impl Aside {
 }
 
 /// Deletes objects that no row names, then forgets them. One that cannot be deleted stays written down.
-/// That no row names them has to survive a power failure first, also where a process that died found it out.
 async fn delete(
     catalog: &dyn Catalog,
     store: &dyn BlobStore,
     doomed: &[DoomedObject],
 ) -> Result<Gone, GcError> {
-    if !doomed.is_empty() {
-        catalog.endure().await?;
-    }
     let deletions = doomed.chunks(doomed.len().div_ceil(AT_ONCE).max(1)).map(async |some| {
         let keys: Vec<_> = some.iter().map(|object| object.key.clone()).collect();
         some.iter().zip(store.delete_many(&keys).await).collect::<Vec<_>>()
