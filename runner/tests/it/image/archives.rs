@@ -89,7 +89,7 @@ fn f24_a_save_that_is_killed_leaves_nothing_and_what_had_the_name_as_it_was() {
         let _ended_already = child.kill();
         child.wait().unwrap();
         let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(names, [path.clone()]);
+        assert_eq!(names, std::slice::from_ref(&path));
         if !ended && std::fs::read(&path).unwrap() == b"before" {
             killed += 1;
         }
