@@ -63,6 +63,13 @@ impl Log {
         Self { options, copying: Copying::Idle(None), seen: Length::default(), is_kept: false }
     }
 
+    /// A long one whose last copy failed.
+    #[cfg(test)]
+    pub(super) fn full(options: SqliteConnectOptions) -> Self {
+        let copying = Copying::Ended(Err(CatalogError::Unavailable("the copy failed".into())));
+        Self { copying, seen: Length { pages: FULL, copied: 0 }, ..Self::new(options) }
+    }
+
     /// Whether what nobody waits for is to come after the copy that is under way. Not where a reader keeps the log
     /// long, since no copy makes it shorter then.
     pub(super) fn is_full(&self) -> bool {

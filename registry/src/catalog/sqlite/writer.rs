@@ -217,7 +217,8 @@ impl Owner {
     async fn serve(mut self, mut waiting: Waiting<Box<dyn Job>>) {
         let mut jobs = Vec::new();
         loop {
-            let next = if self.log.is_full() {
+            // Without a connection nothing tends the log: the next write of any kind brings one, and has the log copied.
+            let next = if self.connection.is_some() && self.log.is_full() {
                 self.while_copied(&mut waiting, &mut jobs).await
             } else {
                 waiting.next(&mut jobs).await
@@ -344,4 +345,46 @@ fn copies(error: CatalogError) -> impl FnMut() -> CatalogError {
     };
     let error: Arc<dyn std::error::Error + Send + Sync> = error.into();
     move || kind(Box::new(Arc::clone(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::sqlite::SqliteJournalMode;
+    use tokio::{runtime, time::timeout};
+
+    use super::*;
+
+    fn make(db: &mut SqliteConnection) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            sqlx::raw_sql("CREATE TABLE made (n)").execute(db).await?;
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_written_after_a_commit_failed_on_a_full_log() {
+        let data = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new().filename(data.path().join("catalog.db"));
+        let options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+        // Its own, which can be left behind: a task that never waits keeps a runtime from ending.
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let written = runtime.block_on(async {
+            let ((ways, waiting), log) = (queue(), Log::full(options.clone()));
+            let durability = Durability::Full;
+            let owner = Owner { options, log, connection: None, durability, suspect: true, unlooked: 0 };
+            let served = tokio::spawn(owner.serve(waiting));
+            let (job, answer) = job(Durability::Process, make, |_| ());
+            ways.behind.send(job).await.ok().unwrap();
+            let written = timeout(Duration::from_secs(20), answer).await;
+            drop(ways);
+            if written.is_ok() {
+                served.await.unwrap();
+            }
+            written
+        });
+        runtime.shutdown_background();
+        written.expect("it has its turn").unwrap().unwrap();
+    }
 }

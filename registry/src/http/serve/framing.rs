@@ -3,9 +3,10 @@
 //! Two things are learned that hyper keeps to itself: when the first byte of a head arrived, for
 //! the head's time-out, and whether a head carried both Content-Length and Transfer-Encoding
 //! (RFC 9112, section 6.1: an attempt at request smuggling) or lines that end with LF alone. hyper
-//! drops such a length silently and takes such lines; we answer 400. Nothing else is decided here about what is a valid request: where this parser cannot
-//! follow it goes blind. hyper may still follow, so a request whose head was not seen is refused:
-//! whoever blinds this parser must not get past it.
+//! drops such a length silently and takes such lines; we answer 400. Nothing else is decided here
+//! about what is a valid request: where this parser cannot follow it goes blind. hyper may still
+//! follow, so a request whose head was not seen is refused: whoever blinds this parser must not get
+//! past it.
 
 /// What a head said about its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
